@@ -1,0 +1,136 @@
+"""What watches the training: best weights, progress, values that are not finite."""
+
+import keras
+import numpy as np
+
+from dipy_tractoencoder.errors import TrainingDivergedError
+
+CHECK_EVERY = 50  # batches; reading a loss waits for the device
+
+
+class KeepBest(keras.callbacks.EarlyStopping):
+    """Early stopping that counts the untrained model as epoch 0.
+
+    With the linear skip the untrained model is PCA: where no epoch of training
+    beats it on the validation streamlines, it is what is kept.
+
+    Parameters
+    ----------
+    initial : float
+        The monitored value before training.
+    patience : int
+        Epochs without improvement after which training stops.
+    monitor : str, optional
+        Quantity watched; less is better.
+    """
+
+    def __init__(self, initial, patience, monitor="val_error_mm"):
+        super().__init__(
+            monitor=monitor, mode="min", patience=patience, restore_best_weights=True
+        )
+        self.initial = initial
+
+    def on_train_begin(self, logs=None):
+        """Start from the untrained model's value and weights."""
+        super().on_train_begin(logs)
+        self.best = self.initial
+        self.best_weights = self.model.get_weights()
+        self.best_epoch = -1
+
+    def on_train_end(self, logs=None):
+        """Put the best weights back, whether training was stopped early or not."""
+        super().on_train_end(logs)
+        self.model.set_weights(self.best_weights)
+
+
+class StopOnNonFinite(keras.callbacks.Callback):
+    """End the training with an error once the loss is nan or infinite."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Look at the loss now and then."""
+        if batch % CHECK_EVERY == 0:
+            self._check(logs, f"batch {batch + 1}")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Remember the epoch for the message."""
+        self.epoch = epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Look at the loss, training and validation."""
+        self._check(logs, "its end")
+
+    def _check(self, logs, where):
+        for name, value in (logs or {}).items():
+            if not np.isfinite(float(value)):
+                raise TrainingDivergedError(
+                    f"Training stopped: {name} became {float(value)} in epoch "
+                    f"{self.epoch + 1} (at {where}). Lower the learning rate, keep "
+                    "gradient clipping and normalisation on, and look for extreme "
+                    "coordinates in the data."
+                )
+
+
+class Progress(keras.callbacks.Callback):
+    """One bar over the epochs with errors in mm and nats; silent off a terminal.
+
+    Parameters
+    ----------
+    epochs : int
+        Epochs to come.
+    logger : logging.Logger
+        Gets a line ten times per training, whether a bar is shown or not.
+    """
+
+    def __init__(self, epochs, logger):
+        super().__init__()
+        self.epochs = epochs
+        self.logger = logger
+
+    def on_train_begin(self, logs=None):
+        """Open the bar."""
+        from tqdm.auto import tqdm
+
+        self.bar = tqdm(
+            total=self.epochs, desc="Training", unit="epoch", disable=None, leave=False
+        )
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Move the bar; log a line now and then."""
+        shown = {"train": f"{logs['error_mm']:.3f} mm"}
+        if "val_error_mm" in logs:
+            shown["validation"] = f"{logs['val_error_mm']:.3f} mm"
+        if "kl_nats" in logs:
+            shown["KL"] = f"{logs['kl_nats']:.1f} nats"
+        self.bar.set_postfix(shown, refresh=False)
+        self.bar.update()
+        if (epoch + 1) % max(1, self.epochs // 10) == 0:
+            text = ", ".join(f"{name} {value}" for name, value in shown.items())
+            self.logger.info("Epoch %d of %d: %s", epoch + 1, self.epochs, text)
+
+    def on_train_end(self, logs=None):
+        """Close the bar."""
+        self.bar.close()
+
+
+class LogLearningRate(keras.callbacks.Callback):
+    """Put the learning rate at the end of each epoch into the history.
+
+    Parameters
+    ----------
+    rate : float or keras.optimizers.schedules.LearningRateSchedule
+        Rate, or its schedule over the steps.
+    steps_per_epoch : int
+        Steps of an epoch.
+    """
+
+    def __init__(self, rate, steps_per_epoch):
+        super().__init__()
+        self.rate = rate
+        self.steps_per_epoch = steps_per_epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Add the rate to the epoch's values."""
+        rate = self.rate
+        if callable(rate):
+            rate = rate((epoch + 1) * self.steps_per_epoch)
+        logs["learning_rate"] = float(rate)

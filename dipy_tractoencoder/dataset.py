@@ -1,0 +1,157 @@
+"""Gather the streamlines of several tractograms for training, and split them."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError, check_number
+from dipy_tractoencoder.preprocessing import Preprocessing, fit_axis, fit_normalisation
+from dipy_tractoencoder.streamlines import as_sequence, merge_rejects, runs_backwards
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Streamlines to learn from, and how they were prepared.
+
+    Attributes
+    ----------
+    points : ndarray, shape (n_streamlines, n_points, 3), float32
+        Normalised, in the preprocessing's orientation.
+    source : ndarray, shape (n_streamlines,), int
+        Position of each row's tractogram in the list it came from.
+    preprocessing : Preprocessing
+        Learned from these streamlines.
+    n_read : int
+        Streamlines read, kept or not.
+    rejects : dict of str to int
+        Streamlines left out, by reason.
+    """
+
+    points: np.ndarray
+    source: np.ndarray
+    preprocessing: Preprocessing
+    n_read: int
+    rejects: dict
+
+    def __len__(self):
+        return len(self.points)
+
+
+def gather(tractograms, preprocessing, *, max_streamlines=None, normalise=True, seed=0):
+    """Read tractograms one by one into one array; learn axis, centre and scale.
+
+    Parameters
+    ----------
+    tractograms : iterable of StatefulTractogram or sequence of ndarray
+        RASMM, mm. Consumed one at a time.
+    preprocessing : Preprocessing
+        Its ``n_points``, ``orientation`` and length limits are used; the rest is
+        learned.
+    max_streamlines : int, optional
+        Keep a uniform random subset of this many.
+    normalise : bool, optional
+        Learn centre and scale; otherwise coordinates stay in mm.
+    seed : int, optional
+        Seed of the subset.
+
+    Returns
+    -------
+    data : TrainingData
+        Rows in the order of the tractograms.
+
+    Raises
+    ------
+    EmptyDataError
+        If no streamline is left.
+    """
+    if max_streamlines is not None:
+        check_number("max_streamlines", max_streamlines, low=1, integer=True)
+    rng = np.random.default_rng(seed)
+    as_read = replace(preprocessing, orientation="as_is")
+    points = np.empty((0, preprocessing.n_points, 3), dtype=np.float32)
+    source, keys = np.empty(0, dtype=int), np.empty(0)
+    parts, rejects, n_read = [], [], 0
+    for number, tractogram in enumerate(tractograms):
+        array = as_read.array(tractogram)
+        n_read += array.n_streamlines
+        rejects.append(array.rejects)
+        parts.append((array.points, np.full(len(array), number)))
+        keys = np.append(keys, rng.random(len(array)))
+        if max_streamlines is not None and len(keys) > max_streamlines:
+            # Smallest random keys win: uniform over all files in one pass.
+            points, source = (np.concatenate(part) for part in zip(*parts))
+            best = np.sort(np.argsort(keys, kind="stable")[:max_streamlines])
+            parts, keys = [(points[best], source[best])], keys[best]
+    rejects = merge_rejects(rejects)
+    if len(keys) == 0:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in rejects.items())
+        raise EmptyDataError(
+            f"No streamline is left to train on: of {n_read} read, "
+            f"{reasons or 'none'} were left out. Check the files and the limits "
+            "`min_length` and `max_length` (mm)."
+        )
+    points, source = (np.concatenate(part) for part in zip(*parts))
+    learned = {}
+    if preprocessing.orientation == "canonical":
+        learned["axis"] = fit_axis(points)
+        backwards = runs_backwards(as_sequence(points), learned["axis"])
+        points[backwards] = points[backwards, ::-1]
+    if normalise:
+        learned["centre"], learned["scale"] = fit_normalisation(points)
+    preprocessing = replace(preprocessing, **learned)
+    points = preprocessing.normalise(points)
+    return TrainingData(points, source, preprocessing, n_read, rejects)
+
+
+def split(source, validation_fraction, *, groups=None, seed=0):
+    """Draw the validation rows, single streamlines or whole groups.
+
+    Parameters
+    ----------
+    source : ndarray, shape (n_streamlines,), int
+        Tractogram of each row.
+    validation_fraction : float
+        Share of the streamlines, or of the groups, to hold out, in [0, 1).
+    groups : sequence, optional
+        A label per tractogram (its subject, say); tractograms of one label are held
+        out together. By default single streamlines are.
+    seed : int, optional
+        Seed of the draw.
+
+    Returns
+    -------
+    is_validation : ndarray, shape (n_streamlines,), bool
+        True for the rows held out; at least one streamline or group, unless the
+        fraction is 0.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the fraction is out of range or there is nothing to choose from.
+    """
+    check_number("validation_fraction", validation_fraction, low=0)
+    if validation_fraction >= 1:
+        raise InvalidArgumentError(
+            "Invalid value received for `validation_fraction`. Expected less than 1. "
+            f"Received: {validation_fraction!r}."
+        )
+    if groups is None:
+        members = np.arange(len(source))
+        what = "streamlines"
+    else:
+        labels = {label: number for number, label in enumerate(dict.fromkeys(groups))}
+        members = np.array([labels[label] for label in groups])[source]
+        what = "groups of files"
+    choices = np.unique(members)
+    if validation_fraction == 0:
+        return np.zeros(len(source), dtype=bool)
+    if len(choices) < 2:
+        raise InvalidArgumentError(
+            f"A validation set needs two {what} at least, and there is "
+            f"{len(choices)}. Give more, or set validation_fraction to 0."
+        )
+    n_held_out = min(
+        max(1, round(validation_fraction * len(choices))), len(choices) - 1
+    )
+    rng = np.random.default_rng(seed)
+    return np.isin(members, rng.choice(choices, n_held_out, replace=False))

@@ -1,0 +1,274 @@
+"""Streamlines to latents and back, with a trained model."""
+
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+
+from dipy_tractoencoder.errors import FingerprintError, InvalidArgumentError
+from dipy_tractoencoder.fingerprint import fingerprint
+from dipy_tractoencoder.streamlines import StreamlineArray
+
+BATCH_SIZE = 1024
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Latents of a tractogram, and what is needed to go back to it.
+
+    Attributes
+    ----------
+    mean : ndarray, shape (n_kept, latent_dim), float32
+        Posterior means (a VAE) or codes (an autoencoder); mm with the linear skip.
+    log_var : ndarray, shape (n_kept, latent_dim), float32, or None
+        Logarithms of the posterior variances (of mm^2 with the skip); None for an
+        autoencoder.
+    index : ndarray, shape (n_kept,), int64
+        Number of each row's streamline in the tractogram.
+    is_reversed : ndarray, shape (n_kept,), bool
+        Rows whose model orientation runs against the tractogram's.
+    n_streamlines : int
+        Streamlines of the tractogram, encoded or not.
+    rejects : dict of str to int
+        How many were left out, by reason.
+    fingerprint : str
+        Of the model that encoded.
+    tractogram : str
+        Name of the tractogram file, if there is one.
+    space : dict
+        "affine", "dimensions", "voxel_sizes", "voxel_order" of the tractogram; empty
+        if it came without.
+    """
+
+    mean: np.ndarray
+    log_var: np.ndarray | None
+    index: np.ndarray
+    is_reversed: np.ndarray
+    n_streamlines: int
+    rejects: dict = field(default_factory=dict)
+    fingerprint: str = ""
+    tractogram: str = ""
+    space: dict = field(default_factory=dict)
+
+    def __len__(self):
+        return len(self.mean)
+
+
+def encode(model, streamlines, *, tractogram="", batch_size=BATCH_SIZE):
+    """Encode streamlines.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Trained model.
+    streamlines : StatefulTractogram, StreamlineArray, or sequence of ndarray
+        RASMM, mm.
+    tractogram : str, optional
+        Name of the file, kept with the latents.
+    batch_size : int, optional
+        Streamlines that go through the network at a time.
+
+    Returns
+    -------
+    latents : Latents
+        One row per streamline that was not rejected.
+    """
+    array = streamlines
+    if not isinstance(array, StreamlineArray):
+        array = model.preprocessing.array(streamlines)
+    points = model.preprocessing.normalise(array.points)
+    heads = _run(_network(model, _Encoder), points, batch_size)
+    unit = model.latent_unit
+    log_var = heads.get("log_var")
+    if log_var is not None:
+        log_var = log_var + 2 * np.log(unit)
+    return Latents(
+        mean=heads["mean"] * unit,
+        log_var=log_var,
+        index=array.index,
+        is_reversed=array.is_reversed,
+        n_streamlines=array.n_streamlines,
+        rejects=array.rejects,
+        fingerprint=fingerprint(model),
+        tractogram=str(tractogram),
+        space=tractogram_space(streamlines),
+    )
+
+
+def decode(model, latents, *, batch_size=BATCH_SIZE):
+    """Decode latents to points.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        The model that encoded.
+    latents : Latents, or ndarray of shape (n_streamlines, latent_dim)
+        As `encode` gives them; of an array, the orientation stays the model's.
+    batch_size : int, optional
+        Latents that go through the network at a time.
+
+    Returns
+    -------
+    points : ndarray, shape (n_streamlines, n_points, 3), float32
+        RASMM, mm; for `Latents`, running as in the tractogram.
+
+    Raises
+    ------
+    FingerprintError
+        If the latents come from another model.
+    InvalidArgumentError
+        If their size is not the model's.
+    """
+    mean, is_reversed = latents, None
+    if isinstance(latents, Latents):
+        check_same_model(model, latents)
+        mean, is_reversed = latents.mean, latents.is_reversed
+    mean = np.asarray(mean, dtype=np.float32)
+    if mean.ndim != 2 or mean.shape[1] != model.latent_dim:
+        raise InvalidArgumentError(
+            "Invalid value received for `latents`. Expected shape (n_streamlines, "
+            f"{model.latent_dim}). Received: shape={mean.shape}."
+        )
+    decoded = _run(_network(model, _Decoder), mean / model.latent_unit, batch_size)
+    points = model.preprocessing.denormalise(decoded)
+    if is_reversed is not None:
+        points[is_reversed] = points[is_reversed, ::-1]
+    return points
+
+
+def decode_tractogram(model, latents):
+    """Decode latents to a tractogram in the space of the one that was encoded.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        The model that encoded.
+    latents : Latents
+        With their ``space``.
+
+    Returns
+    -------
+    tractogram : StatefulTractogram
+        RASMM, mm; one streamline per latent, in the order of the rows.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the latents have no space.
+    """
+    if not latents.space:
+        raise InvalidArgumentError(
+            "Invalid value received for `latents`. Expected the space of a "
+            "tractogram. Received: none; use `decode` to get the points."
+        )
+    return tractogram_like(decode(model, latents), latents.space)
+
+
+def check_same_model(model, latents):
+    """Raise unless the latents were made by this model.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Model at hand.
+    latents : Latents
+        Latents at hand.
+
+    Raises
+    ------
+    FingerprintError
+        If they do not belong together.
+    """
+    expected = fingerprint(model)
+    if latents.fingerprint != expected:
+        raise FingerprintError(
+            f"The latents of {latents.tractogram or 'this tractogram'} were made by "
+            f"another model (fingerprint {latents.fingerprint[:12]}, this one's is "
+            f"{expected[:12]}). Decode with the model that encoded, or encode again."
+        )
+
+
+def tractogram_space(tractogram):
+    """Space of a StatefulTractogram as plain values, empty for anything else.
+
+    Parameters
+    ----------
+    tractogram : object
+        Possibly a StatefulTractogram.
+
+    Returns
+    -------
+    space : dict
+        "affine", "dimensions", "voxel_sizes" and "voxel_order".
+    """
+    if not hasattr(tractogram, "space_attributes"):
+        return {}
+    affine, dimensions, voxel_sizes, voxel_order = tractogram.space_attributes
+    return {
+        "affine": np.asarray(affine, dtype=np.float64),
+        "dimensions": np.asarray(dimensions, dtype=np.int64),
+        "voxel_sizes": np.asarray(voxel_sizes, dtype=np.float64),
+        "voxel_order": str(voxel_order),
+    }
+
+
+def tractogram_like(points, space):
+    """Make a tractogram of points in a given space.
+
+    Parameters
+    ----------
+    points : ndarray, shape (n_streamlines, n_points, 3)
+        RASMM, mm.
+    space : dict
+        As from `tractogram_space`.
+
+    Returns
+    -------
+    tractogram : StatefulTractogram
+        RASMM, mm.
+    """
+    from dipy.io.stateful_tractogram import Space, StatefulTractogram
+    from dipy.io.utils import create_nifti_header
+
+    header = create_nifti_header(
+        space["affine"], space["dimensions"], space["voxel_sizes"]
+    )
+    return StatefulTractogram(list(points), header, Space.RASMM)
+
+
+class _Encoder(keras.Model):
+    """The encoder alone, for `predict`."""
+
+    def __init__(self, model):
+        super().__init__(name=type(self).__name__.strip("_").lower())
+        self.model = model
+        self.built = True
+
+    def call(self, points):
+        return self.model.encode_tensors(points)
+
+
+class _Decoder(_Encoder):
+    """The decoder alone, for `predict`."""
+
+    def call(self, latent):
+        return self.model.decode_tensors(latent)
+
+
+def _network(model, kind):
+    """Give a model's encoder or decoder, made once so that it is compiled once."""
+    # Past Keras' attribute tracking, for which a part holding its whole is a cycle.
+    networks = model.__dict__.setdefault("_inference_networks", {})
+    if kind not in networks:
+        networks[kind] = kind(model)
+    return networks[kind]
+
+
+def _run(network, inputs, batch_size):
+    """Run a network over rows; an empty input gives an empty output."""
+    if len(inputs):
+        return network.predict(inputs, batch_size=batch_size, verbose=0)
+    outputs = network.predict(np.zeros((1, *inputs.shape[1:]), np.float32), verbose=0)
+    if isinstance(outputs, dict):
+        return {name: value[:0] for name, value in outputs.items()}
+    return outputs[:0]

@@ -1,0 +1,149 @@
+"""Encode and decode in one go, with the errors beside PCA's."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dipy_tractoencoder.errors import EmptyDataError
+from dipy_tractoencoder.latent import decode, encode, tractogram_like, tractogram_space
+from dipy_tractoencoder.metrics import (
+    bundle_metrics,
+    paired_mdf,
+    point_distance,
+    pooled_distance,
+)
+from dipy_tractoencoder.streamlines import StreamlineArray
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Streamlines, what a model makes of them, and what PCA does.
+
+    Attributes
+    ----------
+    array : StreamlineArray
+        The resampled input, in the model's orientation.
+    original : ndarray, shape (n_kept, n_points, 3), float32
+        The resampled input, RASMM, mm, running as in the tractogram.
+    points : ndarray, shape (n_kept, n_points, 3), float32
+        The model's reconstruction, likewise.
+    pca_points : ndarray, shape (n_kept, n_points, 3), float32
+        That of as many principal components of the training streamlines as the model
+        has latent dimensions.
+    space : dict
+        Space of the tractogram, empty if it came without.
+    """
+
+    array: StreamlineArray
+    original: np.ndarray
+    points: np.ndarray
+    pca_points: np.ndarray
+    space: dict
+
+    def tractogram(self):
+        """Give the reconstruction as a StatefulTractogram in the input's space."""
+        return tractogram_like(self.points, self.space)
+
+    def errors(self, *, seed=0):
+        """Measure errors and bundle metrics, each over all streamlines kept.
+
+        Parameters
+        ----------
+        seed : int, optional
+            Of the bundle metrics' sample and clustering.
+
+        Returns
+        -------
+        errors : dict
+            Counts; "error_mm" (root mean squared point distance), its median and 95th
+            percentile over streamlines, "mdf_mm" (mean), the same of PCA, and
+            `bundle_metrics`.
+
+        Raises
+        ------
+        EmptyDataError
+            If no streamline was kept.
+        """
+        if len(self.points) == 0:
+            raise EmptyDataError("No streamline is left to compare.")
+        distance = point_distance(self.original, self.points)
+        pca_distance = point_distance(self.original, self.pca_points)
+        return {
+            "n_streamlines": self.array.n_streamlines,
+            "n_reconstructed": len(self.points),
+            "error_mm": pooled_distance(distance),
+            "pca_error_mm": pooled_distance(pca_distance),
+            "error_median_mm": float(np.median(distance)),
+            "error_95th_mm": float(np.percentile(distance, 95)),
+            "mdf_mm": float(paired_mdf(self.original, self.points).mean()),
+            "pca_mdf_mm": float(paired_mdf(self.original, self.pca_points).mean()),
+            **bundle_metrics(self.original, self.points, seed=seed),
+        }
+
+
+def reconstruct(model, streamlines):
+    """Encode and decode streamlines, with PCA's reconstruction beside.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Trained model.
+    streamlines : StatefulTractogram, or sequence of ndarray
+        RASMM, mm.
+
+    Returns
+    -------
+    reconstruction : Reconstruction
+        Input and reconstructions, mm.
+    """
+    array = model.preprocessing.array(streamlines)
+    latents = encode(model, array)
+    return Reconstruction(
+        array=array,
+        original=array.tractogram_order(),
+        points=decode(model, latents),
+        pca_points=array.tractogram_order(pca_reconstruction(model, array.points)),
+        space=tractogram_space(streamlines),
+    )
+
+
+def reconstruct_points(model, points):
+    """Encode and decode points that are oriented and resampled already.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Trained model.
+    points : ndarray, shape (n_streamlines, n_points, 3)
+        RASMM, mm, in the model's orientation.
+
+    Returns
+    -------
+    points : ndarray, shape (n_streamlines, n_points, 3), float32
+        RASMM, mm.
+    """
+    rows = np.arange(len(points))
+    array = StreamlineArray(points, rows, np.zeros(len(rows), dtype=bool), len(rows))
+    return decode(model, encode(model, array))
+
+
+def pca_reconstruction(model, points):
+    """Reconstruct points by as many principal components as the model has latents.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Its principal directions, those of its training streamlines, are used.
+    points : ndarray, shape (n_streamlines, n_points, 3)
+        RASMM, mm, in the model's orientation.
+
+    Returns
+    -------
+    points : ndarray, shape (n_streamlines, n_points, 3), float32
+        RASMM, mm.
+    """
+    principal = model.principal_directions()
+    normalised = model.preprocessing.normalise(points)
+    return model.preprocessing.denormalise(
+        principal.reconstruct(normalised, model.latent_dim)
+    )

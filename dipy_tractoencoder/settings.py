@@ -1,0 +1,98 @@
+"""Every choice of a training in one frozen record."""
+
+from dataclasses import asdict, dataclass
+
+from dipy_tractoencoder.errors import check_choice, check_number
+
+MODELS = ("vae", "ae")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Settings of a training; the defaults are the command line's.
+
+    Attributes
+    ----------
+    model : {"vae", "ae"}
+        Variational autoencoder or autoencoder.
+    backbone : {"dense", "compact", "finta"}
+        Networks of the model.
+    linear_skip : bool
+        Start from principal components.
+    upsampling : {"nearest", "linear"}
+        Of the convolutional decoders.
+    n_points : int
+        Points per resampled streamline.
+    latent_dim : int
+        Size of the latent.
+    epochs, batch_size : int
+        Length of the training, in passes, and streamlines per step.
+    learning_rate : float
+        Highest rate of the Adam optimiser.
+    rate_schedule : bool
+        Warm the rate up over the first twentieth, then let it fall by a cosine.
+    clip_norm : float
+        Largest norm of the gradient; 0 leaves it as it is.
+    loss : {"likelihood", "mse"}
+        Form of the reconstruction term.
+    kl_weight : float
+        Factor on the Kullback-Leibler term.
+    kl_annealing : {"constant", "warmup", "cyclical", "rise_and_fall"}
+        Course of that factor.
+    epsilon_std : float
+        Spread of the sampling noise.
+    orientation : {"canonical", "augment", "as_is"}
+        What is done about streamlines having no direction.
+    normalise : bool
+        Centre and scale coordinates.
+    min_length, max_length : float or None
+        Limits in mm.
+    validation_fraction : float
+        Share held out to choose the best epoch.
+    patience : int
+        Epochs without improvement after which training stops.
+    refit : bool
+        Train once more on all streamlines, for as many epochs as validation chose.
+    max_streamlines : int or None
+        Train on a random subset of this many.
+    seed : int
+        Of everything random.
+    """
+
+    model: str = "vae"
+    backbone: str = "dense"
+    linear_skip: bool = True
+    upsampling: str = "nearest"
+    n_points: int = 256
+    latent_dim: int = 32
+    epochs: int = 100
+    batch_size: int = 128
+    learning_rate: float = 2e-3
+    rate_schedule: bool = True
+    clip_norm: float = 1.0
+    loss: str = "likelihood"
+    kl_weight: float = 1.0
+    kl_annealing: str = "constant"
+    epsilon_std: float = 1.0
+    orientation: str = "canonical"
+    normalise: bool = True
+    min_length: float = 0.0
+    max_length: float | None = None
+    validation_fraction: float = 0.1
+    patience: int = 30
+    refit: bool = False
+    max_streamlines: int | None = None
+    seed: int = 0
+
+    def __post_init__(self):
+        check_choice("model", self.model, MODELS)
+        check_number("epochs", self.epochs, low=0, integer=True)
+        check_number("batch_size", self.batch_size, low=1, integer=True)
+        check_number("learning_rate", self.learning_rate, above=0)
+        check_number("clip_norm", self.clip_norm, low=0)
+        check_number("patience", self.patience, low=1, integer=True)
+        check_number("seed", self.seed, low=0, high=2**31 - 1, integer=True)
+
+    def to_dict(self):
+        """Attributes as a plain dictionary."""
+        return asdict(self)

@@ -1,0 +1,379 @@
+"""Train a model on tractograms, through Keras' own ``fit``."""
+
+from dataclasses import dataclass, replace
+import logging
+import math
+
+import keras
+from keras import ops
+import numpy as np
+
+from dipy_tractoencoder.autoencoder import StreamlineAutoencoder
+from dipy_tractoencoder.callbacks import (
+    KeepBest,
+    LogLearningRate,
+    Progress,
+    StopOnNonFinite,
+)
+from dipy_tractoencoder.dataset import gather, split
+from dipy_tractoencoder.errors import EmptyDataError
+from dipy_tractoencoder.preprocessing import Preprocessing
+from dipy_tractoencoder.principal import fit_principal
+from dipy_tractoencoder.reconstruction import pca_reconstruction, reconstruct_points
+from dipy_tractoencoder.record import TrainingRecord, software_versions
+from dipy_tractoencoder.settings import TrainingSettings
+from dipy_tractoencoder.vae import StreamlineVAE
+
+logger = logging.getLogger(__name__)
+
+WARMUP_SHARE = 0.05
+STATISTICS_SAMPLE = 8192  # streamlines that batch normalisation is settled on
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A trained model, and streamlines to look at it with.
+
+    Attributes
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Trained, with its ``record``.
+    points : ndarray, shape (n_streamlines, n_points, 3), float32
+        The validation streamlines, or the training ones where none were held out;
+        RASMM, mm, in the model's orientation.
+    reconstructed : ndarray, shape (n_streamlines, n_points, 3), float32
+        What the model made of them; with a refit, the model before it, which had not
+        seen them.
+    pca_reconstructed : ndarray, shape (n_streamlines, n_points, 3), float32
+        What as many principal components of the same training streamlines made.
+    held_out : bool
+        Whether ``points`` took no part in the training that is shown.
+    """
+
+    model: StreamlineAutoencoder
+    points: np.ndarray
+    reconstructed: np.ndarray
+    pca_reconstructed: np.ndarray
+    held_out: bool
+
+
+def train(tractograms, settings=None, **options):
+    """Train an autoencoder or VAE on streamlines.
+
+    Parameters
+    ----------
+    tractograms : StatefulTractogram, or iterable of them or of sequences of ndarray
+        What to learn from, RASMM, mm; one item may be one file.
+    settings : TrainingSettings, optional
+        All choices; the defaults if not given.
+    **options
+        Fields of `TrainingSettings` to set or change, as ``latent_dim=16``, and
+        arguments of `run_training`.
+
+    Returns
+    -------
+    model : StreamlineAutoencoder or StreamlineVAE
+        With the weights of the best validation epoch, and ``model.record``.
+
+    See Also
+    --------
+    run_training : The same, giving the validation streamlines too.
+    """
+    return run_training(tractograms, settings, **options).model
+
+
+def run_training(
+    tractograms, settings=None, *, groups=None, tensorboard=None, **options
+):
+    """Train a model, and keep the streamlines that were held out.
+
+    Parameters
+    ----------
+    tractograms : StatefulTractogram, or iterable of them or of sequences of ndarray
+        What to learn from, RASMM, mm; one item may be one file.
+    settings : TrainingSettings, optional
+        All choices; the defaults if not given.
+    groups : sequence, optional
+        A label per tractogram; those of one label are held out together.
+    tensorboard : str or Path, optional
+        Folder for TensorBoard logs.
+    **options
+        Fields of `TrainingSettings` to set or change, as ``latent_dim=16``.
+
+    Returns
+    -------
+    run : TrainingRun
+        The model, with the weights of the best validation epoch, and streamlines.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a setting is out of range.
+    EmptyDataError
+        If no streamline is left to train on.
+    TrainingDivergedError
+        If the loss stops being finite.
+    """
+    settings = replace(settings or TrainingSettings(), **options)
+    preprocessing = Preprocessing(
+        n_points=settings.n_points,
+        orientation=settings.orientation,
+        min_length=settings.min_length,
+        max_length=settings.max_length,
+    )
+    build_model(preprocessing, settings)  # Wrong settings show before the reading.
+    if hasattr(tractograms, "space_attributes"):
+        tractograms = [tractograms]
+    data = gather(
+        tractograms,
+        preprocessing,
+        max_streamlines=settings.max_streamlines,
+        normalise=settings.normalise,
+        seed=settings.seed,
+    )
+    held_out = split(
+        data.source, settings.validation_fraction, groups=groups, seed=settings.seed
+    )
+    logger.info(
+        "Training on %d streamlines, %d held out for validation; %d of %d read were "
+        "rejected%s.",
+        len(data) - held_out.sum(),
+        held_out.sum(),
+        sum(data.rejects.values()),
+        data.n_read,
+        "".join(f", {n} {reason}" for reason, n in data.rejects.items()),
+    )
+    model, history, best_epoch = fit(
+        data.points[~held_out],
+        data.points[held_out],
+        data.preprocessing,
+        settings,
+        tensorboard=tensorboard,
+    )
+    shown = data.points[held_out] if held_out.any() else data.points
+    shown = data.preprocessing.denormalise(shown)
+    reconstructed = reconstruct_points(model, shown)
+    pca_reconstructed = pca_reconstruction(model, shown)
+    if settings.refit and held_out.any():
+        logger.info("Training again on all streamlines, for %d epochs.", best_epoch)
+        model, _, _ = fit(
+            data.points, None, data.preprocessing, settings, stop_after=best_epoch
+        )
+    model.record = TrainingRecord(
+        settings=settings.to_dict(),
+        data={
+            "n_training": int((~held_out).sum()),
+            "n_validation": int(held_out.sum()),
+            "n_read": data.n_read,
+            "rejects": data.rejects,
+        },
+        history=history,
+        best_epoch=best_epoch,
+        versions=software_versions(),
+    )
+    return TrainingRun(
+        model=model,
+        points=shown,
+        reconstructed=reconstructed,
+        pca_reconstructed=pca_reconstructed,
+        held_out=bool(held_out.any()),
+    )
+
+
+def build_model(preprocessing, settings):
+    """Make an untrained model.
+
+    Parameters
+    ----------
+    preprocessing : Preprocessing
+        How streamlines become the network's points.
+    settings : TrainingSettings
+        All choices.
+
+    Returns
+    -------
+    model : StreamlineAutoencoder or StreamlineVAE
+        With random weights.
+    """
+    common = {
+        "latent_dim": settings.latent_dim,
+        "backbone": settings.backbone,
+        "linear_skip": settings.linear_skip,
+        "upsampling": settings.upsampling,
+        "loss": settings.loss,
+        "seed": settings.seed,
+    }
+    if settings.model == "ae":
+        return StreamlineAutoencoder(preprocessing, **common)
+    return StreamlineVAE(
+        preprocessing,
+        kl_weight=settings.kl_weight,
+        kl_annealing=settings.kl_annealing,
+        epsilon_std=settings.epsilon_std,
+        **common,
+    )
+
+
+def fit(
+    points, validation, preprocessing, settings, *, stop_after=None, tensorboard=None
+):
+    """Fit a new model to arrays of normalised streamlines.
+
+    Parameters
+    ----------
+    points : ndarray, shape (n_streamlines, n_points, 3), float32
+        Normalised training streamlines.
+    validation : ndarray, shape (n_validation, n_points, 3), float32, or None
+        Normalised streamlines that choose the best epoch; None or empty for none.
+    preprocessing : Preprocessing
+        What the points went through.
+    settings : TrainingSettings
+        All choices.
+    stop_after : int, optional
+        End after so many epochs of the ``settings.epochs`` that schedules plan for.
+    tensorboard : str or Path, optional
+        Folder for TensorBoard logs.
+
+    Returns
+    -------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Trained.
+    history : dict of list
+        Quantities per epoch.
+    best_epoch : int
+        Epochs trained for the weights kept; 0 is the untrained model.
+    """
+    if len(points) == 0:
+        raise EmptyDataError("No streamline is left to train on after the split.")
+    keras.utils.set_random_seed(settings.seed)
+    model = build_model(preprocessing, settings)
+    model.set_principal(
+        fit_principal(
+            points,
+            model.principal.n_components,
+            both_directions=settings.orientation == "augment",
+        )
+    )
+    steps_per_epoch = math.ceil(len(points) / settings.batch_size)
+    model.total_steps = max(1, settings.epochs * steps_per_epoch)
+    rate = learning_rate(settings, model.total_steps)
+    model.compile(
+        optimizer=keras.optimizers.Adam(
+            rate, global_clipnorm=settings.clip_norm or None
+        )
+    )
+    callbacks = [StopOnNonFinite(), LogLearningRate(rate, steps_per_epoch)]
+    epochs = settings.epochs if stop_after is None else stop_after
+    callbacks.append(Progress(epochs, logger))
+    if tensorboard is not None:
+        callbacks.append(keras.callbacks.TensorBoard(log_dir=str(tensorboard)))
+    keep_best = None
+    if validation is not None and len(validation):
+        keep_best = KeepBest(evaluate(model, validation, settings), settings.patience)
+        callbacks.append(keep_best)
+    history = {}
+    if epochs:
+        history = model.fit(
+            points,
+            epochs=epochs,
+            batch_size=settings.batch_size,
+            validation_data=(validation,) if keep_best else None,
+            validation_batch_size=max(settings.batch_size, 512),
+            callbacks=callbacks,
+            verbose=0,
+        ).history
+    settle_statistics(model, points, settings.batch_size)
+    best_epoch = epochs if keep_best is None or not epochs else keep_best.best_epoch + 1
+    return model, history, best_epoch
+
+
+def learning_rate(settings, total_steps):
+    """Rate of the optimiser, constant or warmed up and then falling by a cosine.
+
+    Parameters
+    ----------
+    settings : TrainingSettings
+        Its ``learning_rate`` and ``rate_schedule`` are used.
+    total_steps : int
+        Steps of the whole training.
+
+    Returns
+    -------
+    rate : float or keras.optimizers.schedules.CosineDecay
+        For a Keras optimiser.
+    """
+    if not settings.rate_schedule:
+        return settings.learning_rate
+    warmup_steps = max(1, int(WARMUP_SHARE * total_steps))
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=settings.learning_rate / 100,
+        warmup_target=settings.learning_rate,
+        warmup_steps=warmup_steps,
+        decay_steps=max(1, total_steps - warmup_steps),
+    )
+
+
+def evaluate(model, points, settings):
+    """Reconstruction error of normalised points, from the posterior mean.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder
+        Compiled model.
+    points : ndarray, shape (n_streamlines, n_points, 3), float32
+        Normalised.
+    settings : TrainingSettings
+        Its batch size is used.
+
+    Returns
+    -------
+    error : float
+        Root mean squared point distance, mm.
+    """
+    values = model.evaluate(
+        points,
+        batch_size=max(settings.batch_size, 512),
+        verbose=0,
+        return_dict=True,
+    )
+    return float(values["error_mm"])
+
+
+def settle_statistics(model, points, batch_size):
+    """Set batch normalisation's statistics to their mean over training batches.
+
+    Moving averages lag behind the weights, more so after few steps; inference would
+    then disagree with training. Weights restored from an earlier epoch are treated
+    the same way.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder
+        Model whose statistics are replaced.
+    points : ndarray, shape (n_streamlines, n_points, 3), float32
+        Normalised training streamlines.
+    batch_size : int
+        Size of a training batch.
+    """
+    normalisations = [
+        layer
+        for layer in model.encoder_body.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    if not normalisations:
+        return
+    rng = np.random.default_rng(0)
+    rows = rng.permutation(len(points))[:STATISTICS_SAMPLE]
+    batches = [
+        rows[start : start + batch_size] for start in range(0, len(rows), batch_size)
+    ]
+    if len(batches) > 1 and len(batches[-1]) < batch_size:
+        batches.pop()  # A short batch would weigh as much as a full one.
+    momenta = [layer.momentum for layer in normalisations]
+    for number, batch in enumerate(batches):
+        for layer in normalisations:
+            layer.momentum = number / (number + 1)
+        batch = model.oriented(ops.convert_to_tensor(points[batch]), training=True)
+        model.encode_tensors(batch, training=True)
+    for layer, momentum in zip(normalisations, momenta):
+        layer.momentum = momentum
