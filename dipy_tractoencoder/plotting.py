@@ -1,0 +1,156 @@
+"""Pictures of a training and of reconstructions, drawn without a display."""
+
+import numpy as np
+
+from dipy_tractoencoder.files import whole_file
+from dipy_tractoencoder.metrics import point_distance, pooled_distance
+
+MOST_STREAMLINES = 300  # per picture; more only paint over each other
+VIEWS = (
+    ("sagittal, from the right", 1, 2, "posterior - anterior", "inferior - superior"),
+    ("coronal, from behind", 0, 2, "left - right", "inferior - superior"),
+    ("axial, from above", 0, 1, "left - right", "posterior - anterior"),
+)
+
+
+def training_figure(history, original, reconstructed, *, pca_error, best_epoch, what):
+    """Draw loss curves, and input against reconstruction in three views.
+
+    Parameters
+    ----------
+    history : dict of list
+        Quantities per epoch, of `TrainingRecord`.
+    original, reconstructed : ndarray, shape (n_streamlines, n_points, 3)
+        RASMM, mm.
+    pca_error : float
+        Error in mm of PCA with as many dimensions, on the same streamlines.
+    best_epoch : int
+        Epoch whose weights were kept.
+    what : str
+        Which streamlines these are, for the title.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        To be saved with `save_figure`.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 14), layout="constrained")
+    curves, views = figure.subfigures(2, 1, height_ratios=(1, 3))
+    _draw_curves(curves.subplots(1, 3), history, pca_error, best_epoch)
+    _draw_views(views, original, reconstructed, what)
+    return figure
+
+
+def reconstruction_figure(original, reconstructed, *, what):
+    """Draw input, reconstruction and error in three anatomical views.
+
+    Parameters
+    ----------
+    original, reconstructed : ndarray, shape (n_streamlines, n_points, 3)
+        RASMM, mm.
+    what : str
+        Which streamlines these are, for the title.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        To be saved with `save_figure`.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 11), layout="constrained")
+    _draw_views(figure, original, reconstructed, what)
+    return figure
+
+
+def save_figure(figure, path):
+    """Write a figure, whole or not at all; the extension chooses the format.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        What to write.
+    path : str or Path
+        File to write (.png, .pdf, .svg, ...).
+    """
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=110)
+
+
+def _draw_curves(axes, history, pca_error, best_epoch):
+    """Three panels: error in mm, the terms of the loss, rate and KL weight."""
+    epochs = np.arange(1, len(history.get("loss", ())) + 1)
+    error, terms, schedules = axes
+    for name, label in (("error_mm", "training"), ("val_error_mm", "validation")):
+        if name in history:
+            error.plot(epochs, history[name], label=label)
+    error.axhline(pca_error, color="0.4", ls="--", label="PCA, same dimensions")
+    error.axvline(best_epoch, color="0.7", lw=1, label=f"kept: epoch {best_epoch}")
+    error.set(title="Reconstruction error", ylabel="mm")
+    low, high = error.get_ylim()
+    if low > 0 and high / low > 5:
+        error.set_yscale("log")
+    terms.plot(epochs, history.get("loss", ()), label="loss, training")
+    if "val_loss" in history:
+        terms.plot(epochs, history["val_loss"], label="loss, validation")
+    if "kl_nats" in history:
+        terms.plot(epochs, history["kl_nats"], label="KL, nats")
+    terms.set(title="Loss")
+    rate = history.get("learning_rate", ())
+    schedules.plot(epochs, rate, color="C2", label="learning rate")
+    schedules.set(title="Schedules")
+    handles = schedules.get_lines()
+    if "kl_weight" in history:
+        twin = schedules.twinx()
+        twin.plot(epochs, history["kl_weight"], color="C3", label="KL weight")
+        twin.set_ylim(bottom=0)
+        handles = handles + twin.get_lines()
+    for axis in axes:
+        axis.set_xlabel("epoch")
+    error.legend(fontsize="small")
+    terms.legend(fontsize="small")
+    schedules.legend(handles=handles, fontsize="small")
+
+
+def _draw_views(figure, original, reconstructed, what):
+    """Rows: input, reconstruction, error; columns: the three views."""
+    from matplotlib.collections import LineCollection
+
+    rng = np.random.default_rng(0)
+    distance = point_distance(original, reconstructed)
+    chosen = rng.permutation(len(original))[:MOST_STREAMLINES]
+    original, reconstructed = original[chosen], reconstructed[chosen]
+    local = np.linalg.norm(original - reconstructed, axis=2)
+    local = (local[:, 1:] + local[:, :-1]) / 2
+    # Segments in the colours of their direction, as DIPY's viewers: |x|, |y|, |z|.
+    steps = np.diff(original, axis=1)
+    sizes = np.maximum(np.linalg.norm(steps, axis=2, keepdims=True), 1e-9)
+    colours = np.abs(steps / sizes).reshape(-1, 3)
+    axes = figure.subplots(3, 3, squeeze=False)
+    rows = (("input", original), ("reconstruction", reconstructed), ("error", original))
+    limits = [(original[..., k].min(), original[..., k].max()) for k in range(3)]
+    upper = float(np.percentile(local, 98)) or 1.0
+    for row, (title, points) in zip(axes, rows):
+        for axis, (view, across, up, across_name, up_name) in zip(row, VIEWS):
+            flat = points[..., [across, up]]
+            segments = np.stack([flat[:, :-1], flat[:, 1:]], axis=2).reshape(-1, 2, 2)
+            lines = LineCollection(segments, linewidths=0.6)
+            if title == "error":
+                lines.set(array=local.ravel(), clim=(0, upper), cmap="viridis")
+            else:
+                lines.set_color(colours)
+            axis.add_collection(lines)
+            for k, set_limit in ((across, axis.set_xlim), (up, axis.set_ylim)):
+                margin = 0.05 * (limits[k][1] - limits[k][0]) + 1
+                set_limit(limits[k][0] - margin, limits[k][1] + margin)
+            axis.set_title(f"{title}, {view}", fontsize="small")
+            axis.set_aspect("equal")
+            axis.set_xlabel(f"{across_name} (mm)", fontsize="small")
+            axis.set_ylabel(f"{up_name} (mm)", fontsize="small")
+    figure.colorbar(lines, ax=list(axes[2]), label="distance of points (mm)")
+    figure.suptitle(
+        f"{what}: error {pooled_distance(distance):.2f} mm over {len(distance)} "
+        f"streamlines, {len(chosen)} drawn"
+    )

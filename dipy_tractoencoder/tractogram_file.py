@@ -1,0 +1,138 @@
+"""Tractogram files in and out, with DIPY's readers and writers and clear errors."""
+
+import logging
+from pathlib import Path
+
+from dipy_tractoencoder.errors import InputFileError, OutputFileError
+from dipy_tractoencoder.files import whole_file
+
+logger = logging.getLogger(__name__)
+
+EXTENSIONS = (".trk", ".tck", ".trx", ".vtk", ".vtp", ".fib", ".dpy")
+# These hold the image space themselves.
+SELF_CONTAINED = (".trk", ".trx")
+
+
+def load_tractogram(path, reference=None):
+    """Read a tractogram in any of DIPY's formats.
+
+    Parameters
+    ----------
+    path : str or Path
+        A .trk, .tck, .trx, .vtk, .vtp, .fib or .dpy file.
+    reference : str or Path, optional
+        Image or tractogram whose space a file without one is in; not used for .trk
+        and .trx.
+
+    Returns
+    -------
+    tractogram : StatefulTractogram
+        RASMM, mm, origin at the voxel centre. Points outside of the image are kept.
+
+    Raises
+    ------
+    InputFileError
+        If the file is missing, broken, of another kind, or lacks its reference.
+    """
+    from dipy.io.streamline import load_tractogram as dipy_load
+
+    check_tractogram_path(path, reference)
+    path = Path(path)
+    own_space = path.suffix.lower() in SELF_CONTAINED
+    try:
+        tractogram = dipy_load(
+            str(path), "same" if own_space else str(reference), bbox_valid_check=False
+        )
+    # Readers of seven formats raise whatever a broken file leads them to.
+    except Exception as err:
+        raise InputFileError(
+            f"Cannot read {path}: {type(err).__name__}: {err}. The file may be "
+            f"damaged{'' if own_space else f', or the reference {reference} wrong'}."
+        ) from err
+    if tractogram is False:
+        raise InputFileError(
+            f"Cannot read {path}: DIPY refused it (its log says why). Check the file"
+            f"{'' if own_space else f' and the reference {reference}'}."
+        )
+    return tractogram
+
+
+def check_tractogram_path(path, reference=None):
+    """Raise unless a file can be a tractogram, without reading it.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    reference : str or Path, optional
+        Image or tractogram whose space it is in.
+
+    Raises
+    ------
+    InputFileError
+        If the file is missing, of unknown extension, or lacks its reference.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputFileError(f"File not found: {path}.")
+    suffix = path.suffix.lower()
+    if suffix not in EXTENSIONS:
+        raise InputFileError(
+            f"Cannot read {path}: `{suffix or path.name}` is no tractogram extension. "
+            f"Known are {' '.join(EXTENSIONS)}; others can be converted with "
+            "dipy_convert_tractogram."
+        )
+    if suffix in SELF_CONTAINED:
+        return
+    if reference is None:
+        raise InputFileError(
+            f"Cannot read {path}: a {suffix} file does not hold its image space. Give "
+            "the image it belongs to (NIfTI, or a TRK of the same space) with "
+            "--reference."
+        )
+    if not Path(reference).is_file():
+        raise InputFileError(f"Reference file not found: {reference}.")
+
+
+def save_tractogram(tractogram, path):
+    """Write a tractogram, whole or not at all; points out of the image are kept.
+
+    Parameters
+    ----------
+    tractogram : StatefulTractogram
+        Any space.
+    path : str or Path
+        File whose extension chooses the format.
+
+    Raises
+    ------
+    OutputFileError
+        If the extension is unknown or the file cannot be written.
+    """
+    from dipy.io.streamline import save_tractogram as dipy_save
+
+    check_output_extension(path)
+    with whole_file(path) as partial:
+        dipy_save(tractogram, str(partial), bbox_valid_check=False)
+
+
+def check_output_extension(path, allowed=EXTENSIONS):
+    """Raise unless a tractogram can be written under this name.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to be written.
+    allowed : sequence of str, optional
+        Extensions that will do.
+
+    Raises
+    ------
+    OutputFileError
+        If the extension is another one.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in allowed:
+        raise OutputFileError(
+            f"Cannot write {path}: the extension has to be one of {' '.join(allowed)}."
+        )
