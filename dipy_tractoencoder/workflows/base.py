@@ -1,0 +1,162 @@
+"""What our flows add to DIPY's: outputs that never collide, checked before any work."""
+
+import logging
+import os
+from pathlib import Path
+import sys
+import tempfile
+
+from dipy.workflows.workflow import Workflow
+
+from dipy_tractoencoder.errors import (
+    InputFileError,
+    InvalidArgumentError,
+    OutputFileError,
+)
+from dipy_tractoencoder.files import check_writable
+
+
+class TractoWorkflow(Workflow):
+    """Workflow whose outputs are planned before it starts.
+
+    A flow's ``run`` calls ``self.get_io_iterator()`` first, which reads the caller's
+    arguments, and hands the result to `plan`.
+    """
+
+    def manage_output_overwrite(self):
+        """Leave existing outputs to `plan`, which knows which ones will be written."""
+        return True
+
+    def plan(self, io_it, *, inputs, gathered=(), unused=()):
+        """Decide where each input's outputs go, or raise before any work is done.
+
+        Where several inputs would write to one file, the names get the parts of the
+        inputs' paths that tell them apart in front.
+
+        Parameters
+        ----------
+        io_it : dipy.workflows.multi_io.IOIterator
+            What ``get_io_iterator`` returned.
+        inputs : int
+            Position of the argument that names the files to go through.
+        gathered : sequence of str, optional
+            Outputs that all inputs share.
+        unused : sequence of str, optional
+            Outputs that will not be written this time.
+
+        Returns
+        -------
+        rows : list of tuple
+            Input path and a dictionary from output argument to path, per input.
+
+        Raises
+        ------
+        OutputFileError
+            If an output exists, cannot be written, or would replace an input.
+        InputFileError
+            If an input is given twice.
+        """
+        paths = [Path(path) for path in io_it.inputs[inputs]]
+        if len({path.resolve() for path in paths}) < len(paths):
+            raise InputFileError("The same input file is given twice.")
+        wanted = [key for key in io_it.out_keys if key not in unused]
+        rows = [
+            (path, {key: Path(out) for key, out in zip(io_it.out_keys, outputs)})
+            for path, outputs in zip(paths, io_it.outputs)
+        ]
+        prefixes = distinguishing_names(paths)
+        for key in wanted:
+            targets = [outputs[key] for _, outputs in rows]
+            for (_, outputs), prefix in zip(rows, prefixes):
+                if key in gathered:
+                    outputs[key] = targets[0]
+                elif len(set(targets)) < len(targets):
+                    outputs[key] = outputs[key].with_name(
+                        f"{prefix}_{outputs[key].name}"
+                    )
+        targets = {outputs[key] for _, outputs in rows for key in wanted}
+        given = {Path(path).resolve() for group in io_it.inputs for path in group}
+        for target in sorted(targets):
+            if target.resolve() in given:
+                raise OutputFileError(f"{target} is an input, and would be replaced.")
+        existing = sorted(str(target) for target in targets if target.is_file())
+        if existing and not self._force_overwrite:
+            raise OutputFileError(
+                f"Output exists: {', '.join(existing)}. Nothing was done. Add --force "
+                "to replace, or choose another --out_dir."
+            )
+        for target in sorted(targets):
+            check_writable(target)
+        self.generated = [{key: outputs[key] for key in wanted} for _, outputs in rows]
+        self.last_generated_outputs = {
+            key: str(path) for key, path in self.generated[0].items()
+        }
+        self.flat_outputs = [str(target) for target in sorted(targets)]
+        return [(path, outputs) for (path, _), outputs in zip(rows, self.generated)]
+
+
+def distinguishing_names(paths):
+    """Short names that tell files apart.
+
+    Parameters
+    ----------
+    paths : list of Path
+        Different files.
+
+    Returns
+    -------
+    names : list of str
+        Stem of each, with as many of its folders in front as all of them need to
+        differ, joined by underscores; numbered if even that leaves two alike.
+    """
+    full = [[*path.resolve().parent.parts[1:], path.stem] for path in paths]
+    for depth in range(1, max(len(parts) for parts in full) + 1):
+        names = ["_".join(parts[-depth:]) for parts in full]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{name}_{number}" for number, name in enumerate(names, start=1)]
+
+
+def check_figure_extension(path):
+    """Raise unless matplotlib can write a figure under this name.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to be written.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the extension is unknown.
+    """
+    known = (".png", ".pdf", ".svg", ".jpg")
+    if Path(path).suffix.lower() not in known:
+        raise InvalidArgumentError(
+            f"Cannot write {path}: a figure's file ends in one of {' '.join(known)}."
+        )
+
+
+def load_backend():
+    """Import Keras without the start-up notes of its backend.
+
+    TensorFlow writes them from compiled code whatever its log level is. They are kept
+    back unless our log level is DEBUG or the import fails.
+    """
+    if logging.getLogger("dipy_tractoencoder").isEnabledFor(logging.DEBUG):
+        import keras  # noqa: F401
+
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            import keras  # noqa: F401
+        except BaseException:
+            notes.seek(0)
+            os.write(kept, notes.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -1,0 +1,119 @@
+"""Run a flow from the command line: options, logging, one-line errors, exit codes."""
+
+import argparse
+import logging
+import os
+from pathlib import Path
+import sys
+import traceback
+
+from dipy_tractoencoder import __version__
+from dipy_tractoencoder.errors import TractoencoderError
+
+logger = logging.getLogger("dipy_tractoencoder")
+
+LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG", "NOTSET")
+EXIT_ERROR = 2
+EXIT_BUG = 1
+EXIT_INTERRUPTED = 130
+
+
+def run_command(flow):
+    """Run a flow with the arguments of the process, then leave it.
+
+    Parameters
+    ----------
+    flow : Workflow
+        The command's flow.
+
+    Raises
+    ------
+    SystemExit
+        With 2 after a bad argument, file or training, 1 after a bug, 130 after an
+        interruption.
+    """
+    from dipy import __version__ as dipy_version
+    from dipy.workflows import flow_runner
+
+    level = _configure_logging()
+    # TensorFlow's notes on processors and devices drown the messages meant for users.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1" if level == "DEBUG" else "3")
+    version = f"dipy_tractoencoder {__version__} (DIPY {dipy_version})"
+    extra_args = {"version": {"action": "version", "version": version}}
+    # DIPY 1.12 would log everything at INFO through the root logger, whatever
+    # --log_level says; ours is configured already.
+    flow_runner.configure_logger = lambda **_: None
+    if level != "DEBUG":
+        # Its notes on retracing are for developers.
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    try:
+        flow_runner.run_flow(flow, extra_args=extra_args)
+    except KeyboardInterrupt:
+        _leave("Interrupted; outputs not written yet are left out.", EXIT_INTERRUPTED)
+    # Besides our own: what DIPY raises for missing files, sizes and folders.
+    except (TractoencoderError, OSError, ImportError) as err:
+        _show_traceback(level)
+        _leave(str(err), EXIT_ERROR)
+    except Exception as err:
+        _show_traceback(level)
+        _leave(
+            f"{type(err).__name__}: {err} This should not happen: please report it, "
+            "with what --log_level DEBUG prints.",
+            EXIT_BUG,
+        )
+
+
+def _configure_logging():
+    """Make --log_level and --log_file work for this package's and DIPY's messages."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--log_level", default="INFO")
+    parser.add_argument("--log_file", default="")
+    options, _ = parser.parse_known_args()
+    level = options.log_level.upper()
+    if level not in LEVELS:
+        _leave(
+            f"Invalid value received for `log_level`. Expected one of "
+            f"{', '.join(LEVELS)}. Received: {options.log_level!r}.",
+            EXIT_ERROR,
+        )
+    screen = logging.StreamHandler(sys.stdout)
+    screen.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    handlers = [screen]
+    if options.log_file:
+        try:
+            Path(options.log_file).parent.mkdir(parents=True, exist_ok=True)
+            handlers.append(logging.FileHandler(options.log_file, encoding="utf-8"))
+        except OSError as err:
+            _leave(
+                f"Cannot write the log file {options.log_file}: {err.strerror}.",
+                EXIT_ERROR,
+            )
+        handlers[-1].setFormatter(
+            logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s")
+        )
+    for name in ("dipy_tractoencoder", "dipy"):
+        named = logging.getLogger(name)
+        named.handlers = handlers
+        named.setLevel(level)
+        named.propagate = False
+    return level
+
+
+def _show_traceback(level):
+    """Print the traceback of the error at hand, for those who asked for detail."""
+    if level == "DEBUG":
+        traceback.print_exc()
+
+
+def _leave(message, code):
+    """Print one line on standard error, log it to the file, and exit."""
+    message = " ".join(message.split())
+    print(f"ERROR: {message}", file=sys.stderr)
+    for handler in logger.handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(
+                logger.makeRecord(
+                    logger.name, logging.ERROR, __file__, 0, message, (), None
+                )
+            )
+    sys.exit(code)

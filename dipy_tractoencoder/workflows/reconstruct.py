@@ -1,0 +1,171 @@
+"""The command that encodes and decodes, and measures the difference."""
+
+import logging
+
+from dipy_tractoencoder.workflows.base import (
+    TractoWorkflow,
+    check_figure_extension,
+    load_backend,
+)
+
+logger = logging.getLogger(__name__)
+
+SHOWN = {
+    "file": "file",
+    "n_reconstructed": "streamlines",
+    "error_mm": "error (mm)",
+    "pca_error_mm": "PCA error (mm)",
+    "mdf_mm": "MDF (mm)",
+    "shape_similarity": "BUAN similarity",
+}
+
+
+class ReconstructVAEFlow(TractoWorkflow):
+    """Encode and decode tractograms, and measure the difference."""
+
+    @classmethod
+    def get_short_name(cls):
+        """Prefix of this flow's options in a combined workflow."""
+        return "reconstruct"
+
+    def run(
+        self,
+        model_file,
+        input_files,
+        reference=None,
+        seed=0,
+        out_dir="",
+        out_tractogram="reconstructed.trx",
+        out_table="reconstruction.csv",
+        out_figure="reconstruction.png",
+    ):
+        """Encode and decode streamlines, and measure the errors in mm.
+
+        Example: dipy_reconstruct_vae vae.keras AF_L.trk CST_R.trk --out_dir check
+
+        The table has a row per file: root mean squared distance of points and MDF
+        between the resampled input and its reconstruction, the same for PCA with as
+        many dimensions, and DIPY's bundle metrics.
+
+        Parameters
+        ----------
+        model_file : string or Path
+            Model of dipy_train_vae.
+        input_files : variable string or Path
+            Tractograms (trk, tck, trx, vtk, vtp, fib, dpy). Wildcards can be used.
+        reference : string or Path, optional
+            Image (or trk) whose space files without one are in.
+        seed : int, optional
+            Seed of the sample and clustering of the bundle metrics.
+        out_dir : string or Path, optional
+            Output directory.
+        out_tractogram : string, optional
+            Name of the reconstructed tractogram; its extension chooses the format.
+        out_table : string, optional
+            Name of the table of errors, one for all inputs.
+        out_figure : string, optional
+            Name of the picture of input, reconstruction and error.
+        """
+        io_it = self.get_io_iterator()
+        check_figure_extension(out_figure)
+        rows = self.plan(io_it, inputs=1, gathered=("out_table",))
+
+        from dipy_tractoencoder.model_file import load_model
+        from dipy_tractoencoder.tables import format_table, save_table
+        from dipy_tractoencoder.tractogram_file import (
+            check_output_extension,
+            check_tractogram_path,
+        )
+
+        for path, outputs in rows:
+            check_tractogram_path(path, reference)
+            check_output_extension(outputs["out_tractogram"])
+        load_backend()
+        model = load_model(model_file)
+        from dipy_tractoencoder.workflows.encode import progress
+
+        names = distinct_file_names([path for path, _ in rows])
+        table = []
+        for name, (path, outputs) in progress(list(zip(names, rows)), "Reconstructing"):
+            errors = reconstruct_file(
+                model, path, outputs, reference=reference, seed=seed
+            )
+            table.append({"file": name, **errors})
+        save_table(table, rows[0][1]["out_table"])
+        self.table = table
+        logger.info("Errors, root mean squared distance of points:")
+        for line in format_table(table, SHOWN).splitlines():
+            logger.info(line)
+        logger.info("Table: %s", rows[0][1]["out_table"])
+
+
+def distinct_file_names(paths):
+    """Names for the rows of a table, with folders where names alone are alike.
+
+    Parameters
+    ----------
+    paths : list of Path
+        Files.
+
+    Returns
+    -------
+    names : list of str
+        File names, or whole paths if two names are equal.
+    """
+    names = [path.name for path in paths]
+    return names if len(set(names)) == len(names) else [str(path) for path in paths]
+
+
+def reconstruct_file(model, path, outputs, *, reference=None, seed=0):
+    """Reconstruct one tractogram; write it and its picture.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Trained model.
+    path : Path
+        Tractogram.
+    outputs : dict of Path
+        "out_tractogram" and "out_figure".
+    reference : str or Path, optional
+        Space of a file without one.
+    seed : int, optional
+        Of the bundle metrics.
+
+    Returns
+    -------
+    errors : dict
+        As `Reconstruction.errors`, and the rejects by reason.
+
+    Raises
+    ------
+    EmptyDataError
+        If no streamline of the file can be encoded.
+    """
+    from dipy_tractoencoder.errors import EmptyDataError
+    from dipy_tractoencoder.plotting import reconstruction_figure, save_figure
+    from dipy_tractoencoder.reconstruction import reconstruct
+    from dipy_tractoencoder.tractogram_file import load_tractogram, save_tractogram
+    from dipy_tractoencoder.workflows.encode import rejects_text
+
+    result = reconstruct(model, load_tractogram(path, reference))
+    rejects = result.array.rejects
+    if len(result.points) == 0:
+        raise EmptyDataError(
+            f"{path}: none of its {result.array.n_streamlines} streamlines can be "
+            f"encoded{rejects_text(rejects)}."
+        )
+    errors = result.errors(seed=seed)
+    figure = reconstruction_figure(result.original, result.points, what=path.name)
+    save_figure(figure, outputs["out_figure"])
+    save_tractogram(result.tractogram(), outputs["out_tractogram"])
+    logger.info(
+        "Reconstructed %d of %d streamlines of %s%s: %s, %s",
+        errors["n_reconstructed"],
+        errors["n_streamlines"],
+        path,
+        rejects_text(rejects),
+        outputs["out_tractogram"],
+        outputs["out_figure"],
+    )
+    return {**errors, **{f"rejected_{reason}": n for reason, n in rejects.items()}}

@@ -1,0 +1,297 @@
+"""The command that trains a model on tractograms."""
+
+import logging
+from pathlib import Path
+
+from dipy_tractoencoder.errors import check_choice
+from dipy_tractoencoder.settings import TrainingSettings as Defaults
+from dipy_tractoencoder.workflows.base import (
+    TractoWorkflow,
+    check_figure_extension,
+    load_backend,
+)
+
+logger = logging.getLogger(__name__)
+
+VALIDATION_BY = ("streamline", "file", "folder")
+
+
+class TrainVAEFlow(TractoWorkflow):
+    """Train a variational autoencoder, or an autoencoder, on tractograms."""
+
+    @classmethod
+    def get_short_name(cls):
+        """Prefix of this flow's options in a combined workflow."""
+        return "train"
+
+    def run(
+        self,
+        input_files,
+        model=Defaults.model,
+        backbone=Defaults.backbone,
+        no_linear_skip=False,
+        upsampling=Defaults.upsampling,
+        n_points=Defaults.n_points,
+        latent_dim=Defaults.latent_dim,
+        epochs=Defaults.epochs,
+        batch_size=Defaults.batch_size,
+        learning_rate=Defaults.learning_rate,
+        no_rate_schedule=False,
+        clip_norm=Defaults.clip_norm,
+        loss=Defaults.loss,
+        kl_weight=Defaults.kl_weight,
+        kl_annealing=Defaults.kl_annealing,
+        epsilon_std=Defaults.epsilon_std,
+        orientation=Defaults.orientation,
+        no_normalization=False,
+        min_length=Defaults.min_length,
+        max_length=Defaults.max_length,
+        validation_fraction=Defaults.validation_fraction,
+        validation_by="streamline",
+        patience=Defaults.patience,
+        refit=False,
+        max_streamlines=Defaults.max_streamlines,
+        reference=None,
+        seed=Defaults.seed,
+        tensorboard=None,
+        out_dir="",
+        out_model="vae.keras",
+        out_history="history.csv",
+        out_figure="training.png",
+    ):
+        """Train a variational autoencoder on the streamlines of tractograms.
+
+        Example: dipy_train_vae sub-*/whole_brain.trx --latent_dim 16 --out_dir model
+
+        The model file holds everything that dipy_encode_vae, dipy_decode_vae and
+        dipy_reconstruct_vae need. Errors are root mean squared distances of points in
+        mm, on streamlines held out, beside those of PCA with as many dimensions.
+
+        Parameters
+        ----------
+        input_files : variable string or Path
+            Tractograms to learn from (trk, tck, trx, vtk, vtp, fib, dpy). Wildcards
+            can be used.
+        model : string, optional
+            What to train: vae or ae, the autoencoder with the same settings.
+        backbone : string, optional
+            Networks of the model: dense, compact or finta.
+        no_linear_skip : bool, optional
+            Learn everything, instead of starting from principal components. With
+            finta this is the model of the GSoC 2024 project.
+        upsampling : string, optional
+            How finta and compact double their points: nearest or linear.
+        n_points : int, optional
+            Points that streamlines are resampled to. finta takes multiples of 32 from
+            64, compact from 32, dense any from 2.
+        latent_dim : int, optional
+            Size of the latent.
+        epochs : int, optional
+            Passes over the streamlines, at most.
+        batch_size : int, optional
+            Streamlines per training step.
+        learning_rate : float, optional
+            Highest rate of the Adam optimiser.
+        no_rate_schedule : bool, optional
+            Keep the learning rate constant, instead of warming it up and letting it
+            fall by a cosine.
+        clip_norm : float, optional
+            Largest norm of the gradient; 0 leaves it unclipped.
+        loss : string, optional
+            likelihood (Gaussian, noise at its optimum, nats) or mse (mean squared
+            error in mm^2 plus weighted KL).
+        kl_weight : float, optional
+            Factor on the Kullback-Leibler term.
+        kl_annealing : string, optional
+            Course of that factor: constant, warmup, cyclical or rise_and_fall.
+        epsilon_std : float, optional
+            Spread of the noise in the reparametrisation trick.
+        orientation : string, optional
+            canonical (a streamline and its reverse are the same), augment (turned at
+            random in training) or as_is.
+        no_normalization : bool, optional
+            Train on coordinates in mm, instead of centred and scaled ones.
+        min_length : float, optional
+            Shortest streamline to use, in mm.
+        max_length : float, optional
+            Longest streamline to use, in mm.
+        validation_fraction : float, optional
+            Share held out to choose the best epoch; 0 for none.
+        validation_by : string, optional
+            What is held out together: streamline, file or folder (a subject, where
+            each has a folder).
+        patience : int, optional
+            Epochs without improvement after which training stops.
+        refit : bool, optional
+            Train once more on everything, for as many epochs as validation chose.
+        max_streamlines : int, optional
+            Train on a random subset of this many.
+        reference : string or Path, optional
+            Image (or trk) whose space files without one are in.
+        seed : int, optional
+            Seed of everything random.
+        tensorboard : string or Path, optional
+            Folder for TensorBoard logs.
+        out_dir : string or Path, optional
+            Output directory.
+        out_model : string, optional
+            Name of the model file, ending in .keras.
+        out_history : string, optional
+            Name of the table of losses per epoch.
+        out_figure : string, optional
+            Name of the figure of loss curves and reconstructions.
+        """
+        io_it = self.get_io_iterator()
+        check_choice("validation_by", validation_by, VALIDATION_BY)
+        check_figure_extension(out_figure)
+        outputs = ("out_model", "out_history", "out_figure")
+        rows = self.plan(io_it, inputs=0, gathered=outputs)
+        paths = [path for path, _ in rows]
+        target = rows[0][1]
+        settings = Defaults(
+            model=model,
+            backbone=backbone,
+            linear_skip=not no_linear_skip,
+            upsampling=upsampling,
+            n_points=n_points,
+            latent_dim=latent_dim,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            rate_schedule=not no_rate_schedule,
+            clip_norm=clip_norm,
+            loss=loss,
+            kl_weight=kl_weight,
+            kl_annealing=kl_annealing,
+            epsilon_std=epsilon_std,
+            orientation=orientation,
+            normalise=not no_normalization,
+            min_length=min_length,
+            max_length=max_length,
+            validation_fraction=validation_fraction,
+            patience=patience,
+            refit=refit,
+            max_streamlines=max_streamlines,
+            seed=seed,
+        )
+        train_files(
+            paths,
+            settings,
+            target["out_model"],
+            target["out_history"],
+            target["out_figure"],
+            reference=reference,
+            groups=validation_groups(paths, validation_by),
+            tensorboard=tensorboard,
+        )
+
+
+def validation_groups(paths, validation_by):
+    """Label each file with what is held out together with it.
+
+    Parameters
+    ----------
+    paths : list of Path
+        Training files.
+    validation_by : {"streamline", "file", "folder"}
+        What is held out together.
+
+    Returns
+    -------
+    groups : list of Path or None
+        A label per file; None to hold out single streamlines.
+    """
+    labels = {
+        "streamline": None,
+        "file": [path.resolve() for path in paths],
+        "folder": [path.resolve().parent for path in paths],
+    }
+    return labels[validation_by]
+
+
+def train_files(
+    paths,
+    settings,
+    model_path,
+    history_path,
+    figure_path,
+    *,
+    reference=None,
+    groups=None,
+    tensorboard=None,
+):
+    """Train on files, and write model, history and figure.
+
+    Parameters
+    ----------
+    paths : list of Path
+        Tractograms.
+    settings : TrainingSettings
+        All choices.
+    model_path, history_path, figure_path : Path
+        Files to write.
+    reference : str or Path, optional
+        Space of files without one.
+    groups : list, optional
+        A label per file; those of one label are held out together.
+    tensorboard : str or Path, optional
+        Folder for TensorBoard logs.
+    """
+    from dipy_tractoencoder.metrics import point_distance, pooled_distance
+    from dipy_tractoencoder.model_file import check_model_extension, save_model
+    from dipy_tractoencoder.plotting import save_figure, training_figure
+    from dipy_tractoencoder.tables import history_rows, save_table
+    from dipy_tractoencoder.tractogram_file import (
+        check_tractogram_path,
+        load_tractogram,
+    )
+
+    check_model_extension(model_path)
+    for path in paths:
+        check_tractogram_path(path, reference)
+    load_backend()
+    from dipy_tractoencoder.training import run_training
+
+    run = run_training(
+        (load_tractogram(path, reference) for path in paths),
+        settings,
+        groups=groups,
+        tensorboard=tensorboard,
+    )
+    model, record = run.model, run.model.record
+    record.data["files"] = [Path(path).name for path in paths]
+    error, pca_error = (
+        pooled_distance(point_distance(run.points, points))
+        for points in (run.reconstructed, run.pca_reconstructed)
+    )
+    what = "held-out streamlines" if run.held_out else "training streamlines"
+    figure = training_figure(
+        record.history,
+        run.points,
+        run.reconstructed,
+        pca_error=pca_error,
+        best_epoch=record.best_epoch,
+        what=what.capitalize(),
+    )
+    save_figure(figure, figure_path)
+    save_table(history_rows(record.history), history_path)
+    save_model(model, model_path, overwrite=True)
+    logger.info(
+        "Error on %d %s: %.3f mm; PCA with %d dimensions: %.3f mm.",
+        len(run.points),
+        what,
+        error,
+        model.latent_dim,
+        pca_error,
+    )
+    if record.best_epoch == 0 and settings.epochs and settings.linear_skip:
+        logger.info(
+            "No epoch was better on held-out streamlines than the start: the model "
+            "kept is PCA. More streamlines, or fewer dimensions, leave more to learn."
+        )
+    else:
+        logger.info("Kept: epoch %d.", record.best_epoch)
+    logger.info("Model: %s", model_path)
+    logger.info("History: %s", history_path)
+    logger.info("Figure: %s", figure_path)
+    logger.info("Next: dipy_encode_vae %s FILES", model_path)
