@@ -8,11 +8,12 @@ from dipy_tractoencoder.errors import TrainingDivergedError
 CHECK_EVERY = 50  # batches; reading a loss waits for the device
 
 
-class KeepBest(keras.callbacks.EarlyStopping):
-    """Early stopping that counts the untrained model as epoch 0.
+class KeepBest(keras.callbacks.Callback):
+    """Stop early, and keep the best weights, the untrained ones included.
 
     With the linear skip the untrained model is PCA: where no epoch of training
-    beats it on the validation streamlines, it is what is kept.
+    beats it on the validation streamlines, it is what is kept. Keras' own
+    ``EarlyStopping`` cannot count the start as an epoch.
 
     Parameters
     ----------
@@ -22,24 +23,35 @@ class KeepBest(keras.callbacks.EarlyStopping):
         Epochs without improvement after which training stops.
     monitor : str, optional
         Quantity watched; less is better.
+
+    Attributes
+    ----------
+    best_epoch : int
+        Epochs of training behind the best weights.
     """
 
     def __init__(self, initial, patience, monitor="val_error_mm"):
-        super().__init__(
-            monitor=monitor, mode="min", patience=patience, restore_best_weights=True
-        )
-        self.initial = initial
+        super().__init__()
+        self.best = initial
+        self.patience = patience
+        self.monitor = monitor
+        self.best_epoch = 0
 
     def on_train_begin(self, logs=None):
-        """Start from the untrained model's value and weights."""
-        super().on_train_begin(logs)
-        self.best = self.initial
+        """Keep the untrained weights."""
         self.best_weights = self.model.get_weights()
-        self.best_epoch = -1
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Keep the weights if they are the best so far; stop if none were lately."""
+        if logs[self.monitor] < self.best:
+            self.best = logs[self.monitor]
+            self.best_epoch = epoch + 1
+            self.best_weights = self.model.get_weights()
+        elif epoch + 1 - self.best_epoch >= self.patience:
+            self.model.stop_training = True
 
     def on_train_end(self, logs=None):
         """Put the best weights back, whether training was stopped early or not."""
-        super().on_train_end(logs)
         self.model.set_weights(self.best_weights)
 
 

@@ -156,9 +156,8 @@ def run_training(
     pca_reconstructed = pca_reconstruction(model, shown)
     if settings.refit and held_out.any():
         logger.info("Training again on all streamlines, for %d epochs.", best_epoch)
-        model, _, _ = fit(
-            data.points, None, data.preprocessing, settings, stop_after=best_epoch
-        )
+        shorter = replace(settings, epochs=best_epoch)
+        model, _, _ = fit(data.points, None, data.preprocessing, shorter)
     model.record = TrainingRecord(
         settings=settings.to_dict(),
         data={
@@ -214,9 +213,7 @@ def build_model(preprocessing, settings):
     )
 
 
-def fit(
-    points, validation, preprocessing, settings, *, stop_after=None, tensorboard=None
-):
+def fit(points, validation, preprocessing, settings, *, tensorboard=None):
     """Fit a new model to arrays of normalised streamlines.
 
     Parameters
@@ -229,8 +226,6 @@ def fit(
         What the points went through.
     settings : TrainingSettings
         All choices.
-    stop_after : int, optional
-        End after so many epochs of the ``settings.epochs`` that schedules plan for.
     tensorboard : str or Path, optional
         Folder for TensorBoard logs.
 
@@ -263,8 +258,7 @@ def fit(
         )
     )
     callbacks = [StopOnNonFinite(), LogLearningRate(rate, steps_per_epoch)]
-    epochs = settings.epochs if stop_after is None else stop_after
-    callbacks.append(Progress(epochs, logger))
+    callbacks.append(Progress(settings.epochs, logger))
     if tensorboard is not None:
         callbacks.append(keras.callbacks.TensorBoard(log_dir=str(tensorboard)))
     keep_best = None
@@ -272,10 +266,10 @@ def fit(
         keep_best = KeepBest(evaluate(model, validation, settings), settings.patience)
         callbacks.append(keep_best)
     history = {}
-    if epochs:
+    if settings.epochs:
         history = model.fit(
             points,
-            epochs=epochs,
+            epochs=settings.epochs,
             batch_size=settings.batch_size,
             validation_data=(validation,) if keep_best else None,
             validation_batch_size=max(settings.batch_size, 512),
@@ -283,7 +277,9 @@ def fit(
             verbose=0,
         ).history
     settle_statistics(model, points, settings.batch_size)
-    best_epoch = epochs if keep_best is None or not epochs else keep_best.best_epoch + 1
+    best_epoch = settings.epochs
+    if keep_best is not None and settings.epochs:
+        best_epoch = keep_best.best_epoch
     return model, history, best_epoch
 
 
@@ -293,7 +289,7 @@ def learning_rate(settings, total_steps):
     Parameters
     ----------
     settings : TrainingSettings
-        Its ``learning_rate`` and ``rate_schedule`` are used.
+        Its ``highest_rate`` and ``rate_schedule`` are used.
     total_steps : int
         Steps of the whole training.
 
@@ -302,12 +298,13 @@ def learning_rate(settings, total_steps):
     rate : float or keras.optimizers.schedules.CosineDecay
         For a Keras optimiser.
     """
+    highest = settings.highest_rate
     if not settings.rate_schedule:
-        return settings.learning_rate
+        return highest
     warmup_steps = max(1, int(WARMUP_SHARE * total_steps))
     return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=settings.learning_rate / 100,
-        warmup_target=settings.learning_rate,
+        initial_learning_rate=highest / 100,
+        warmup_target=highest,
         warmup_steps=warmup_steps,
         decay_steps=max(1, total_steps - warmup_steps),
     )

@@ -91,7 +91,8 @@ class TrainVAEFlow(TractoWorkflow):
         batch_size : int, optional
             Streamlines per training step.
         learning_rate : float, optional
-            Highest rate of the Adam optimiser.
+            Highest rate of the Adam optimiser; by default 0.002 for dense and 0.0005
+            for compact and finta.
         no_rate_schedule : bool, optional
             Keep the learning rate constant, instead of warming it up and letting it
             fall by a cosine.
