@@ -1,5 +1,6 @@
 """Tractogram files in and out, with DIPY's readers and writers and clear errors."""
 
+from importlib.util import find_spec
 import logging
 from pathlib import Path
 
@@ -11,6 +12,8 @@ logger = logging.getLogger(__name__)
 EXTENSIONS = (".trk", ".tck", ".trx", ".vtk", ".vtp", ".fib", ".dpy")
 # These hold the image space themselves.
 SELF_CONTAINED = (".trk", ".trx")
+# DIPY reads and writes these through FURY, which it does not install.
+THROUGH_FURY = (".vtk", ".vtp", ".fib")
 
 
 def load_tractogram(path, reference=None):
@@ -82,6 +85,7 @@ def check_tractogram_path(path, reference=None):
             f"Known are {' '.join(EXTENSIONS)}; others can be converted with "
             "dipy_convert_tractogram."
         )
+    _check_fury(path, InputFileError)
     if suffix in SELF_CONTAINED:
         return
     if reference is None:
@@ -135,4 +139,14 @@ def check_output_extension(path, allowed=EXTENSIONS):
     if suffix not in allowed:
         raise OutputFileError(
             f"Cannot write {path}: the extension has to be one of {' '.join(allowed)}."
+        )
+    _check_fury(path, OutputFileError)
+
+
+def _check_fury(path, error):
+    """Raise ``error`` if the file's format needs FURY and it is not installed."""
+    if Path(path).suffix.lower() in THROUGH_FURY and find_spec("fury") is None:
+        raise error(
+            f"Cannot use {path}: DIPY needs FURY for this format. Install it with "
+            'pip install "dipy_tractoencoder[vtk]", or convert the file.'
         )
