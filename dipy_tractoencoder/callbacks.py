@@ -83,14 +83,14 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
 
 class Progress(keras.callbacks.Callback):
-    """One bar over the epochs with errors in mm and nats; silent off a terminal.
+    """One bar over the epochs with errors in mm and nats; log lines off a terminal.
 
     Parameters
     ----------
     epochs : int
         Epochs to come.
     logger : logging.Logger
-        Gets a line ten times per training, whether a bar is shown or not.
+        Gets a line ten times per training where no bar is shown.
     """
 
     def __init__(self, epochs, logger):
@@ -115,7 +115,7 @@ class Progress(keras.callbacks.Callback):
             shown["KL"] = f"{logs['kl_nats']:.1f} nats"
         self.bar.set_postfix(shown, refresh=False)
         self.bar.update()
-        if (epoch + 1) % max(1, self.epochs // 10) == 0:
+        if self.bar.disable and (epoch + 1) % max(1, self.epochs // 10) == 0:
             text = ", ".join(f"{name} {value}" for name, value in shown.items())
             self.logger.info("Epoch %d of %d: %s", epoch + 1, self.epochs, text)
 

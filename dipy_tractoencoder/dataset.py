@@ -103,6 +103,48 @@ def gather(tractograms, preprocessing, *, max_streamlines=None, normalise=True, 
     return TrainingData(points, source, preprocessing, n_read, rejects)
 
 
+def add_held_out(data, tractograms):
+    """Append streamlines that are held out to those to train on.
+
+    Parameters
+    ----------
+    data : TrainingData
+        Streamlines to train on; what was learned from them stays.
+    tractograms : iterable of StatefulTractogram or sequence of ndarray
+        Streamlines to hold out, RASMM, mm.
+
+    Returns
+    -------
+    data : TrainingData
+        With the new rows at the end.
+    is_validation : ndarray, shape (n_streamlines,), bool
+        True for the new rows.
+
+    Raises
+    ------
+    EmptyDataError
+        If none of the new streamlines can be used.
+    """
+    if hasattr(tractograms, "space_attributes"):
+        tractograms = [tractograms]
+    arrays = [data.preprocessing.array(tractogram) for tractogram in tractograms]
+    n_new = sum(map(len, arrays))
+    if n_new == 0:
+        raise EmptyDataError("No streamline is left to validate on.")
+    points = [data.preprocessing.normalise(array.points) for array in arrays]
+    source = np.repeat(
+        np.arange(len(arrays)) + data.source.max() + 1, [len(array) for array in arrays]
+    )
+    joined = replace(
+        data,
+        points=np.concatenate([data.points, *points]),
+        source=np.concatenate([data.source, source]),
+        n_read=data.n_read + sum(array.n_streamlines for array in arrays),
+        rejects=merge_rejects([data.rejects, *(array.rejects for array in arrays)]),
+    )
+    return joined, np.arange(len(joined)) >= len(data)
+
+
 def split(source, validation_fraction, *, groups=None, seed=0):
     """Draw the validation rows, single streamlines or whole groups.
 

@@ -15,7 +15,7 @@ from dipy_tractoencoder.callbacks import (
     Progress,
     StopOnNonFinite,
 )
-from dipy_tractoencoder.dataset import gather, split
+from dipy_tractoencoder.dataset import add_held_out, gather, split
 from dipy_tractoencoder.errors import EmptyDataError
 from dipy_tractoencoder.preprocessing import Preprocessing
 from dipy_tractoencoder.principal import fit_principal
@@ -83,7 +83,13 @@ def train(tractograms, settings=None, **options):
 
 
 def run_training(
-    tractograms, settings=None, *, groups=None, tensorboard=None, **options
+    tractograms,
+    settings=None,
+    *,
+    validation=None,
+    groups=None,
+    tensorboard=None,
+    **options,
 ):
     """Train a model, and keep the streamlines that were held out.
 
@@ -93,6 +99,9 @@ def run_training(
         What to learn from, RASMM, mm; one item may be one file.
     settings : TrainingSettings, optional
         All choices; the defaults if not given.
+    validation : iterable of StatefulTractogram or sequence of ndarray, optional
+        What to choose the best epoch on; by default ``validation_fraction`` of the
+        tractograms.
     groups : sequence, optional
         A label per tractogram; those of one label are held out together.
     tensorboard : str or Path, optional
@@ -131,9 +140,12 @@ def run_training(
         normalise=settings.normalise,
         seed=settings.seed,
     )
-    held_out = split(
-        data.source, settings.validation_fraction, groups=groups, seed=settings.seed
-    )
+    if validation is None:
+        held_out = split(
+            data.source, settings.validation_fraction, groups=groups, seed=settings.seed
+        )
+    else:
+        data, held_out = add_held_out(data, validation)
     logger.info(
         "Training on %d streamlines, %d held out for validation; %d of %d read were "
         "rejected%s.",

@@ -32,11 +32,11 @@ class EncodeVAEFlow(TractoWorkflow):
     ):
         """Encode streamlines to latents with a trained model.
 
-        Example: dipy_encode_vae vae.keras sub-*/AF_L.trk --out_dir latents
-
         The latents file (HDF5) has a row per streamline that could be encoded: mean,
         log_var, and index, its number in the tractogram. With several inputs, names of
         outputs start with what tells the inputs apart.
+
+        Example: dipy_encode_vae vae.keras sub-*/AF_L.trk --out_dir latents
 
         Parameters
         ----------

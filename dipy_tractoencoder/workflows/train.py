@@ -1,9 +1,10 @@
 """The command that trains a model on tractograms."""
 
+from glob import glob
 import logging
 from pathlib import Path
 
-from dipy_tractoencoder.errors import check_choice
+from dipy_tractoencoder.errors import InputFileError, check_choice
 from dipy_tractoencoder.settings import TrainingSettings as Defaults
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
@@ -48,6 +49,7 @@ class TrainVAEFlow(TractoWorkflow):
         max_length=Defaults.max_length,
         validation_fraction=Defaults.validation_fraction,
         validation_by="streamline",
+        validation_files=None,
         patience=Defaults.patience,
         refit=False,
         max_streamlines=Defaults.max_streamlines,
@@ -61,11 +63,11 @@ class TrainVAEFlow(TractoWorkflow):
     ):
         """Train a variational autoencoder on the streamlines of tractograms.
 
-        Example: dipy_train_vae sub-*/whole_brain.trx --latent_dim 16 --out_dir model
-
         The model file holds everything that dipy_encode_vae, dipy_decode_vae and
         dipy_reconstruct_vae need. Errors are root mean squared distances of points in
         mm, on streamlines held out, beside those of PCA with as many dimensions.
+
+        Example: dipy_train_vae sub-*/whole_brain.trx --latent_dim 16 --out_dir model
 
         Parameters
         ----------
@@ -121,6 +123,8 @@ class TrainVAEFlow(TractoWorkflow):
         validation_by : string, optional
             What is held out together: streamline, file or folder (a subject, where
             each has a folder).
+        validation_files : variable string or Path, optional
+            Tractograms to hold out, instead of a share of the input files.
         patience : int, optional
             Epochs without improvement after which training stops.
         refit : bool, optional
@@ -182,9 +186,40 @@ class TrainVAEFlow(TractoWorkflow):
             target["out_history"],
             target["out_figure"],
             reference=reference,
+            validation_paths=found_files(validation_files),
             groups=validation_groups(paths, validation_by),
             tensorboard=tensorboard,
         )
+
+
+def found_files(patterns):
+    """Files that paths and wildcards stand for, as DIPY expands its inputs.
+
+    Parameters
+    ----------
+    patterns : list of str, or None
+        Paths, some with wildcards.
+
+    Returns
+    -------
+    paths : list of Path, or None
+        Sorted per pattern; a path without wildcards is kept whether it exists or not.
+
+    Raises
+    ------
+    InputFileError
+        If a wildcard finds nothing.
+    """
+    if not patterns:
+        return None
+    paths = []
+    for pattern in map(str, patterns):
+        wild = any(character in pattern for character in "*?[")
+        found = sorted(glob(pattern)) if wild else [pattern]
+        if not found:
+            raise InputFileError(f"File not found: {pattern}.")
+        paths += map(Path, found)
+    return paths
 
 
 def validation_groups(paths, validation_by):
@@ -218,6 +253,7 @@ def train_files(
     figure_path,
     *,
     reference=None,
+    validation_paths=None,
     groups=None,
     tensorboard=None,
 ):
@@ -233,6 +269,8 @@ def train_files(
         Files to write.
     reference : str or Path, optional
         Space of files without one.
+    validation_paths : list of Path, optional
+        Tractograms to hold out, instead of a share of ``paths``.
     groups : list, optional
         A label per file; those of one label are held out together.
     tensorboard : str or Path, optional
@@ -248,7 +286,15 @@ def train_files(
     )
 
     check_model_extension(model_path)
-    for path in paths:
+    both = {Path(path).resolve() for path in paths} & {
+        Path(path).resolve() for path in validation_paths or ()
+    }
+    if both:
+        raise InputFileError(
+            f"{min(both)} is among the files to train on and to validate on. What is "
+            "held out must not be trained on: leave it out of one of the two."
+        )
+    for path in (*paths, *(validation_paths or ())):
         check_tractogram_path(path, reference)
     load_backend()
     from dipy_tractoencoder.training import run_training
@@ -256,6 +302,8 @@ def train_files(
     run = run_training(
         (load_tractogram(path, reference) for path in paths),
         settings,
+        validation=validation_paths
+        and [load_tractogram(path, reference) for path in validation_paths],
         groups=groups,
         tensorboard=tensorboard,
     )
