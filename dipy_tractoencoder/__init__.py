@@ -26,11 +26,14 @@ _HOME = {
     "load_latents": "latents_file",
     "load_model": "model_file",
     "load_tractogram": "tractogram_file",
+    "make_fibercup": "phantom",
     "point_distance": "metrics",
     "reconstruct": "reconstruction",
     "save_latents": "latents_file",
     "save_model": "model_file",
     "save_tractogram": "tractogram_file",
+    "score_streamlines": "phantom_labels",
+    "split_streamlines": "phantom_labels",
     "train": "training",
 }
 

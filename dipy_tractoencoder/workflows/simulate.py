@@ -1,0 +1,288 @@
+"""The command that makes FiberCup-like streamlines, with labels to learn from."""
+
+import logging
+from pathlib import Path
+
+from dipy_tractoencoder.errors import (
+    InvalidArgumentError,
+    OutputFileError,
+    check_choice,
+    check_number,
+)
+from dipy_tractoencoder.files import check_writable, whole_file
+from dipy_tractoencoder.workflows.base import TractoWorkflow, check_figure_extension
+
+logger = logging.getLogger(__name__)
+
+# Other formats cannot hold the labels.
+LABELLED_EXTENSIONS = (".trx", ".trk")
+IMAGE_EXTENSIONS = (".nii", ".nii.gz")
+
+
+class SimulateFiberCupFlow(TractoWorkflow):
+    """Make streamlines shaped as those of the FiberCup phantom."""
+
+    @classmethod
+    def get_short_name(cls):
+        """Prefix of this flow's options in a combined workflow."""
+        return "fibercup"
+
+    def run(
+        self,
+        n_train=3112,
+        n_validation=500,
+        n_test=1000,
+        implausible_fraction=0.3,
+        plausible_train=False,
+        tracked=False,
+        algorithm="probabilistic",
+        snr=20.0,
+        save_signal=False,
+        seed=0,
+        out_dir="",
+        out_train="train.trx",
+        out_validation="validation.trx",
+        out_test="test.trx",
+        out_mask="mask.nii.gz",
+        out_dwi="dwi.nii.gz",
+        out_bval="dwi.bval",
+        out_bvec="dwi.bvec",
+        out_figure="fibercup.png",
+    ):
+        """Make FiberCup-like streamlines, plausible and implausible, with labels.
+
+        Example: dipy_simulate_fibercup --tracked --snr 15 --out_dir fibercup
+
+        Nothing is downloaded. Three tractograms for training, validation and test hold
+        seven bundles that cross, touch and fork, and streamlines that stop early, turn
+        wrongly, turn back or loop. Labels are data per streamline: bundle (0 A, 1 U,
+        2 B, 3 S, 4 E1, 5 E2, 6 E3), plausible (1 or 0) and fault (0 none, 1 early stop,
+        2 wrong turn, 3 U-turn, 4 loop); trx files have them as groups, too. With
+        --tracked, streamlines come from tracking on a simulated diffusion signal and
+        are labelled by their end regions.
+
+        Parameters
+        ----------
+        n_train : int, optional
+            Plausible streamlines to train on.
+        n_validation : int, optional
+            Plausible streamlines for validation.
+        n_test : int, optional
+            Plausible streamlines for the test.
+        implausible_fraction : float, optional
+            Share of implausible streamlines that are added, from 0 to below 1. With
+            --tracked, tracking decides.
+        plausible_train : bool, optional
+            Leave implausible streamlines out of the training set.
+        tracked : bool, optional
+            Simulate the diffusion signal and track on it, instead of making
+            streamlines directly.
+        algorithm : string, optional
+            Tracking: deterministic or probabilistic.
+        snr : float, optional
+            Signal to noise ratio of the b0 in the simulated signal; None for no noise.
+        save_signal : bool, optional
+            Write the simulated signal, its b-values and its directions (along the
+            axes of the image), too.
+        seed : int, optional
+            Seed of everything random.
+        out_dir : string or Path, optional
+            Output directory.
+        out_train : string, optional
+            Name of the training tractogram, ending in .trx or .trk.
+        out_validation : string, optional
+            Name of the validation tractogram.
+        out_test : string, optional
+            Name of the test tractogram.
+        out_mask : string, optional
+            Name of the white-matter mask, a reference for the tractograms.
+        out_dwi : string, optional
+            Name of the diffusion signal.
+        out_bval : string, optional
+            Name of the b-values.
+        out_bvec : string, optional
+            Name of the directions.
+        out_figure : string, optional
+            Name of the picture of all streamlines by bundle and fault.
+        """
+        outputs = {
+            "out_train": out_train,
+            "out_validation": out_validation,
+            "out_test": out_test,
+            "out_mask": out_mask,
+            "out_dwi": out_dwi,
+            "out_bval": out_bval,
+            "out_bvec": out_bvec,
+            "out_figure": out_figure,
+        }
+        if not save_signal:
+            for name in ("out_dwi", "out_bval", "out_bvec"):
+                del outputs[name]
+        outputs = {name: Path(out_dir, file) for name, file in outputs.items()}
+        sizes = {"train": n_train, "validation": n_validation, "test": n_test}
+        _check_options(sizes, implausible_fraction, algorithm, snr, seed)
+        _check_extensions(outputs)
+        check_outputs(outputs, force=self._force_overwrite)
+
+        import numpy as np
+
+        from dipy_tractoencoder.phantom import make_fibercup
+        from dipy_tractoencoder.phantom_geometry import white_matter_mask
+        from dipy_tractoencoder.phantom_labels import join, split_streamlines
+        from dipy_tractoencoder.phantom_plotting import phantom_figure
+        from dipy_tractoencoder.plotting import save_figure
+
+        rng = np.random.default_rng(seed)
+        if tracked or save_signal:
+            from dipy_tractoencoder.phantom_signal import (
+                gradient_scheme,
+                simulate_signal,
+                track,
+            )
+
+            logger.info("Simulating the diffusion signal.")
+            gtab = gradient_scheme(seed=rng)
+            signal = simulate_signal(gtab, snr=snr, seed=rng)
+        if tracked:
+            logger.info("Tracking, %s.", algorithm)
+            pool = track(
+                signal, gtab, sum(sizes.values()), algorithm=algorithm, seed=rng
+            )
+            splits = split_streamlines(pool, sizes, seed=rng)
+        else:
+            splits = {
+                name: make_fibercup(size, implausible_fraction, seed=rng)
+                for name, size in sizes.items()
+            }
+        if plausible_train:
+            splits["train"] = splits["train"][splits["train"].plausible == 1]
+        how = f"{algorithm} tracking" if tracked else "made streamlines"
+        figure = phantom_figure(join(splits.values()), what=f"FiberCup-like, {how}")
+        save_figure(figure, outputs["out_figure"])
+        save_image(white_matter_mask().astype(np.uint8), outputs["out_mask"])
+        if save_signal:
+            save_image(signal, outputs["out_dwi"])
+            with whole_file(outputs["out_bval"]) as partial:
+                np.savetxt(partial, gtab.bvals[None], fmt="%g")
+            with whole_file(outputs["out_bvec"]) as partial:
+                np.savetxt(partial, gtab.bvecs.T, fmt="%.8f")
+        for name, labelled in splits.items():
+            path = outputs[f"out_{name}"]
+            save_labelled(labelled, path)
+            logger.info("%s: %s: %s", name.capitalize(), path, labelled.summary())
+        logger.info("Mask: %s", outputs["out_mask"])
+        if save_signal:
+            logger.info("Signal: %s", outputs["out_dwi"])
+        logger.info("Figure: %s", outputs["out_figure"])
+        logger.info("Next: dipy_train_vae %s", outputs["out_train"])
+        self.last_generated_outputs = {
+            name: str(path) for name, path in outputs.items()
+        }
+        self.flat_outputs = list(self.last_generated_outputs.values())
+
+
+def check_outputs(outputs, *, force=False):
+    """Raise unless all outputs of a flow without inputs can be written.
+
+    Parameters
+    ----------
+    outputs : dict of str to Path
+        Argument name to the file that it will be.
+    force : bool, optional
+        Existing files may be replaced.
+
+    Raises
+    ------
+    OutputFileError
+        If a file exists, two have one name, or one cannot be written.
+    """
+    targets = sorted(outputs.values())
+    if len({target.resolve() for target in targets}) < len(targets):
+        raise OutputFileError(
+            "Two outputs have the same name: "
+            f"{', '.join(map(str, targets))}. Nothing was done."
+        )
+    existing = [str(target) for target in targets if target.is_file()]
+    if existing and not force:
+        raise OutputFileError(
+            f"Output exists: {', '.join(existing)}. Nothing was done. Add --force to "
+            "replace, or choose another --out_dir."
+        )
+    for target in targets:
+        check_writable(target)
+
+
+def save_labelled(labelled, path):
+    """Write labelled streamlines, whole or not at all; in a TRX file with groups.
+
+    Parameters
+    ----------
+    labelled : LabelledStreamlines
+        What to write.
+    path : Path
+        A .trx or .trk file.
+    """
+    from trx.trx_file_memmap import TrxFile, save
+
+    from dipy_tractoencoder.tractogram_file import save_tractogram
+
+    tractogram = labelled.tractogram()
+    if path.suffix.lower() != ".trx":
+        save_tractogram(tractogram, path)
+        return
+    # DIPY's StatefulTractogram has no groups.
+    trx = TrxFile.from_sft(tractogram)
+    trx.groups.update(labelled.groups())
+    with whole_file(path) as partial:
+        save(trx, str(partial))
+    trx.close()
+
+
+def save_image(data, path):
+    """Write an image in the phantom's space, whole or not at all.
+
+    Parameters
+    ----------
+    data : ndarray, shape (64, 64, 3) or (64, 64, 3, any)
+        Values.
+    path : Path
+        A .nii or .nii.gz file.
+    """
+    import nibabel as nib
+
+    from dipy_tractoencoder.phantom_geometry import AFFINE
+
+    image = nib.Nifti1Image(data, AFFINE)
+    image.header.set_xyzt_units("mm")
+    with whole_file(path) as partial:
+        nib.save(image, partial)
+
+
+def _check_options(sizes, implausible_fraction, algorithm, snr, seed):
+    """Raise InvalidArgumentError for values that cannot be used."""
+    from dipy_tractoencoder.phantom_labels import check_fraction
+    from dipy_tractoencoder.phantom_signal import ALGORITHMS
+
+    for name, size in sizes.items():
+        check_number(f"n_{name}", size, low=1, integer=True)
+    check_fraction("implausible_fraction", implausible_fraction)
+    check_choice("algorithm", algorithm, ALGORITHMS)
+    if snr is not None:
+        check_number("snr", snr, above=0)
+    check_number("seed", seed, low=0, high=2**31 - 1, integer=True)
+
+
+def _check_extensions(outputs):
+    """Raise OutputFileError or InvalidArgumentError for names without a format."""
+    from dipy_tractoencoder.tractogram_file import check_output_extension
+
+    for name in ("out_train", "out_validation", "out_test"):
+        check_output_extension(outputs[name], LABELLED_EXTENSIONS)
+    for name in ("out_mask", "out_dwi"):
+        path = outputs.get(name)
+        if path is not None and not path.name.lower().endswith(IMAGE_EXTENSIONS):
+            raise InvalidArgumentError(
+                f"Cannot write {path}: an image's file ends in one of "
+                f"{' '.join(IMAGE_EXTENSIONS)}."
+            )
+    check_figure_extension(outputs["out_figure"])
