@@ -1,6 +1,7 @@
 """Train a model on tractograms, through Keras' own ``fit``."""
 
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 import logging
 import math
 
@@ -16,7 +17,7 @@ from dipy_tractoencoder.callbacks import (
     StopOnNonFinite,
 )
 from dipy_tractoencoder.dataset import add_held_out, gather, split
-from dipy_tractoencoder.errors import EmptyDataError
+from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError
 from dipy_tractoencoder.preprocessing import Preprocessing
 from dipy_tractoencoder.principal import fit_principal
 from dipy_tractoencoder.reconstruction import pca_reconstruction, reconstruct_points
@@ -124,6 +125,11 @@ def run_training(
         If the loss stops being finite.
     """
     settings = replace(settings or TrainingSettings(), **options)
+    if tensorboard is not None and find_spec("tensorboard") is None:
+        raise InvalidArgumentError(
+            "Cannot write TensorBoard logs: TensorBoard is not installed. Install it "
+            'with pip install "dipy_tractoencoder[tensorboard]".'
+        )
     preprocessing = Preprocessing(
         n_points=settings.n_points,
         orientation=settings.orientation,

@@ -36,6 +36,8 @@ def run_command(flow):
     from dipy.workflows import flow_runner
 
     level = _configure_logging()
+    # A closed pipe (`| head`) ends the messages, not the work.
+    logging.raiseExceptions = level == "DEBUG"
     # TensorFlow's notes on processors and devices drown the messages meant for users.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1" if level == "DEBUG" else "3")
     version = f"dipy_tractoencoder {__version__} (DIPY {dipy_version})"
@@ -48,6 +50,9 @@ def run_command(flow):
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         flow_runner.run_flow(flow, extra_args=extra_args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         _leave("Interrupted; outputs not written yet are left out.", EXIT_INTERRUPTED)
     # Besides our own: what DIPY raises for missing files, sizes and folders.
