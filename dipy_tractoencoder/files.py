@@ -1,6 +1,6 @@
 """Write files whole or not at all."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 import os
 from pathlib import Path
 import tempfile
@@ -43,7 +43,8 @@ def whole_file(path):
         reason = err.strerror or str(err)
         raise OutputFileError(f"Cannot write {path}: {reason}.") from err
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # A parent that is a file, say.
+            partial.unlink(missing_ok=True)
 
 
 def check_writable(path):

@@ -41,7 +41,8 @@ def save_latents(latents, path):
             values = getattr(latents, name)
             if values is not None:
                 rows = max(1, min(CHUNK_ROWS, len(values)))
-                file.create_dataset(name, data=values, chunks=(rows, *values.shape[1:]))
+                chunks = (rows, *values.shape[1:]) if len(values) else None
+                file.create_dataset(name, data=values, chunks=chunks)
         file.attrs["format"] = FORMAT_NAME
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["fingerprint"] = latents.fingerprint
@@ -112,10 +113,10 @@ def load_latents(path):
             f"Cannot read {path}: {err} It is no latents file of dipy_encode_vae, or "
             "was cut short."
         ) from err
-    rows = len(latents.mean)
+    rows = np.shape(latents.mean)[:1]
     others = (latents.index, latents.is_reversed, latents.log_var)
-    if latents.mean.ndim != 2 or any(
-        len(other) != rows for other in others if other is not None
+    if np.ndim(latents.mean) != 2 or any(
+        np.shape(other)[:1] != rows for other in others if other is not None
     ):
         raise InputFileError(
             f"Cannot read {path}: its datasets do not belong together. Encode again."

@@ -74,7 +74,7 @@ class PrincipalDirections:
             The nearest streamlines in the span of the directions.
         """
         directions = self.directions[:, :n_components]
-        centred = points.reshape(len(points), -1) - self.mean
+        centred = points.reshape(len(points), len(self.mean)) - self.mean
         return ((centred @ directions) @ directions.T + self.mean).reshape(points.shape)
 
 

@@ -1,6 +1,5 @@
 """Tractogram files in and out, with DIPY's readers and writers and clear errors."""
 
-from importlib.util import find_spec
 import logging
 from pathlib import Path
 
@@ -78,7 +77,7 @@ def check_tractogram_path(path, reference=None):
     path = Path(path)
     if not path.is_file():
         raise InputFileError(f"File not found: {path}.")
-    suffix = path.suffix.lower()
+    suffix = path.suffix  # DIPY knows them in small letters only.
     if suffix not in EXTENSIONS:
         raise InputFileError(
             f"Cannot read {path}: `{suffix or path.name}` is no tractogram extension. "
@@ -135,7 +134,7 @@ def check_output_extension(path, allowed=EXTENSIONS):
     OutputFileError
         If the extension is another one.
     """
-    suffix = Path(path).suffix.lower()
+    suffix = Path(path).suffix
     if suffix not in allowed:
         raise OutputFileError(
             f"Cannot write {path}: the extension has to be one of {' '.join(allowed)}."
@@ -145,7 +144,11 @@ def check_output_extension(path, allowed=EXTENSIONS):
 
 def _check_fury(path, error):
     """Raise ``error`` if the file's format needs FURY and it is not installed."""
-    if Path(path).suffix.lower() in THROUGH_FURY and find_spec("fury") is None:
+    if Path(path).suffix not in THROUGH_FURY:
+        return
+    from dipy.io.vtk import have_fury  # It has to be a version that DIPY knows.
+
+    if not have_fury:
         raise error(
             f"Cannot use {path}: DIPY needs FURY for this format. Install it with "
             'pip install "dipy_tractoencoder[vtk]", or convert the file.'

@@ -57,8 +57,11 @@ class TractoWorkflow(Workflow):
             If an input is given twice.
         """
         paths = [Path(path) for path in io_it.inputs[inputs]]
-        if len({path.resolve() for path in paths}) < len(paths):
-            raise InputFileError("The same input file is given twice.")
+        seen = set()
+        for path in paths:
+            if path.resolve() in seen:
+                raise InputFileError(f"{path} is given twice. Give it once.")
+            seen.add(path.resolve())
         wanted = [key for key in io_it.out_keys if key not in unused]
         rows = [
             (path, {key: Path(out) for key, out in zip(io_it.out_keys, outputs)})
@@ -74,7 +77,15 @@ class TractoWorkflow(Workflow):
                     outputs[key] = outputs[key].with_name(
                         f"{prefix}_{outputs[key].name}"
                     )
-        targets = {outputs[key] for _, outputs in rows for key in wanted}
+        places = {(key, outputs[key]) for _, outputs in rows for key in wanted}
+        targets = {path for _, path in places}
+        for target in sorted(targets):
+            sharing = sorted(key for key, path in places if path == target)
+            if len(sharing) > 1:
+                raise OutputFileError(
+                    f"{' and '.join(sharing)} are the same file, {target}. Give them "
+                    "different names."
+                )
         given = {Path(path).resolve() for group in io_it.inputs for path in group}
         for target in sorted(targets):
             if target.resolve() in given:

@@ -58,7 +58,7 @@ def run_command(flow):
     # Besides our own: what DIPY raises for missing files, sizes and folders.
     except (TractoencoderError, OSError, ImportError) as err:
         _show_traceback(level)
-        _leave(str(err), EXIT_ERROR)
+        _leave(_explain(err), EXIT_ERROR)
     except Exception as err:
         _show_traceback(level)
         _leave(
@@ -66,6 +66,21 @@ def run_command(flow):
             "with what --log_level DEBUG prints.",
             EXIT_BUG,
         )
+
+
+def _explain(err):
+    """Add the way out to what DIPY and the system say about files and folders."""
+    if isinstance(err, TractoencoderError):
+        return str(err)
+    if getattr(err, "filename", None):
+        return (
+            f"Cannot use {err.filename}: {err.strerror}. Check the paths given; "
+            "--out_dir chooses another folder for the outputs."
+        )
+    text = str(err)
+    if "not found" in text and any(mark in text for mark in "*?["):
+        text += " (* ? and [ ] are wildcards: rename a file that has them in its name)."
+    return text
 
 
 def _configure_logging():

@@ -2,6 +2,7 @@
 
 import logging
 
+from dipy_tractoencoder.errors import FingerprintError, InvalidArgumentError
 from dipy_tractoencoder.workflows.base import TractoWorkflow, load_backend
 
 logger = logging.getLogger(__name__)
@@ -56,9 +57,11 @@ class DecodeVAEFlow(TractoWorkflow):
 
         for path, outputs in progress(rows, "Decoding"):
             latents = load_latents(path)
-            save_tractogram(
-                decode_tractogram(model, latents), outputs["out_tractogram"]
-            )
+            try:
+                tractogram = decode_tractogram(model, latents)
+            except (FingerprintError, InvalidArgumentError) as err:
+                raise type(err)(f"Cannot decode {path}: {err}") from err
+            save_tractogram(tractogram, outputs["out_tractogram"])
             logger.info(
                 "Decoded %d streamlines of %s: %s",
                 len(latents),

@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+import shutil
 
 from dipy.workflows.combined_workflow import CombinedWorkflow
 
@@ -45,12 +46,15 @@ class VAEDemoFlow(CombinedWorkflow):
 
         out_dir = Path(out_dir)
         data_dir = out_dir / "data"
-        occupied = out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir()))
+        occupied = out_dir.is_file() or any(
+            path.is_file() for path in out_dir.rglob("*")
+        )
         if occupied and not self._force_overwrite:
             raise OutputFileError(
                 f"Output exists: {out_dir}. Nothing was done. Add --force to replace "
                 "what the demo writes there, or choose another --out_dir."
             )
+        made = not data_dir.exists()
         try:
             data_dir.mkdir(parents=True, exist_ok=True)
         except OSError as err:
@@ -76,7 +80,12 @@ class VAEDemoFlow(CombinedWorkflow):
         defaults = {"validation_by": "folder", "validation_fraction": 0.25}
         chosen = {**defaults, **self._optionals[TrainVAEFlow.__name__], "refit": True}
         self._optionals[TrainVAEFlow.__name__] = chosen
-        self.run_sub_flow(train, training_bundles, out_dir=str(out_dir / "model"))
+        try:
+            self.run_sub_flow(train, training_bundles, out_dir=str(out_dir / "model"))
+        except BaseException:
+            if made:  # Nothing of it in the next run's way.
+                shutil.rmtree(data_dir, ignore_errors=True)
+            raise
         model_file = train.last_generated_outputs["out_model"]
         logger.info("Encoding %s.", TEST_SUBJECT)
         self.run_sub_flow(

@@ -2,6 +2,7 @@
 
 import logging
 
+from dipy_tractoencoder.errors import check_number
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     check_figure_extension,
@@ -68,6 +69,7 @@ class ReconstructVAEFlow(TractoWorkflow):
         """
         io_it = self.get_io_iterator()
         check_figure_extension(out_figure)
+        check_number("seed", seed, low=0, integer=True)
         rows = self.plan(io_it, inputs=1, gathered=("out_table",))
 
         from dipy_tractoencoder.model_file import load_model

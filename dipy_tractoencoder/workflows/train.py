@@ -4,7 +4,7 @@ from glob import glob
 import logging
 from pathlib import Path
 
-from dipy_tractoencoder.errors import InputFileError, check_choice
+from dipy_tractoencoder.errors import EmptyDataError, InputFileError, check_choice
 from dipy_tractoencoder.settings import TrainingSettings as Defaults
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
@@ -299,14 +299,18 @@ def train_files(
     load_backend()
     from dipy_tractoencoder.training import run_training
 
-    run = run_training(
-        (load_tractogram(path, reference) for path in paths),
-        settings,
-        validation=validation_paths
-        and [load_tractogram(path, reference) for path in validation_paths],
-        groups=groups,
-        tensorboard=tensorboard,
-    )
+    try:
+        run = run_training(
+            (load_tractogram(path, reference) for path in paths),
+            settings,
+            validation=validation_paths
+            and [load_tractogram(path, reference) for path in validation_paths],
+            groups=groups,
+            tensorboard=tensorboard,
+        )
+    except EmptyDataError as err:
+        names = ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
+        raise EmptyDataError(f"{names}: {err}") from err
     model, record = run.model, run.model.record
     record.data["files"] = [Path(path).name for path in paths]
     error, pca_error = (
