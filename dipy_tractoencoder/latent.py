@@ -117,7 +117,7 @@ def decode(model, latents, *, batch_size=BATCH_SIZE):
     FingerprintError
         If the latents come from another model.
     InvalidArgumentError
-        If their size is not the model's.
+        If their size is not the model's, or one is not finite.
     """
     mean, is_reversed = latents, None
     if isinstance(latents, Latents):
@@ -128,6 +128,11 @@ def decode(model, latents, *, batch_size=BATCH_SIZE):
         raise InvalidArgumentError(
             "Invalid value received for `latents`. Expected shape (n_streamlines, "
             f"{model.latent_dim}). Received: shape={mean.shape}."
+        )
+    if not np.isfinite(mean).all():
+        raise InvalidArgumentError(
+            "Invalid value received for `latents`. Expected finite numbers. Received: "
+            f"nan or infinity in row {int((~np.isfinite(mean)).any(axis=1).argmax())}."
         )
     decoded = _run(_network(model, _Decoder), mean / model.latent_unit, batch_size)
     points = model.preprocessing.denormalise(decoded)

@@ -13,6 +13,7 @@ EXTENSIONS = (".h5", ".hdf5")
 FORMAT_NAME = "dipy_tractoencoder latents"
 DATA_NAME = "latent"  # data_per_streamline; TRK allows 20 characters
 CHUNK_ROWS = 8192
+SPACE_NAMES = {"affine", "dimensions", "voxel_sizes", "voxel_order"}
 
 
 def save_latents(latents, path):
@@ -114,9 +115,12 @@ def load_latents(path):
             "was cut short."
         ) from err
     rows = np.shape(latents.mean)[:1]
+    complete = latents.space.keys() in (set(), SPACE_NAMES)
     others = (latents.index, latents.is_reversed, latents.log_var)
-    if np.ndim(latents.mean) != 2 or any(
-        np.shape(other)[:1] != rows for other in others if other is not None
+    if (
+        not complete
+        or np.ndim(latents.mean) != 2
+        or any(np.shape(other)[:1] != rows for other in others if other is not None)
     ):
         raise InputFileError(
             f"Cannot read {path}: its datasets do not belong together. Encode again."

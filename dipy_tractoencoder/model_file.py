@@ -79,15 +79,7 @@ def load_model(path):
         If the content is not what was written.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputFileError(f"File not found: {path}.")
-    name, config, card = _read_cards(path)
-    version = card.get("format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise InputFileError(
-            f"Cannot read {path}: its format has version {version}, known are up to "
-            f"{FORMAT_VERSION}. Update dipy_tractoencoder."
-        )
+    name, card = check_model_file(path)
 
     import importlib
 
@@ -131,8 +123,41 @@ def check_model_extension(path):
         raise OutputFileError(f"Cannot write {path}: a model's file ends in .keras.")
 
 
+def check_model_file(path):
+    """Raise unless a file is a whole model of ours, without loading Keras.
+
+    Parameters
+    ----------
+    path : str or Path
+        The .keras file.
+
+    Returns
+    -------
+    name : str
+        Name of the model's class.
+    card : dict
+        "format_version" and "fingerprint".
+
+    Raises
+    ------
+    InputFileError
+        If the file is missing, damaged, of a newer format, or no such model.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputFileError(f"File not found: {path}.")
+    name, card = _read_cards(path)
+    version = card.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise InputFileError(
+            f"Cannot read {path}: its format has version {version}, known are up to "
+            f"{FORMAT_VERSION}. Update dipy_tractoencoder."
+        )
+    return name, card
+
+
 def _read_cards(path):
-    """Class name, configuration and our own card of a model's archive."""
+    """Class name of a model's archive, and our own card in it."""
     foreign = (
         f"Cannot read {path}: it is a Keras archive, but no model of "
         "dipy_tractoencoder. Train one with dipy_train_vae."
@@ -154,7 +179,7 @@ def _read_cards(path):
     name = config.get("class_name") if isinstance(config, dict) else None
     if name not in CLASSES or not isinstance(card, dict):
         raise InputFileError(foreign)
-    return name, config["config"], card
+    return name, card
 
 
 def _first_line(err):

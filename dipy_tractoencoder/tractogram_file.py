@@ -3,6 +3,9 @@
 import logging
 from pathlib import Path
 
+from nibabel.affines import apply_affine
+import numpy as np
+
 from dipy_tractoencoder.errors import InputFileError, OutputFileError
 from dipy_tractoencoder.files import whole_file
 
@@ -11,6 +14,7 @@ logger = logging.getLogger(__name__)
 EXTENSIONS = (".trk", ".tck", ".trx", ".vtk", ".vtp", ".fib", ".dpy")
 # These hold the image space themselves.
 SELF_CONTAINED = (".trk", ".trx")
+POINTS_AT_A_TIME = 1_000_000
 # DIPY reads and writes these through FURY, which it does not install.
 THROUGH_FURY = (".vtk", ".vtp", ".fib")
 
@@ -45,6 +49,7 @@ def load_tractogram(path, reference=None):
         tractogram = dipy_load(
             str(path), "same" if own_space else str(reference), bbox_valid_check=False
         )
+        outside = tractogram is not False and leaves_image(tractogram)
     # Readers of seven formats raise whatever a broken file leads them to.
     except Exception as err:
         raise InputFileError(
@@ -56,7 +61,32 @@ def load_tractogram(path, reference=None):
             f"Cannot read {path}: DIPY refused it (its log says why). Check the file"
             f"{'' if own_space else f' and the reference {reference}'}."
         )
+    if outside:
+        logger.info("%s: some points lie outside of the image; they are kept.", path)
     return tractogram
+
+
+def leaves_image(tractogram):
+    """Tell whether a tractogram has points outside of its image.
+
+    Parameters
+    ----------
+    tractogram : StatefulTractogram
+        RASMM, mm, origin at the voxel centre.
+
+    Returns
+    -------
+    leaves : bool
+        True if a point is more than half a voxel from all voxel centres.
+    """
+    to_voxels = np.linalg.inv(tractogram.affine)
+    points = tractogram.streamlines._data  # All of them, without a copy.
+    for start in range(0, len(points), POINTS_AT_A_TIME):
+        chunk = points[start : start + POINTS_AT_A_TIME]
+        voxels = apply_affine(to_voxels, chunk) + 0.5
+        if (voxels < 0).any() or (voxels > tractogram.dimensions).any():
+            return True
+    return False
 
 
 def check_tractogram_path(path, reference=None):

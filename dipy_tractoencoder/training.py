@@ -173,7 +173,10 @@ def run_training(
     reconstructed = reconstruct_points(model, shown)
     pca_reconstructed = pca_reconstruction(model, shown)
     if settings.refit and held_out.any():
-        logger.info("Training again on all streamlines, for %d epochs.", best_epoch)
+        if best_epoch:
+            logger.info("Training again on all streamlines, for %d epochs.", best_epoch)
+        else:
+            logger.info("No epoch was best: refitting PCA to all streamlines.")
         shorter = replace(settings, epochs=best_epoch)
         model, _, _ = fit(data.points, None, data.preprocessing, shorter)
     model.record = TrainingRecord(

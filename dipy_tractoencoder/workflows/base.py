@@ -27,7 +27,7 @@ class TractoWorkflow(Workflow):
         """Leave existing outputs to `plan`, which knows which ones will be written."""
         return True
 
-    def plan(self, io_it, *, inputs, gathered=(), unused=()):
+    def plan(self, io_it, *, inputs, gathered=(), unused=(), read=()):
         """Decide where each input's outputs go, or raise before any work is done.
 
         Where several inputs would write to one file, the names get the parts of the
@@ -43,6 +43,8 @@ class TractoWorkflow(Workflow):
             Outputs that all inputs share.
         unused : sequence of str, optional
             Outputs that will not be written this time.
+        read : sequence of str, Path or None, optional
+            Files read besides the positional arguments, not to be replaced either.
 
         Returns
         -------
@@ -87,6 +89,7 @@ class TractoWorkflow(Workflow):
                     "different names."
                 )
         given = {Path(path).resolve() for group in io_it.inputs for path in group}
+        given |= {Path(path).resolve() for path in read if path}
         for target in sorted(targets):
             if target.resolve() in given:
                 raise OutputFileError(f"{target} is an input, and would be replaced.")
@@ -164,10 +167,14 @@ def load_backend():
         os.dup2(notes.fileno(), 2)
         try:
             import keras  # noqa: F401
-        except BaseException:
+        except (ImportError, ValueError) as err:
             notes.seek(0)
             os.write(kept, notes.read())
-            raise
+            raise InvalidArgumentError(
+                f"Cannot use the Keras backend (KERAS_BACKEND="
+                f"{os.environ.get('KERAS_BACKEND', 'tensorflow')}): {err}. Install it, "
+                "or choose tensorflow, jax or torch."
+            ) from err
         finally:
             os.dup2(kept, 2)
             os.close(kept)

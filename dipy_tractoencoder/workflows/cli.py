@@ -9,10 +9,13 @@ import traceback
 
 from dipy_tractoencoder import __version__
 from dipy_tractoencoder.errors import TractoencoderError
+from dipy_tractoencoder.tractogram_file import EXTENSIONS
 
 logger = logging.getLogger("dipy_tractoencoder")
 
 LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG", "NOTSET")
+# Never to be appended to.
+DATA_EXTENSIONS = (*EXTENSIONS, ".h5", ".hdf5", ".keras", ".nii", ".gz", ".csv", ".png")
 EXIT_ERROR = 2
 EXIT_BUG = 1
 EXIT_INTERRUPTED = 130
@@ -100,6 +103,13 @@ def _configure_logging():
     screen.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     handlers = [screen]
     if options.log_file:
+        log_path = Path(options.log_file)
+        if log_path.suffix in DATA_EXTENSIONS and log_path.exists():
+            _leave(
+                f"Cannot log to {log_path}: it is data, which text added to it would "
+                "destroy. Give another name.",
+                EXIT_ERROR,
+            )
         try:
             Path(options.log_file).parent.mkdir(parents=True, exist_ok=True)
             handlers.append(logging.FileHandler(options.log_file, encoding="utf-8"))

@@ -42,7 +42,7 @@ class DecodeVAEFlow(TractoWorkflow):
         rows = self.plan(io_it, inputs=1)
 
         from dipy_tractoencoder.latents_file import load_latents
-        from dipy_tractoencoder.model_file import load_model
+        from dipy_tractoencoder.model_file import check_model_file, load_model
         from dipy_tractoencoder.tractogram_file import (
             check_output_extension,
             save_tractogram,
@@ -50,6 +50,7 @@ class DecodeVAEFlow(TractoWorkflow):
 
         for _, outputs in rows:
             check_output_extension(outputs["out_tractogram"])
+        check_model_file(model_file)
         load_backend()
         model = load_model(model_file)
         from dipy_tractoencoder.latent import decode_tractogram

@@ -59,14 +59,14 @@ class EncodeVAEFlow(TractoWorkflow):
         """
         io_it = self.get_io_iterator()
         unused = () if save_tractogram else ("out_tractogram",)
-        rows = self.plan(io_it, inputs=1, unused=unused)
+        rows = self.plan(io_it, inputs=1, unused=unused, read=(reference,))
 
         from dipy_tractoencoder.latents_file import (
             check_latents_extension,
             save_latents,
             with_latents,
         )
-        from dipy_tractoencoder.model_file import load_model
+        from dipy_tractoencoder.model_file import check_model_file, load_model
         from dipy_tractoencoder.tractogram_file import (
             check_output_extension,
             check_tractogram_path,
@@ -79,6 +79,7 @@ class EncodeVAEFlow(TractoWorkflow):
             check_latents_extension(outputs["out_latents"])
             if save_tractogram:
                 check_output_extension(outputs["out_tractogram"], ANNOTATED)
+        check_model_file(model_file)
         load_backend()
         model = load_model(model_file)
         from dipy_tractoencoder.latent import encode

@@ -70,9 +70,9 @@ class ReconstructVAEFlow(TractoWorkflow):
         io_it = self.get_io_iterator()
         check_figure_extension(out_figure)
         check_number("seed", seed, low=0, integer=True)
-        rows = self.plan(io_it, inputs=1, gathered=("out_table",))
+        rows = self.plan(io_it, inputs=1, gathered=("out_table",), read=(reference,))
 
-        from dipy_tractoencoder.model_file import load_model
+        from dipy_tractoencoder.model_file import check_model_file, load_model
         from dipy_tractoencoder.tables import format_table, save_table
         from dipy_tractoencoder.tractogram_file import (
             check_output_extension,
@@ -82,6 +82,7 @@ class ReconstructVAEFlow(TractoWorkflow):
         for path, outputs in rows:
             check_tractogram_path(path, reference)
             check_output_extension(outputs["out_tractogram"])
+        check_model_file(model_file)
         load_backend()
         model = load_model(model_file)
         from dipy_tractoencoder.workflows.encode import progress

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 from dipy_tractoencoder.errors import EmptyDataError, InputFileError, check_choice
+from dipy_tractoencoder.files import check_writable
 from dipy_tractoencoder.settings import TrainingSettings as Defaults
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
@@ -150,7 +151,9 @@ class TrainVAEFlow(TractoWorkflow):
         check_choice("validation_by", validation_by, VALIDATION_BY)
         check_figure_extension(out_figure)
         outputs = ("out_model", "out_history", "out_figure")
-        rows = self.plan(io_it, inputs=0, gathered=outputs)
+        validation_paths = found_files(validation_files)
+        read = (reference, *(validation_paths or ()))
+        rows = self.plan(io_it, inputs=0, gathered=outputs, read=read)
         paths = [path for path, _ in rows]
         target = rows[0][1]
         settings = Defaults(
@@ -186,7 +189,7 @@ class TrainVAEFlow(TractoWorkflow):
             target["out_history"],
             target["out_figure"],
             reference=reference,
-            validation_paths=found_files(validation_files),
+            validation_paths=validation_paths,
             groups=validation_groups(paths, validation_by),
             tensorboard=tensorboard,
         )
@@ -296,6 +299,8 @@ def train_files(
         )
     for path in (*paths, *(validation_paths or ())):
         check_tractogram_path(path, reference)
+    if tensorboard is not None:
+        check_writable(Path(tensorboard) / "events")
     load_backend()
     from dipy_tractoencoder.training import run_training
 
