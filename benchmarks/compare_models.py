@@ -105,7 +105,8 @@ def main():
                 pca_done = True
             row = {"latent_dim": latent_dim, "model": name}
             row.update(zip(columns, np.mean(runs, axis=0)))
-            row["spread over seeds (mm)"] = float(np.ptp([run[-1] for run in runs]))
+            if len(runs) > 1:
+                row["spread over seeds (mm)"] = float(np.ptp([run[-1] for run in runs]))
             row["training (s)"] = float(np.median(seconds))
             rows.append(row)
     options.out_dir.mkdir(parents=True, exist_ok=True)
