@@ -1,0 +1,331 @@
+"""What keeps the package in shape: flows, scripts, lists of files, imports."""
+
+import ast
+import inspect
+import os
+import re
+import shlex
+import sys
+
+from dipy.workflows.base import IntrospectiveArgumentParser
+from dipy.workflows.docstring_parser import NumpyDocString
+from flow_data import COMMANDS, PACKAGE, ROOT, flow_class, run_command, run_python
+import pytest
+
+from dipy_tractoencoder.settings import TrainingSettings
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+HEAVY = ("keras", "tensorflow", "torch", "jax", "matplotlib", "sklearn")
+# DIPY's parser finds the type by parts of words; these are what it reads rightly.
+TYPES = {"string", "string or Path", "variable string or Path", "int", "float", "bool"}
+DIPY_OWN = {"force", "version", "out_strat", "mix_names", "log_level", "log_file"}
+
+every_command = pytest.mark.parametrize("name", COMMANDS)
+
+
+def identify(path):
+    return str(path.relative_to(PACKAGE))
+
+
+every_module = pytest.mark.parametrize("path", MODULES, ids=identify)
+
+
+def parser_of(name):
+    parser = IntrospectiveArgumentParser(prog=name)
+    parser.add_workflow(flow_class(name)())
+    return parser
+
+
+def documented(name):
+    """Name, type and description of each parameter in the docstring of run."""
+    return NumpyDocString(inspect.getdoc(flow_class(name).run))["Parameters"]
+
+
+def parameters(name):
+    found = inspect.signature(flow_class(name).run).parameters
+    return {key: value for key, value in found.items() if key != "self"}
+
+
+def tree(path):
+    return ast.parse(path.read_text())
+
+
+def imports(nodes):
+    """Absolute names of all modules imported, those inside functions too."""
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+# Flows
+
+
+@every_command
+def test_docstring_and_signature_agree(name):
+    assert [entry[0] for entry in documented(name)] == list(parameters(name))
+
+
+@every_command
+def test_parameters_are_what_the_parser_understands(name):
+    for (parameter, kind, _), signature in zip(
+        documented(name), parameters(name).values()
+    ):
+        base, *optional = kind.split(", ")
+        has_default = signature.default is not inspect.Parameter.empty
+        assert base in TYPES, parameter
+        assert optional == (["optional"] if has_default else []), parameter
+        assert "out_" not in parameter.removeprefix("out_"), parameter
+        assert parameter not in DIPY_OWN
+        if base == "bool":
+            assert signature.default is False, parameter
+        elif has_default and signature.default is not None:
+            python = {"int": int, "float": (int, float)}.get(base, str)
+            assert isinstance(signature.default, python), parameter
+
+
+@every_command
+def test_outputs_come_last_after_out_dir(name):
+    names = list(parameters(name))
+    outputs = [key for key in names if key.startswith("out_")]
+    assert outputs[0] == "out_dir"
+    assert names[-len(outputs) :] == outputs
+
+
+@every_command
+def test_example_of_the_help_parses(name):
+    doc = inspect.getdoc(flow_class(name).run)
+    (example,) = re.findall(r"^Example: (.+)$", doc, flags=re.M)
+    command, *arguments = shlex.split(example)
+    assert command == name
+    given = parser_of(name).get_flow_args(arguments)
+    assert all(value in str(given) for value in arguments if value[:1] != "-")
+
+
+@every_command
+def test_every_option_is_understood(name):
+    arguments, expected = [], {}
+    given = {"string": "x", "string or Path": "x", "int": 7, "float": 0.5}
+    for parameter, kind, _ in documented(name):
+        base, *optional = kind.split(", ")
+        flag = [f"--{parameter}"] if optional else []
+        if base == "bool":
+            arguments, expected[parameter] = [*arguments, *flag], True
+        elif base == "variable string or Path":
+            arguments = [*arguments, *flag, "a", "b"]
+            expected[parameter] = ["a", "b"]
+        else:
+            arguments = [*arguments, *flag, str(given[base])]
+            expected[parameter] = given[base]
+    given = parser_of(name).get_flow_args(arguments)
+    # What a combined flow passes on has a point in its name.
+    assert {key: value for key, value in given.items() if "." not in key} == expected
+
+
+def test_demo_passes_on_the_options_of_its_sub_flows():
+    given = parser_of("dipy_vae_demo").get_flow_args(
+        ["--train.epochs", "3", "--encode.save_tractogram", "--reconstruct.seed", "4"]
+    )
+    assert given["train.epochs"] == 3
+    assert given["encode.save_tractogram"] is True
+    assert given["reconstruct.seed"] == 4
+
+
+def test_defaults_of_the_training_command_are_those_of_the_library():
+    settings = TrainingSettings().to_dict()
+    settings["no_linear_skip"] = not settings.pop("linear_skip")
+    settings["no_rate_schedule"] = not settings.pop("rate_schedule")
+    settings["no_normalization"] = not settings.pop("normalise")
+    command = {k: p.default for k, p in parameters("dipy_train_vae").items()}
+    assert {key: command.get(key, "missing") for key in settings} == settings
+
+
+# Scripts
+
+
+def test_each_flow_has_a_script():
+    flows = set()
+    for path in (PACKAGE / "workflows").glob("*.py"):
+        defined = (node for node in tree(path).body if isinstance(node, ast.ClassDef))
+        flows |= {(path.stem, node.name) for node in defined}
+    flows.remove(("base", "TractoWorkflow"))
+    assert flows == set(COMMANDS.values())
+    assert len(COMMANDS) >= 5
+    files = {path.name for path in (ROOT / "bin").iterdir()}
+    assert files == {*COMMANDS, "meson.build"}
+
+
+@every_command
+def test_script_is_short_and_calls_its_flow(name):
+    script = ROOT / "bin" / name
+    lines = script.read_text().splitlines()
+    assert os.access(script, os.X_OK)
+    assert lines[0] == "#!python"
+    assert len(lines) <= 7
+    assert f"run_command({COMMANDS[name][1]}())" in lines[-1]
+    assert any(f"workflows.{COMMANDS[name][0]} import" in line for line in lines)
+
+
+@every_command
+def test_help_is_light_and_shows_an_example(name):
+    # Prints what is loaded once the installed script has left.
+    watch = (
+        "import atexit, runpy, sys\n"
+        "atexit.register(lambda: print('LOADED', *sys.modules))\n"
+        "sys.argv = sys.argv[1:]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    script = os.path.join(os.path.dirname(sys.executable), name)
+    result = run_python("-c", watch, script, "--help")
+    assert result.code == 0, result.err
+    shown, loaded = result.out.split("LOADED")
+    loaded = {module.partition(".")[0] for module in loaded.split()}
+    assert "dipy" in loaded  # The list is there.
+    assert not loaded & set(HEAVY)
+    assert f"Example: {name} " in shown
+    for parameter in parameters(name):
+        assert parameter in shown
+
+
+def test_version_is_the_packages_own():
+    import dipy_tractoencoder
+
+    result = run_command("dipy_train_vae", "--version")
+    assert result.code == 0
+    assert result.out.startswith(f"dipy_tractoencoder {dipy_tractoencoder.__version__}")
+
+
+# Lists of files
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in MODULES}))
+def test_meson_lists_the_modules(folder):
+    text = (folder / "meson.build").read_text()
+    listed = re.findall(r"'([^']+\.py)'", text)
+    assert listed == sorted(path.name for path in folder.glob("*.py"))
+    assert f"subdir: '{folder.relative_to(ROOT)}'" in text
+    below = {path.parent.name for path in MODULES if path.parent.parent == folder}
+    assert set(re.findall(r"^subdir\('(\w+)'\)", text, flags=re.M)) == below
+
+
+def test_meson_lists_the_scripts():
+    text = (ROOT / "bin" / "meson.build").read_text()
+    assert re.findall(r"'(dipy_\w+)'", text) == sorted(COMMANDS)
+
+
+def test_installed_package_is_whole():
+    import dipy_tractoencoder
+
+    installed = os.path.dirname(dipy_tractoencoder.__file__)
+    for path in MODULES:
+        assert os.path.isfile(os.path.join(installed, identify(path)))
+
+
+# Imports
+
+
+def test_importing_the_package_is_light():
+    result = run_python("-c", "import dipy_tractoencoder, sys; print(*sys.modules)")
+    loaded = {module.partition(".")[0] for module in result.out.split()}
+    assert "dipy_tractoencoder" in loaded
+    assert not loaded & {*HEAVY, "dipy", "nibabel", "h5py", "numpy"}
+
+
+def test_public_names_resolve():
+    import dipy_tractoencoder
+
+    assert len(set(dipy_tractoencoder.__all__)) == len(dipy_tractoencoder.__all__) > 10
+    assert set(dir(dipy_tractoencoder)) == set(dipy_tractoencoder.__all__)
+    for name in dipy_tractoencoder.__all__:
+        value = getattr(dipy_tractoencoder, name)
+        home = getattr(value, "__module__", "dipy_tractoencoder")
+        assert home.startswith("dipy_tractoencoder"), name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        dipy_tractoencoder.nothing  # noqa: B018
+
+
+@every_module
+def test_backends_are_reached_through_keras_only(path):
+    nodes = list(ast.walk(tree(path)))
+    roots = {name.partition(".")[0] for name in imports(nodes)}
+    assert not roots & {"tensorflow", "torch", "jax", "jaxlib", "tensorboard"}
+    assert "tf" not in {node.id for node in nodes if isinstance(node, ast.Name)}
+
+
+@every_module
+def test_slow_modules_are_imported_where_used(path):
+    at_top = {name.partition(".")[0] for name in imports(tree(path).body)}
+    assert not at_top & {"matplotlib", "sklearn", "h5py", "tqdm"}
+
+
+def floors():
+    """Floor of each module, as the table of the architecture says."""
+    rows = re.findall(
+        r"^\| (\d+) \| ([^|]+) \|",
+        (ROOT / "doc" / "architecture.md").read_text(),
+        flags=re.M,
+    )
+    return {
+        module: int(floor)
+        for floor, row in rows
+        for module in re.findall(r"`(\w+)`", row)
+    }
+
+
+def house():
+    """Modules (workflows as one) and which of the package's they import."""
+    graph = {}
+    for path in MODULES:
+        inner = path.relative_to(PACKAGE).parts
+        name = inner[0].removesuffix(".py")
+        if name == "__init__":
+            continue
+        used = set()
+        for imported in imports(ast.walk(tree(path))):
+            root, _, rest = imported.partition(".")
+            if root == "dipy_tractoencoder":
+                used.add(rest.partition(".")[0])
+        graph.setdefault(name, set()).update(used - {name, "__version__"})
+    return graph
+
+
+def test_architecture_names_every_module_once():
+    rows = (ROOT / "doc" / "architecture.md").read_text()
+    table = "\n".join(re.findall(r"^\| \d+ \| [^|]+ \|", rows, flags=re.M))
+    named = [name for name in re.findall(r"`(\w+)`", table) if name != "bin"]
+    assert sorted(named) == sorted(house())
+
+
+def test_no_module_imports_an_upper_floor():
+    floor = floors()
+    wrong = [
+        (name, used)
+        for name, imported in house().items()
+        for used in imported
+        if floor[used] > floor[name]
+    ]
+    assert not wrong
+
+
+def test_imports_make_no_circle():
+    graph = house()
+    while graph:
+        leaves = {name for name, used in graph.items() if not used & set(graph)}
+        assert leaves, f"these import each other: {sorted(graph)}"
+        graph = {name: used for name, used in graph.items() if name not in leaves}
+
+
+# Style
+
+
+@every_module
+def test_modules_stay_short(path):
+    assert len(path.read_text().splitlines()) < 420
+
+
+def test_docstrings_follow_numpydoc():
+    pytest.importorskip("numpydoc.hooks.validate_docstrings", reason="needs numpydoc")
+    result = run_python("-m", "numpydoc.hooks.validate_docstrings", *MODULES, cwd=ROOT)
+    assert result.code == 0, result.out + result.err

@@ -1,0 +1,162 @@
+import os
+
+from flow_data import run_python
+from matplotlib.collections import LineCollection
+from matplotlib.image import imread
+import numpy as np
+import pytest
+
+from dipy_tractoencoder.errors import OutputFileError
+from dipy_tractoencoder.plotting import (
+    MOST_STREAMLINES,
+    reconstruction_figure,
+    save_figure,
+    training_figure,
+)
+
+HISTORY = {
+    "loss": [9.0, 5.0, 4.0],
+    "error_mm": [3.0, 0.5, 0.2],
+    "val_loss": [9.5, 6.0, 5.0],
+    "val_error_mm": [3.1, 0.6, 0.4],
+    "kl_nats": [10.0, 11.0, 12.0],
+    "kl_weight": [0.0, 0.5, 1.0],
+    "learning_rate": [1e-3, 5e-4, 1e-5],
+}
+VIEWS = 9 + 1  # three views of input, reconstruction and error, and a colour bar
+
+
+@pytest.fixture
+def points(data):
+    return data.preprocessing.denormalise(data.points[:12])
+
+
+def drawn(figure):
+    """Streamlines of each view (a colour bar holds empty collections)."""
+    return [
+        found
+        for axes in figure.axes
+        for found in axes.collections
+        if isinstance(found, LineCollection) and found.get_segments()
+    ]
+
+
+def test_reconstruction_figure_is_a_picture(points, tmp_path):
+    figure = reconstruction_figure(points, points + 1, what="AF_L.trk")
+    assert len(figure.axes) == VIEWS
+    save_figure(figure, tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    picture = imread(tmp_path / "a.png")
+    assert picture.shape[0] > 1000 and picture.shape[1] > 1000
+    assert picture.std() > 0.01  # something is on it
+    title = figure.get_suptitle()
+    assert "AF_L.trk" in title and "1.73 mm" in title and "12 streamlines" in title
+
+
+def test_every_view_shows_all_of_its_streamlines(points):
+    moved = points + np.float32([0, 5, 0])
+    figure = reconstruction_figure(points, moved, what="x")
+    collections = drawn(figure)
+    assert len(collections) == 9
+    n_segments = len(points) * (points.shape[1] - 1)
+    for lines in collections:
+        segments = np.array(lines.get_segments())
+        assert len(segments) == n_segments
+        axes = lines.axes
+        if not axes.get_title().startswith("reconstruction"):
+            (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+            assert left < segments[..., 0].min() < segments[..., 0].max() < right
+            assert low < segments[..., 1].min() < segments[..., 1].max() < high
+    # The axial views (third column): x to the right, y upwards.
+    axial = [np.array(lines.get_segments()) for lines in collections[2::3]]
+    step = axial[1] - axial[0]
+    np.testing.assert_allclose(step, np.broadcast_to([0, 5], step.shape), atol=1e-4)
+    np.testing.assert_allclose(collections[-1].get_array(), 5, rtol=1e-5)
+
+
+def test_large_sets_are_drawn_in_part(points):
+    many = np.repeat(points, 40, axis=0)
+    figure = reconstruction_figure(many, many, what="x")
+    expected = MOST_STREAMLINES * (many.shape[1] - 1)
+    assert {len(lines.get_segments()) for lines in drawn(figure)} == {expected}
+    assert "480 streamlines, 300 drawn" in figure.get_suptitle()
+
+
+def test_one_streamline(points, tmp_path):
+    figure = reconstruction_figure(points[:1], points[:1], what="x")
+    save_figure(figure, tmp_path / "a.png")
+    assert imread(tmp_path / "a.png").ndim == 3
+
+
+def test_training_figure_shows_what_the_history_holds(points, tmp_path):
+    figure = training_figure(
+        HISTORY, points, points, pca_error=0.3, best_epoch=2, what="Held-out"
+    )
+    error, terms, schedules = figure.axes[:3]
+    assert len(figure.axes) == 3 + 1 + VIEWS  # KL weight has an axis of its own
+    labels = [text.get_text() for text in error.get_legend().get_texts()]
+    assert labels == [
+        "training",
+        "validation",
+        "PCA, same dimensions",
+        "kept: epoch 2",
+    ]
+    np.testing.assert_array_equal(
+        error.get_lines()[1].get_ydata(), HISTORY["val_error_mm"]
+    )
+    assert len(terms.get_lines()) == 3
+    np.testing.assert_array_equal(schedules.get_lines()[0].get_xdata(), [1, 2, 3])
+    save_figure(figure, tmp_path / "a.png")
+    assert imread(tmp_path / "a.png").std() > 0.01
+
+
+def test_training_figure_of_an_autoencoder_without_validation(points):
+    history = {name: HISTORY[name] for name in ("loss", "error_mm", "learning_rate")}
+    figure = training_figure(
+        history, points, points, pca_error=0.3, best_epoch=3, what="Training"
+    )
+    assert len(figure.axes) == 3 + VIEWS
+    assert [len(axes.get_lines()) for axes in figure.axes[:3]] == [3, 1, 1]
+
+
+def test_training_figure_without_an_epoch(points, tmp_path):
+    figure = training_figure(
+        {}, points, points, pca_error=0.3, best_epoch=0, what="Training"
+    )
+    save_figure(figure, tmp_path / "a.png")
+    assert imread(tmp_path / "a.png").ndim == 3
+
+
+@pytest.mark.parametrize("suffix, start", [(".pdf", b"%PDF"), (".svg", b"<?xml")])
+def test_other_formats(points, tmp_path, suffix, start):
+    figure = reconstruction_figure(points[:2], points[:2], what="x")
+    save_figure(figure, tmp_path / f"a{suffix}")
+    assert (tmp_path / f"a{suffix}").read_bytes().startswith(start)
+
+
+def test_a_failure_leaves_the_older_picture(points, tmp_path):
+    figure = reconstruction_figure(points[:2], points[:2], what="x")
+    (tmp_path / "a.foo").write_text("older")
+    with pytest.raises(ValueError, match="foo"):
+        save_figure(figure, tmp_path / "a.foo")
+    assert (tmp_path / "a.foo").read_text() == "older"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.foo"]
+    with pytest.raises(OutputFileError):
+        save_figure(figure, tmp_path / "a.foo" / "a.png")
+
+
+def test_no_display_and_no_window_are_needed(tmp_path):
+    script = (
+        "import sys, numpy as np\n"
+        "from dipy_tractoencoder.plotting import reconstruction_figure, save_figure\n"
+        "points = np.random.default_rng(0).normal(size=(3, 8, 3))\n"
+        "save_figure(reconstruction_figure(points, points, what='x'), sys.argv[1])\n"
+        "print('matplotlib.pyplot' in sys.modules)\n"
+    )
+    path = tmp_path / "a.png"
+    assert not path.exists()
+    # A backend that needs a screen, and none there.
+    result = run_python("-c", script, path, MPLBACKEND="TkAgg", DISPLAY="")
+    assert result.code == 0, result.err
+    assert result.out.strip() == "False"
+    assert os.path.getsize(path) > 1000
