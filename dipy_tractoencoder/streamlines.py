@@ -303,6 +303,9 @@ def _flat(streamlines):
     """All points (n, 3) one after the other, and the number of points of each."""
     counts = np.asarray(streamlines._lengths, dtype=np.int64)
     points = np.asarray(streamlines.get_data()).reshape(-1, 3)
+    if points.dtype not in (np.float32, np.float64):
+        # Half precision, which TRX allows, could not hold the bounds used here.
+        points = points.astype(np.float32)
     return points, counts
 
 
