@@ -73,13 +73,30 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
     def _check(self, logs, where):
         for name, value in (logs or {}).items():
-            if not np.isfinite(float(value)):
-                raise TrainingDivergedError(
-                    f"Training stopped: {name} became {float(value)} in epoch "
-                    f"{self.epoch + 1} (at {where}). Lower the learning rate, keep "
-                    "gradient clipping and normalisation on, and look for extreme "
-                    "coordinates in the data."
-                )
+            check_finite(f"{name} in epoch {self.epoch + 1} (at {where})", value)
+
+
+def check_finite(what, value):
+    """Raise if a training has gone astray.
+
+    Parameters
+    ----------
+    what : str
+        What is looked at, for the message.
+    value : float
+        Its value.
+
+    Raises
+    ------
+    TrainingDivergedError
+        If the value is nan or infinite.
+    """
+    if not np.isfinite(float(value)):
+        raise TrainingDivergedError(
+            f"Training stopped: {what} is {float(value)}. Lower the learning rate, "
+            "keep gradient clipping and normalisation on, and look for extreme "
+            "coordinates in the data."
+        )
 
 
 class Progress(keras.callbacks.Callback):

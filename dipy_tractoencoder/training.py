@@ -15,6 +15,7 @@ from dipy_tractoencoder.callbacks import (
     LogLearningRate,
     Progress,
     StopOnNonFinite,
+    check_finite,
 )
 from dipy_tractoencoder.dataset import add_held_out, gather, split
 from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError
@@ -298,6 +299,10 @@ def fit(points, validation, preprocessing, settings, *, tensorboard=None):
             verbose=0,
         ).history
     settle_statistics(model, points, settings.batch_size)
+    if keep_best is None:
+        # The last update came after the last loss was looked at.
+        error = evaluate(model, points[:STATISTICS_SAMPLE], settings)
+        check_finite("the error after the last step", error)
     best_epoch = settings.epochs
     if keep_best is not None and settings.epochs:
         best_epoch = keep_best.best_epoch
