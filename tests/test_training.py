@@ -235,9 +235,8 @@ def test_refit_trains_on_everything_for_the_best_number_of_epochs(
     model = train(
         bundles,
         NO_SKIP,
-        epochs=60,
-        patience=3,
-        learning_rate=5e-3,
+        model="ae",
+        epochs=8,
         refit=True,
         validation_fraction=0.5,
     )
@@ -246,7 +245,7 @@ def test_refit_trains_on_everything_for_the_best_number_of_epochs(
     assert model is second[0] and not same_weights(model, first[0])
     assert model.record.best_epoch == first[2]
     assert model.record.history == first[1]
-    assert 0 < first[2] < len(first[1]["loss"])
+    assert first[2] > 0
     assert len(second[1]["loss"]) == first[2]
     mean = ops.convert_to_numpy(model.principal.mean)
     np.testing.assert_allclose(
@@ -544,7 +543,7 @@ def test_settled_statistics_are_the_mean_over_batches(fifty):
     "options, log_var, may_stop",
     [
         ({"backbone": "finta", "linear_skip": False, "n_points": 64}, 1e4, False),
-        ({"backbone": "compact", "clip_norm": 0.0}, -1e4, False),
+        ({"backbone": "compact"}, -1e4, False),
         ({"normalise": True}, 1e4, False),
         ({"normalise": True, "clip_norm": 0.0}, -1e4, False),
         ({"linear_skip": False, "loss": "mse", "clip_norm": 0.0}, 1e4, True),
