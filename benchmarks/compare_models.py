@@ -16,6 +16,7 @@ import time
 
 from dipy.data.fetcher import extract_example_tracts
 import numpy as np
+from study_rows import GSOC, SEED_MODEL
 
 import dipy_tractoencoder as dte
 from dipy_tractoencoder.metrics import point_distance, pooled_distance
@@ -23,24 +24,12 @@ from dipy_tractoencoder.record import software_versions
 from dipy_tractoencoder.tables import save_table
 from dipy_tractoencoder.workflows.demo import BUNDLES, TEST_SUBJECT, TRAINING_SUBJECTS
 
-SEED_MODEL = {"backbone": "finta", "linear_skip": False}
 MODELS = {
     "VAE (default)": {},
     "AE (default settings)": {"model": "ae"},
     "seed's VAE, our training": SEED_MODEL,
-    "seed's VAE, GSoC settings": {
-        **SEED_MODEL,
-        "loss": "mse",
-        "normalise": False,
-        "orientation": "as_is",
-        "rate_schedule": False,
-        "clip_norm": 0.0,
-        "learning_rate": 6.68e-4,
-        "batch_size": 20,
-        "refit": False,
-        # Without a validation set it ends where its loss has exploded to.
-        "patience": 1000,
-    },
+    # Best validation epoch: the last one is after its loss has exploded.
+    "seed's VAE, GSoC settings": {**GSOC, "refit": False, "patience": 1000},
 }
 VALIDATION = {"validation_fraction": 0.25, "refit": True}
 
