@@ -11,6 +11,7 @@ from dipy_tractoencoder.backbones import (
     encoder_body,
 )
 from dipy_tractoencoder.errors import InvalidArgumentError, check_choice, check_number
+from dipy_tractoencoder.folding import decode_folded, encode_folded
 from dipy_tractoencoder.layers import PrincipalProjection, RandomReverse, register
 from dipy_tractoencoder.preprocessing import Preprocessing
 from dipy_tractoencoder.principal import N_COMPONENTS, PrincipalDirections
@@ -110,6 +111,7 @@ class StreamlineAutoencoder(keras.Model):
         self.upsampling = upsampling
         self.loss_form = loss
         self.seed = seed
+        self.fold = False  # In training: pairs of linear layers run as one.
 
         points_shape = (n_points, 3)
         n_components = min(max(N_COMPONENTS, self.latent_dim), 3 * n_points)
@@ -222,11 +224,14 @@ class StreamlineAutoencoder(keras.Model):
         needed = self.linear_skip or self.backbone == "dense"
         coefficients = self.principal(points) if needed else None
         inputs = coefficients if self.backbone == "dense" else points
-        features = self.encoder_body(inputs, training=training)
-        mean = self.mean_head(features)
+        if self.fold and self.backbone == "finta" and not self.variational:
+            heads = {"mean": encode_folded(self.encoder_body, self.mean_head, inputs)}
+        else:
+            features = self.encoder_body(inputs, training=training)
+            heads = {"mean": self.mean_head(features), **self._other_heads(features)}
         if self.linear_skip:
-            mean = mean + coefficients[:, : self.latent_dim]
-        return {"mean": mean, **self._other_heads(features)}
+            heads["mean"] = heads["mean"] + coefficients[:, : self.latent_dim]
+        return heads
 
     def _other_heads(self, features):
         """Further heads, by name; a variational model adds one."""
@@ -251,7 +256,10 @@ class StreamlineAutoencoder(keras.Model):
         points : tensor, shape (n_streamlines, n_points, 3)
             Normalised.
         """
-        output = self.decoder_body(latent, training=training)
+        if self.fold and self.backbone == "finta":
+            output = decode_folded(self.decoder_body, latent)
+        else:
+            output = self.decoder_body(latent, training=training)
         if not self.linear_skip and self.backbone != "dense":
             return output
         coefficients = 0.0

@@ -29,6 +29,7 @@ from dipy_tractoencoder.vae import StreamlineVAE
 logger = logging.getLogger(__name__)
 
 WARMUP_SHARE = 0.05
+FOLD_FACTOR = 2  # batches smaller than so many times the latent do not gain
 STATISTICS_SAMPLE = 8192  # streamlines that batch normalisation is settled on
 
 
@@ -91,6 +92,7 @@ def run_training(
     validation=None,
     groups=None,
     tensorboard=None,
+    callbacks=(),
     **options,
 ):
     """Train a model, and keep the streamlines that were held out.
@@ -108,6 +110,8 @@ def run_training(
         A label per tractogram; those of one label are held out together.
     tensorboard : str or Path, optional
         Folder for TensorBoard logs.
+    callbacks : sequence of keras.callbacks.Callback, optional
+        Called besides our own, in the training that validation watches.
     **options
         Fields of `TrainingSettings` to set or change, as ``latent_dim=16``.
 
@@ -168,6 +172,7 @@ def run_training(
         data.preprocessing,
         settings,
         tensorboard=tensorboard,
+        callbacks=callbacks,
     )
     shown = data.points[held_out] if held_out.any() else data.points
     shown = data.preprocessing.denormalise(shown)
@@ -235,7 +240,7 @@ def build_model(preprocessing, settings):
     )
 
 
-def fit(points, validation, preprocessing, settings, *, tensorboard=None):
+def fit(points, validation, preprocessing, settings, *, tensorboard=None, callbacks=()):
     """Fit a new model to arrays of normalised streamlines.
 
     Parameters
@@ -250,6 +255,8 @@ def fit(points, validation, preprocessing, settings, *, tensorboard=None):
         All choices.
     tensorboard : str or Path, optional
         Folder for TensorBoard logs.
+    callbacks : sequence of keras.callbacks.Callback, optional
+        Called after our own.
 
     Returns
     -------
@@ -264,6 +271,7 @@ def fit(points, validation, preprocessing, settings, *, tensorboard=None):
         raise EmptyDataError("No streamline is left to train on after the split.")
     keras.utils.set_random_seed(settings.seed)
     model = build_model(preprocessing, settings)
+    model.fold = settings.batch_size > FOLD_FACTOR * (settings.latent_dim + 1)
     model.set_principal(
         fit_principal(
             points,
@@ -279,14 +287,14 @@ def fit(points, validation, preprocessing, settings, *, tensorboard=None):
             rate, global_clipnorm=settings.clip_norm or None
         )
     )
-    callbacks = [StopOnNonFinite(), LogLearningRate(rate, steps_per_epoch)]
-    callbacks.append(Progress(settings.epochs, logger))
+    watchers = [StopOnNonFinite(), LogLearningRate(rate, steps_per_epoch)]
+    watchers.append(Progress(settings.epochs, logger))
     if tensorboard is not None:
-        callbacks.append(keras.callbacks.TensorBoard(log_dir=str(tensorboard)))
+        watchers.append(keras.callbacks.TensorBoard(log_dir=str(tensorboard)))
     keep_best = None
     if validation is not None and len(validation):
         keep_best = KeepBest(evaluate(model, validation, settings), settings.patience)
-        callbacks.append(keep_best)
+        watchers.append(keep_best)
     history = {}
     if settings.epochs:
         history = model.fit(
@@ -295,9 +303,10 @@ def fit(points, validation, preprocessing, settings, *, tensorboard=None):
             batch_size=settings.batch_size,
             validation_data=(validation,) if keep_best else None,
             validation_batch_size=max(settings.batch_size, 512),
-            callbacks=callbacks,
+            callbacks=[*watchers, *callbacks],
             verbose=0,
         ).history
+    model.fold = False
     settle_statistics(model, points, settings.batch_size)
     if keep_best is None:
         # The last update came after the last loss was looked at.
