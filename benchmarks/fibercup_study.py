@@ -1,289 +1,159 @@
 """The FiberCup study: models, settings and PCA beside each other, on held-out data.
 
-    python benchmarks/fibercup_study.py                 # everything, resumable
-    python benchmarks/fibercup_study.py --quick         # minutes, for CI
-    python benchmarks/fibercup_study.py --only headline # some sections
-    python benchmarks/fibercup_study.py --tables_only   # tables of what has run
+    python benchmarks/fibercup_study.py               # everything, resumable
+    python benchmarks/fibercup_study.py --quick       # minutes, for CI
+    python benchmarks/fibercup_study.py --only loss     # some sections
+    python benchmarks/fibercup_study.py --tables_only # tables of what has run
 
 Each run writes one JSON file into ``--work_dir``, whole or not at all; a run whose file
-is there is not repeated. Sections with convolutions take hours on two cores;
+is there is not repeated, so that a study that was interrupted goes on where it was. The
+files that the tables in ``doc/results`` were made from are kept beside them: give
+another ``--work_dir`` to measure anew. Rows with convolutions take hours on two cores;
 ``KERAS_BACKEND=jax`` is the fastest there.
 """
 
 import argparse
 import json
-import os
 from pathlib import Path
-import platform
-import time
+import sys
 
 import numpy as np
+from study_data import SUBJECTS, load
 from study_rows import DIMENSIONS, study_runs
 
-from dipy_tractoencoder import make_fibercup
 from dipy_tractoencoder.files import whole_file
-from dipy_tractoencoder.latent import decode, encode
-from dipy_tractoencoder.latent_metrics import (
-    active_dimensions,
-    best_noise_std,
-    bundle_distances,
-    distance_preservation,
-    length_scores,
-    log_likelihood,
-    mdf_matrix,
-    neighbor_label_scores,
-    sample_rows,
-)
-from dipy_tractoencoder.metrics import paired_mdf, point_distance, pooled_distance
-from dipy_tractoencoder.model_file import save_model
-from dipy_tractoencoder.preprocessing import Preprocessing, fit_axis
-from dipy_tractoencoder.principal import fit_principal
 from dipy_tractoencoder.record import software_versions
-from dipy_tractoencoder.tables import save_table
-from dipy_tractoencoder.training import run_training
 
-SIZES = {"train": 3112, "validation": 400, "test": 1000}
-QUICK_SIZES = {"train": 300, "validation": 60, "test": 120}
-
-
-def make_data(sizes, seed=0):
-    """Plausible streamlines of each split, mm, and their bundles."""
-    rng = np.random.default_rng(seed)
-    made = {n: make_fibercup(size, 0.0, seed=rng) for n, size in sizes.items()}
-    return {name: (list(m.streamlines), m.bundle) for name, m in made.items()}
-
-
-def lengths(points):
-    """Lengths in mm of (n, n_points, 3)."""
-    return np.linalg.norm(np.diff(points, axis=1), axis=2).sum(axis=1)
-
-
-def nearest_mdf(points, reference):
-    """Distance in mm of each streamline to the nearest of the reference."""
-    return mdf_matrix(points, reference).min(axis=1)
-
-
-def judge(train, test, decoder, seed=0):
-    """Figures that a latent space of any kind has.
-
-    ``train`` and ``test`` are dicts of "latent", "points" (mm), "reconstructed",
-    "labels"; ``decoder`` turns latents into points in mm.
-    """
-    from sklearn.mixture import GaussianMixture
-
-    distance = point_distance(test["points"], test["reconstructed"])
-    figures = {
-        "error_mm": pooled_distance(distance),
-        "mdf_mm": float(paired_mdf(test["points"], test["reconstructed"]).mean()),
-        **distance_preservation(test["latent"], test["points"], seed=seed),
-        **bundle_distances(test["latent"], test["points"], test["labels"])[2],
-        **neighbor_label_scores(
-            train["latent"], train["labels"], test["latent"], test["labels"]
-        ),
-        **length_scores(
-            train["latent"],
-            lengths(train["points"]),
-            test["latent"],
-            lengths(test["points"]),
-        ),
-    }
-    n_parts = min(60, len(train["latent"]) // 30)
-    mixture = GaussianMixture(n_parts, reg_covar=1e-4, random_state=seed)
-    mixture.fit(train["latent"].astype(np.float64))
-    new = decoder(mixture.sample(300)[0].astype(np.float32))
-    held_out = test["points"][sample_rows(len(test["points"]), seed)]
-    figures["new_mdf_mm"] = float(np.median(nearest_mdf(new, train["points"])))
-    figures["held_out_mdf_mm"] = float(
-        np.median(nearest_mdf(held_out, train["points"]))
-    )
-    return figures
-
-
-def run_model(settings, data, model_path):
-    """Train one model and measure it."""
-    start = time.perf_counter()
-    options = dict(settings)
-    validation = [data["validation"][0]]
-    if options.get("loss") == "mse" and not options.get("normalise", True):
-        options["patience"] = 10**6  # The project had no early stopping.
-    run = run_training([data["train"][0]], validation=validation, **options)
-    seconds = time.perf_counter() - start
-    model, history = run.model, run.model.record.history
-    sides = {}
-    for name in ("train", "test"):
-        lines, labels = data[name]
-        array = model.preprocessing.array(lines)
-        latents = encode(model, array)
-        sides[name] = {
-            "latent": latents.mean,
-            "log_var": latents.log_var,
-            "points": array.points,
-            "reconstructed": decode(model, latents.mean),
-            "labels": labels[array.index],
-        }
-    train, test = sides["train"], sides["test"]
-    figures = judge(train, test, lambda latent: decode(model, latent))
-    figures["train_error_mm"] = pooled_distance(
-        point_distance(train["points"], train["reconstructed"])
-    )
-    figures["active_dimensions"] = active_dimensions(test["latent"], model.latent_unit)
-    if model.variational:
-        unit = model.latent_unit
-        mean, log_var = test["latent"] / unit, test["log_var"] - 2 * np.log(unit)
-        kl = 0.5 * (np.exp(log_var) + mean**2 - 1 - log_var)
-        figures["kl_nats"] = float(kl.sum(axis=1).mean())
-        figures["kl_per_dimension"] = np.sort(kl.mean(axis=0))[::-1].tolist()
-        noise_std = best_noise_std(model, train["points"])
-        likelihood = log_likelihood(model, test["points"], noise_std)
-        figures["log_likelihood_nats"] = float(likelihood.mean())
-    sample = train["points"][sample_rows(len(train["points"]), 0, 512)]
-    outputs = model(model.preprocessing.normalise(sample), training=True)
-    figures["training_mode_error_mm"] = model.preprocessing.scale * pooled_distance(
-        point_distance(*(np.asarray(outputs[k]) for k in ("target", "points")))
-    )
-    figures["best_epoch"] = run.model.record.best_epoch
-    figures["epochs_run"] = len(history["loss"])
-    figures["seconds_per_epoch"] = seconds / len(history["loss"])
-    figures["finite"] = bool(np.isfinite(np.concatenate(list(history.values()))).all())
-    save_model(model, model_path, overwrite=True)
-    return figures, history
-
-
-def run_pca(n_components, data):
-    """PCA with so many dimensions, measured the same way."""
-    raw = Preprocessing(n_points=256, orientation="as_is").array(data["train"][0])
-    preprocessing = Preprocessing(n_points=256, axis=fit_axis(raw.points))
-    arrays = {n: preprocessing.array(data[n][0]) for n in ("train", "test")}
-    principal = fit_principal(arrays["train"].points, n_components)
-
-    def decoder(latent):
-        return (latent @ principal.directions.T + principal.mean).reshape(-1, 256, 3)
-
-    sides = {}
-    for name, array in arrays.items():
-        flat = array.points.reshape(len(array), -1)
-        latent = (flat - principal.mean) @ principal.directions
-        sides[name] = {
-            "latent": latent,
-            "points": array.points,
-            "reconstructed": decoder(latent),
-            "labels": data[name][1][array.index],
-        }
-    return judge(sides["train"], sides["test"], decoder)
-
-
-def run_mdf(data):
-    """Bundle labels by the nearest streamline, the answer without a latent space."""
-    preprocessing = Preprocessing(n_points=32, orientation="as_is")
-    arrays = [preprocessing.array(data[name][0]) for name in ("train", "test")]
-    (train, train_labels), (test, test_labels) = (
-        (array.points, data[name][1][array.index])
-        for array, name in zip(arrays, ("train", "test"))
-    )
-    return neighbor_label_scores(train, train_labels, test, test_labels, "mdf")
+WORK_DIR = Path("doc/results/fibercup_runs")
+EXAMPLES_DIR = Path("build/fibercup_examples")  # for pictures; too large to keep
 
 
 def save_json(value, path):
-    """Write a JSON file, whole or not at all."""
+    """Write a JSON file, whole or not at all, numbers to six digits."""
+
+    def short(item):
+        if isinstance(item, dict):
+            return {k: short(v) for k, v in item.items()}
+        if isinstance(item, (list, tuple)):
+            return [short(v) for v in item]
+        if isinstance(item, (float, np.floating)):
+            return float(f"{item:.6g}")
+        return item
+
     with whole_file(path) as partial:
-        partial.write_text(json.dumps(value, indent=1))
+        partial.write_text(json.dumps(short(value)) + "\n")
 
 
-def tables(work_dir, out_dir, context):
-    """CSV and rst of all runs that are there."""
-    results = [json.loads(p.read_text()) for p in sorted(work_dir.glob("*.json"))]
-    groups = {}
-    for result in results:
-        settings = {k: v for k, v in result["settings"].items() if k != "seed"}
-        key = (result["section"], result["row"], json.dumps(settings, sort_keys=True))
-        groups.setdefault(key, []).append(result)
-    rows = []
-    for (section, row, settings), members in groups.items():
-        values = {"section": section, "model": row, "seeds": len(members)}
-        values["epochs"] = json.loads(settings).get("epochs", "")
-        for name, first in members[0]["figures"].items():
-            if isinstance(first, (int, float)) and not isinstance(first, bool):
-                seen = [member["figures"][name] for member in members]
-                values[name] = float(np.mean(seen))
-                if len(seen) > 1:
-                    values[f"{name}_spread"] = float(np.ptp(seen))
-        rows.append(values)
-    save_table(rows, out_dir / "fibercup_study.csv")
-    shown = {
-        "model": "model",
-        "epochs": "epochs",
-        "seeds": "seeds",
-        "error_mm": "error (mm)",
-        "kl_nats": "KL (nats)",
-        "active_dimensions": "active",
-        "spearman": "order",
-        "accuracy": "label accuracy",
-        "length_r2": "length R2",
-        "new_mdf_mm": "new (mm)",
-        "log_likelihood_nats": "log p (nats)",
-        "seconds_per_epoch": "s/epoch",
-    }
-    lines = [context, ""]
-    for section in dict.fromkeys(row["section"] for row in rows):
-        lines += [f".. csv-table:: {section}", "   :header-rows: 1", ""]
-        lines.append("   " + ",".join(shown.values()))
-        for row in (row for row in rows if row["section"] == section):
-            cells = [row.get(name, "") for name in shown]
-            cells = [f"{c:.3g}" if isinstance(c, float) else f'"{c}"' for c in cells]
-            lines.append("   " + ",".join(cells))
-        lines.append("")
-    (out_dir / "fibercup_study.rst").write_text("\n".join(lines))
+def baselines(quick):
+    """Name to (data, row, function, arguments) of what is not trained."""
+    from study_measures import run_bundle_pca, run_mdf, run_pca
+
+    todo = {}
+    for data in ("phantom", *(SUBJECTS[-1:] if quick else SUBJECTS)):
+        todo[f"baselines-{data}-mdf"] = (data, "MDF nearest neighbour", run_mdf, ())
+        for n in (6,) if quick else DIMENSIONS:
+            row = f"PCA, latent_dim={n}"
+            todo[f"baselines-{data}-pca-{n}"] = (data, row, run_pca, (n,))
+        for n in () if quick else DIMENSIONS:
+            row = f"PCA of each bundle, latent_dim={n}"
+            todo[f"baselines-{data}-bundle_pca-{n}"] = (data, row, run_bundle_pca, (n,))
+    return todo
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work_dir", default="build/fibercup_study", type=Path)
-    parser.add_argument("--out_dir", default="doc/results", type=Path)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", nargs="*", help="sections")
-    parser.add_argument("--tables_only", action="store_true")
-    options = parser.parse_args()
-    runs = study_runs(quick=options.quick)
-    sections = {run["section"] for run in runs.values()} | {"baselines"}
-    if unknown := set(options.only or ()) - sections:
-        parser.error(f"unknown sections {unknown}; known are {sorted(sections)}")
-    if options.quick and options.work_dir == Path("build/fibercup_study"):
-        options.work_dir = Path("build/fibercup_study_quick")
-    options.work_dir.mkdir(parents=True, exist_ok=True)
-    options.out_dir.mkdir(parents=True, exist_ok=True)
-    sizes = QUICK_SIZES if options.quick else SIZES
-    data = None
-    todo = {}
-    if "baselines" in (options.only or ["baselines"]):
-        todo["baseline-mdf"] = ("MDF nearest neighbour", run_mdf, ())
-        for n_components in DIMENSIONS[-1:] if options.quick else DIMENSIONS:
-            name = f"PCA, latent_dim={n_components}"
-            todo[f"baseline-pca-{n_components}"] = (name, run_pca, (n_components,))
-    context = f"{platform.machine()}, {os.cpu_count()} cores, " + ", ".join(
-        f"{name} {version}" for name, version in software_versions().items()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for name, (row, measure, arguments) in todo.items():
-        path = options.work_dir / f"{name}.json"
-        if options.tables_only or path.exists():
-            continue
-        data = data or make_data(sizes)
-        figures = measure(*arguments, data)
-        item = {"section": "baselines", "row": row, "settings": {}, "figures": figures}
-        save_json(item, path)
-        print(name, {k: round(v, 4) for k, v in figures.items()}, flush=True)
-    for name, run in runs.items():
-        path = options.work_dir / f"{name}.json"
-        chosen = not options.only or run["section"] in options.only
-        if options.tables_only or path.exists() or not chosen:
-            continue
-        data = data or make_data(sizes)
-        figures, history = run_model(run["settings"], data, path.with_suffix(".keras"))
-        save_json({**run, "figures": figures, "history": history}, path)
-        scalars = {k: v for k, v in figures.items() if isinstance(v, float)}
-        print(name, {k: round(v, 4) for k, v in scalars.items()}, flush=True)
-        tables(options.work_dir, options.out_dir, context)
-    tables(options.work_dir, options.out_dir, context)
+    parser.add_argument("--work_dir", type=Path, help=f"default: {WORK_DIR}")
+    parser.add_argument("--out_dir", type=Path, help="default: doc/results")
+    parser.add_argument("--quick", action="store_true", help="into build/ by default")
+    parser.add_argument("--only", nargs="*", metavar="SECTION", default=[])
+    parser.add_argument("--data", nargs="*", help="phantom, sub_1, ...", default=[])
+    parser.add_argument("--list", action="store_true", help="what is left to run")
+    parser.add_argument(
+        "--tables_only", action="store_true", help="tables and figures of what has run"
+    )
+    parser.add_argument("--tsne", action="store_true", help="latent maps by t-SNE too")
+    options = parser.parse_args()
+    quick = options.quick
+    work_dir = options.work_dir or (Path("build/quick/runs") if quick else WORK_DIR)
+    out_dir = options.out_dir or Path("build/quick" if quick else "doc/results")
+    examples_dir = Path("build/quick/examples") if quick else EXAMPLES_DIR
+    runs = study_runs(quick=quick)
+    sections = {run["section"] for run in runs.values()} | {"baselines"}
+    if unknown := set(options.only) - sections:
+        parser.error(f"unknown sections {sorted(unknown)}; known: {sorted(sections)}")
+    if unknown := set(options.data) - {"phantom", *SUBJECTS}:
+        parser.error(f"unknown data {sorted(unknown)}; known: phantom, {SUBJECTS}")
+    for folder in (work_dir, out_dir):
+        if folder.exists() and not folder.is_dir():
+            parser.error(f"{folder} is a file; a folder is needed there")
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def wanted(section, data, name):
+        return (
+            not (work_dir / f"{name}.json").exists()
+            and (not options.only or section in options.only)
+            and (not options.data or data in options.data)
+        )
+
+    todo = [name for name, r in runs.items() if wanted(r["section"], r["data"], name)]
+    if options.list:
+        print("\n".join(todo))
+        return
+    if not options.tables_only:
+        loaded = {}
+
+        def get(data):
+            if data not in loaded:
+                loaded.clear()
+                loaded[data] = load(data, quick=quick)
+            return loaded[data]
+
+        versions = software_versions()
+        for name, (data, row, function, arguments) in baselines(quick).items():
+            if wanted("baselines", data, name):
+                item = {"section": "baselines", "data": data, "row": row}
+                item["figures"] = function(*arguments, get(data))
+                save_json({**item, "settings": {}}, work_dir / f"{name}.json")
+        within = {run["snapshot"]: n for n, run in runs.items() if "snapshot" in run}
+        for number, name in enumerate(todo, start=1):
+            if not (within.get(name) in todo or (work_dir / f"{name}.json").exists()):
+                print(f"{number} of {len(todo)}: {name}", flush=True)
+                data = get(runs[name]["data"])
+                execute(runs, name, data, work_dir, examples_dir, versions)
+    from study_figures import write_figures
+    from study_tables import write_tables
+
+    write_tables(work_dir, out_dir)
+    for method in ("pca", "tsne") if options.tsne else ("pca",):
+        write_figures(work_dir, examples_dir, out_dir / "figures", method=method)
+    left = [name for name in runs if not (work_dir / f"{name}.json").exists()]
+    print(f"{len(left)} of {len(runs)} runs are left; tables are in {out_dir}.")
+
+
+def execute(runs, name, data, work_dir, examples_dir, versions):
+    """Train, measure and keep one run, and the shorter one within it."""
+    from study_measures import run_model
+
+    run = runs[name]
+    names = [name]
+    epochs = None
+    if "snapshot" in run:
+        names.append(run["snapshot"])
+        epochs = runs[run["snapshot"]]["settings"]["epochs"]
+    results = run_model(run, data, epochs)
+    for name, result in reversed(list(zip(names, results))):
+        if run["section"] == "headline" and run["settings"]["seed"] == 0:
+            examples_dir.mkdir(parents=True, exist_ok=True)
+            np.savez_compressed(examples_dir / f"{name}.npz", **result["examples"])
+        kept = {k: result[k] for k in ("figures", "history")}
+        kept["versions"] = versions
+        save_json({**runs[name], **kept}, work_dir / f"{name}.json")
+    shown = ("error_mm", "spearman", "accuracy", "kl_nats", "seconds_per_epoch")
+    figures = results[0]["figures"]
+    print({k: round(figures[k], 4) for k in shown if k in figures}, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,0 +1,324 @@
+"""What the FiberCup study measures of a model, of PCA and of MDF neighbours."""
+
+import contextlib
+import importlib
+import time
+
+import keras
+from keras import ops
+import numpy as np
+
+from dipy_tractoencoder.errors import TrainingDivergedError
+from dipy_tractoencoder.latent import decode, encode
+from dipy_tractoencoder.latent_metrics import (
+    active_dimensions,
+    best_noise_std,
+    bundle_distances,
+    distance_preservation,
+    length_scores,
+    log_likelihood,
+    mdf_matrix,
+    neighbor_label_scores,
+    sample_rows,
+)
+from dipy_tractoencoder.metrics import paired_mdf, point_distance, pooled_distance
+from dipy_tractoencoder.preprocessing import Preprocessing, fit_axis
+from dipy_tractoencoder.principal import fit_principal
+from dipy_tractoencoder.training import run_training, settle_statistics
+
+N_POINTS = 256
+
+
+class Watch(keras.callbacks.Callback):
+    """Time the epochs, and keep the best weights of the first ones.
+
+    Parameters
+    ----------
+    snapshot : int, optional
+        Epochs after which the best weights so far are put aside.
+    """
+
+    def __init__(self, snapshot=None):
+        super().__init__()
+        self.snapshot = snapshot
+        self.seconds = []
+        self.best, self.best_epoch = np.inf, 0
+        self.best_weights = self.snapshot_weights = self.snapshot_epoch = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seconds.append(time.perf_counter() - self.start)
+        if self.snapshot is None:
+            return
+        if logs.get("val_error_mm", np.inf) < self.best:
+            self.best, self.best_epoch = logs["val_error_mm"], epoch + 1
+            self.best_weights = self.model.get_weights()
+        if epoch + 1 == self.snapshot:
+            self.snapshot_weights = self.best_weights
+            self.snapshot_epoch = self.best_epoch
+
+
+def lengths(points):
+    """Lengths in mm of (n, n_points, 3)."""
+    return np.linalg.norm(np.diff(points, axis=1), axis=2).sum(axis=1)
+
+
+def nearest_mdf(points, reference):
+    """Distance in mm, over 64 points, of each streamline to the nearest reference."""
+    return mdf_matrix(points[:, ::4], reference[:, ::4]).min(axis=1)
+
+
+def judge(data, train, test, decoder, seed=0):
+    """Figures that a latent space of any kind has.
+
+    Parameters
+    ----------
+    data : dict
+        Of `study_data`; what is the same for every model is kept in it.
+    train, test : dict
+        "latent", "points" (mm), "reconstructed" (mm), "labels".
+    decoder : callable
+        Latents to points in mm.
+    seed : int, optional
+        Of samples.
+
+    Returns
+    -------
+    figures : dict of float
+        Units in the names.
+    """
+    from sklearn.mixture import GaussianMixture
+    from sklearn.preprocessing import PolynomialFeatures
+
+    distance = point_distance(test["points"], test["reconstructed"])
+    train_lengths, test_lengths = lengths(train["points"]), lengths(test["points"])
+    figures = {
+        "error_mm": pooled_distance(distance),
+        "mdf_mm": float(paired_mdf(test["points"], test["reconstructed"]).mean()),
+        **distance_preservation(test["latent"], test["points"], seed=seed),
+        **bundle_distances(test["latent"], test["points"], test["labels"])[2],
+        **neighbor_label_scores(
+            train["latent"], train["labels"], test["latent"], test["labels"]
+        ),
+        **length_scores(train["latent"], train_lengths, test["latent"], test_lengths),
+    }
+    # Length is a sum of distances, hence not linear in coordinates: squares help.
+    squares = PolynomialFeatures(2, include_bias=False)
+    of_squares = length_scores(
+        squares.fit_transform(train["latent"]),
+        train_lengths,
+        squares.transform(test["latent"]),
+        test_lengths,
+    )
+    figures["length_r2_squares"] = of_squares["length_r2"]
+    off = lengths(test["reconstructed"]) - test_lengths
+    figures["length_r2_reconstructed"] = float(
+        1 - np.mean(off**2) / np.var(test_lengths)
+    )
+    n_parts = max(1, min(60, len(train["latent"]) // 30))
+    mixture = GaussianMixture(n_parts, reg_covar=1e-4, random_state=seed)
+    mixture.fit(train["latent"].astype(np.float64))
+    new = decoder(mixture.sample(300)[0].astype(np.float32))
+    figures["new_mdf_mm"] = float(np.median(nearest_mdf(new, train["points"])))
+    if "held_out_mdf_mm" not in data:
+        held_out = test["points"][sample_rows(len(test["points"]), seed)]
+        distance = nearest_mdf(held_out, train["points"])
+        data["held_out_mdf_mm"] = float(np.median(distance))
+    figures["held_out_mdf_mm"] = data["held_out_mdf_mm"]
+    return figures
+
+
+@contextlib.contextmanager
+def changed_constants(constants):
+    """Give constants of the package's modules other values for a while."""
+    before = []
+    for name, value in (constants or {}).items():
+        module, constant = name.rsplit(".", 1)
+        module = importlib.import_module(f"dipy_tractoencoder.{module}")
+        before.append((module, constant, getattr(module, constant)))
+        setattr(module, constant, value)
+    try:
+        yield
+    finally:
+        for module, constant, value in before:
+            setattr(module, constant, value)
+
+
+def run_model(run, data, snapshot_epochs=None):
+    """Train one model and measure it.
+
+    Parameters
+    ----------
+    run : dict
+        "settings", and perhaps "constants".
+    data : dict
+        Of `study_data`.
+    snapshot_epochs : int, optional
+        Measure the model after so many epochs too.
+
+    Returns
+    -------
+    results : list of dict
+        "figures", "history" and "examples" of the run, and of the snapshot.
+    """
+    watch = Watch(snapshot_epochs)
+    options = {**data["training"], **run["settings"]}
+    tractograms = options.pop("tractograms")
+    diverged = None
+    start = time.perf_counter()
+    with changed_constants(run.get("constants")):
+        try:
+            model = run_training(tractograms, callbacks=[watch], **options).model
+        except TrainingDivergedError as error:
+            if watch.best_weights is None:
+                raise
+            diverged, model = str(error), watch.model
+            model.set_weights(watch.best_weights)
+            settle(model, data, options)
+    record = model.record
+    history = record.history if record else model.history.history
+    results = [{"history": history, **measure(model, data, run["settings"])}]
+    figures = results[0]["figures"]
+    figures["training_s"] = time.perf_counter() - start
+    figures["seconds_per_epoch"] = float(np.median(watch.seconds))
+    figures["epochs_run"] = len(watch.seconds)
+    figures["best_epoch"] = record.best_epoch if record else watch.best_epoch
+    values = [value for values in history.values() for value in values]
+    figures["finite"] = bool(diverged is None and np.isfinite(values).all())
+    if diverged:
+        figures["diverged"] = diverged
+    if watch.snapshot_weights is not None:
+        model.set_weights(watch.snapshot_weights)
+        settle(model, data, options)
+        shorter = {name: v[:snapshot_epochs] for name, v in history.items()}
+        results.append({"history": shorter, **measure(model, data, run["settings"])})
+        results[1]["figures"].update(
+            seconds_per_epoch=figures["seconds_per_epoch"],
+            epochs_run=snapshot_epochs,
+            best_epoch=watch.snapshot_epoch,
+            finite=True,
+        )
+    return results
+
+
+def settle(model, data, options):
+    """Batch normalisation's statistics for weights put back."""
+    points = model.preprocessing.array(data["train"][0]).points
+    batch_size = options.get("batch_size", 128)
+    settle_statistics(model, model.preprocessing.normalise(points), batch_size)
+
+
+def measure(model, data, settings):
+    """Figures of a trained model, and held-out streamlines to draw."""
+    sides = {}
+    for name in ("train", "test"):
+        lines, labels = data[name]
+        array = model.preprocessing.array(lines)
+        latents = encode(model, array)
+        sides[name] = {
+            "latent": latents.mean,
+            "log_var": latents.log_var,
+            "points": array.points,
+            "reconstructed": decode(model, latents.mean),
+            "labels": labels[array.index],
+        }
+    train, test = sides["train"], sides["test"]
+    figures = judge(data, train, test, lambda latent: decode(model, latent))
+    figures["train_error_mm"] = pooled_distance(
+        point_distance(train["points"], train["reconstructed"])
+    )
+    figures["active_dimensions"] = active_dimensions(test["latent"], model.latent_unit)
+    if model.variational:
+        unit = model.latent_unit
+        mean, log_var = test["latent"] / unit, test["log_var"] - 2 * np.log(unit)
+        kl = 0.5 * (np.exp(log_var) + mean**2 - 1 - log_var)
+        figures["kl_nats"] = float(kl.sum(axis=1).mean())
+        figures["kl_per_dimension"] = np.sort(kl.mean(axis=0))[::-1].tolist()
+        noise_std = best_noise_std(model, train["points"])
+        likelihood = log_likelihood(model, test["points"], noise_std)
+        figures["log_likelihood_nats"] = float(likelihood.mean())
+    figures["training_mode_error_mm"] = training_mode_error(
+        model, train["points"], settings.get("batch_size", 128)
+    )
+    keep = sample_rows(len(test["points"]), 0)
+    examples = {name: value[keep] for name, value in test.items() if value is not None}
+    examples["length"] = lengths(examples["points"])
+    return {"figures": figures, "examples": examples}
+
+
+def training_mode_error(model, points, batch_size):
+    """Error of posterior means, mm, with batch normalisation as in training."""
+    normalised = model.preprocessing.normalise(points)
+    rows = np.random.default_rng(0).permutation(len(normalised))
+    n_batches = max(1, len(rows) // batch_size)
+    # Batch normalisation updates itself in training mode.
+    weights = model.get_weights()
+    squared = []
+    for batch in np.array_split(rows, n_batches):
+        target = ops.convert_to_tensor(normalised[batch])
+        mean = model.encode_tensors(target, training=True)["mean"]
+        decoded = model.decode_tensors(mean, training=True)
+        difference = ops.convert_to_numpy(decoded) - normalised[batch]
+        squared.append(3 * np.square(difference, dtype=np.float64).mean(axis=(1, 2)))
+    model.set_weights(weights)
+    return float(np.sqrt(np.concatenate(squared).mean())) * model.preprocessing.scale
+
+
+def run_pca(n_components, data):
+    """PCA with so many dimensions, measured the same way."""
+    raw = Preprocessing(n_points=N_POINTS, orientation="as_is")
+    preprocessing = Preprocessing(
+        n_points=N_POINTS, axis=fit_axis(raw.array(data["train"][0]).points)
+    )
+    arrays = {n: preprocessing.array(data[n][0]) for n in ("train", "test")}
+    principal = fit_principal(arrays["train"].points, n_components)
+
+    def decoder(latent):
+        flat = latent @ principal.directions.T + principal.mean
+        return flat.reshape(-1, N_POINTS, 3)
+
+    sides = {}
+    for name, array in arrays.items():
+        flat = array.points.reshape(len(array), -1)
+        latent = (flat - principal.mean) @ principal.directions
+        sides[name] = {
+            "latent": latent,
+            "points": array.points,
+            "reconstructed": decoder(latent),
+            "labels": data[name][1][array.index],
+        }
+    return judge(data, sides["train"], sides["test"], decoder)
+
+
+def run_bundle_pca(n_components, data):
+    """Error of a PCA for each bundle, told which bundle: what so few numbers allow."""
+    raw = Preprocessing(n_points=N_POINTS, orientation="as_is")
+    preprocessing = Preprocessing(
+        n_points=N_POINTS, axis=fit_axis(raw.array(data["train"][0]).points)
+    )
+    arrays = {n: preprocessing.array(data[n][0]) for n in ("train", "test")}
+    distances = []
+    for bundle in np.unique(data["train"][1]):
+        train, test = (
+            array.points[data[name][1][array.index] == bundle]
+            for name, array in arrays.items()
+        )
+        principal = fit_principal(train, n_components)
+        flat = test.reshape(len(test), -1)
+        latent = (flat - principal.mean) @ principal.directions
+        back = latent @ principal.directions.T + principal.mean
+        distances.append(point_distance(test, back.reshape(test.shape)))
+    return {"error_mm": pooled_distance(np.concatenate(distances))}
+
+
+def run_mdf(data):
+    """Bundle labels by the nearest streamline, the answer without a latent space."""
+    preprocessing = Preprocessing(n_points=32, orientation="as_is")
+    arrays = [preprocessing.array(data[name][0]) for name in ("train", "test")]
+    (train, train_labels), (test, test_labels) = (
+        (array.points, data[name][1][array.index])
+        for array, name in zip(arrays, ("train", "test"))
+    )
+    return neighbor_label_scores(train, train_labels, test, test_labels, "mdf")
