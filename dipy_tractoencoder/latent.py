@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 
-import keras
 import numpy as np
 
 from dipy_tractoencoder.errors import FingerprintError, InvalidArgumentError
 from dipy_tractoencoder.fingerprint import fingerprint
+from dipy_tractoencoder.inference import folded_decoder, folded_encoder
+from dipy_tractoencoder.layers import LOG_VAR_MAX, LOG_VAR_MIN
 from dipy_tractoencoder.streamlines import StreamlineArray
 
 BATCH_SIZE = 1024
@@ -76,20 +77,20 @@ def encode(model, streamlines, *, tractogram="", batch_size=BATCH_SIZE):
     array = streamlines
     if not isinstance(array, StreamlineArray):
         array = model.preprocessing.array(streamlines)
-    points = model.preprocessing.normalise(array.points)
-    heads = _run(_network(model, _Encoder), points, batch_size)
-    unit = model.latent_unit
-    log_var = heads.get("log_var")
-    if log_var is not None:
-        log_var = log_var + 2 * np.log(unit)
+    made_by = fingerprint(model)
+    heads = _run(_network(model, folded_encoder, made_by), array.points, batch_size)
+    mean, log_var = heads[:, : model.latent_dim], None
+    if model.variational:
+        log_var = np.clip(heads[:, model.latent_dim :], LOG_VAR_MIN, LOG_VAR_MAX)
+        log_var += 2 * np.log(model.latent_unit)
     return Latents(
-        mean=heads["mean"] * unit,
+        mean=np.ascontiguousarray(mean),
         log_var=log_var,
         index=array.index,
         is_reversed=array.is_reversed,
         n_streamlines=array.n_streamlines,
         rejects=array.rejects,
-        fingerprint=fingerprint(model),
+        fingerprint=made_by,
         tractogram=str(tractogram),
         space=tractogram_space(streamlines),
     )
@@ -134,8 +135,8 @@ def decode(model, latents, *, batch_size=BATCH_SIZE):
             "Invalid value received for `latents`. Expected finite numbers. Received: "
             f"nan or infinity in row {int((~np.isfinite(mean)).any(axis=1).argmax())}."
         )
-    decoded = _run(_network(model, _Decoder), mean / model.latent_unit, batch_size)
-    points = model.preprocessing.denormalise(decoded)
+    decoder = _network(model, folded_decoder, fingerprint(model))
+    points = _run(decoder, mean, batch_size)
     if is_reversed is not None:
         points[is_reversed] = points[is_reversed, ::-1]
     return points
@@ -241,39 +242,28 @@ def tractogram_like(points, space):
     return StatefulTractogram(list(points), header, Space.RASMM)
 
 
-class _Encoder(keras.Model):
-    """The encoder alone, for `predict`."""
-
-    def __init__(self, model):
-        super().__init__(name=type(self).__name__.strip("_").lower())
-        self.model = model
-        self.built = True
-
-    def call(self, points):
-        return self.model.encode_tensors(points)
-
-
-class _Decoder(_Encoder):
-    """The decoder alone, for `predict`."""
-
-    def call(self, latent):
-        return self.model.decode_tensors(latent)
-
-
-def _network(model, kind):
-    """Give a model's encoder or decoder, made once so that it is compiled once."""
-    # Past Keras' attribute tracking, for which a part holding its whole is a cycle.
+def _network(model, make, made_by):
+    """Give a model's folded encoder or decoder, made and compiled once per weights."""
+    # Past Keras' attribute tracking, which would save them with the model.
     networks = model.__dict__.setdefault("_inference_networks", {})
-    if kind not in networks:
-        networks[kind] = kind(model)
-    return networks[kind]
+    if networks.get("fingerprint") != made_by:
+        networks.clear()
+        networks["fingerprint"] = made_by
+    if make not in networks:
+        networks[make] = make(model)
+    return networks[make]
 
 
 def _run(network, inputs, batch_size):
-    """Run a network over rows; an empty input gives an empty output."""
-    if len(inputs):
-        return network.predict(inputs, batch_size=batch_size, verbose=0)
-    outputs = network.predict(np.zeros((1, *inputs.shape[1:]), np.float32), verbose=0)
-    if isinstance(outputs, dict):
-        return {name: value[:0] for name, value in outputs.items()}
-    return outputs[:0]
+    """Run a network over rows, in batches of few different sizes."""
+    outputs = np.empty((len(inputs), *network.output_shape[1:]), dtype=np.float32)
+    for start in range(0, len(inputs), batch_size):
+        batch = inputs[start : start + batch_size]
+        size = len(batch)
+        # Each size is compiled once: the last batch is filled up to a power of two.
+        full = min(batch_size, 1 << max(5, (size - 1).bit_length()))
+        if size < full:
+            filling = np.zeros((full - size, *batch.shape[1:]), dtype=batch.dtype)
+            batch = np.concatenate([batch, filling])
+        outputs[start : start + size] = network.predict_on_batch(batch)[:size]
+    return outputs
