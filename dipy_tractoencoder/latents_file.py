@@ -1,5 +1,6 @@
 """Latents in HDF5, or riding along in a copy of their tractogram."""
 
+from contextlib import contextmanager
 import json
 from pathlib import Path
 
@@ -12,7 +13,8 @@ FORMAT_VERSION = 1
 EXTENSIONS = (".h5", ".hdf5")
 FORMAT_NAME = "dipy_tractoencoder latents"
 DATA_NAME = "latent"  # data_per_streamline; TRK allows 20 characters
-CHUNK_ROWS = 8192
+CHUNK_ROWS = 1024
+ROW_NAMES = ("mean", "log_var", "index", "is_reversed")
 SPACE_NAMES = {"affine", "dimensions", "voxel_sizes", "voxel_order"}
 
 
@@ -34,24 +36,94 @@ def save_latents(latents, path):
     OutputFileError
         If the extension is another one or the file cannot be written.
     """
+    with latents_writer(path) as writer:
+        writer.append(latents)
+        writer.finish(latents.n_streamlines, latents.rejects)
+
+
+@contextmanager
+def latents_writer(path):
+    """Write latents to an HDF5 file chunk by chunk, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to write, ending in .h5 or .hdf5.
+
+    Yields
+    ------
+    writer : LatentsWriter
+        Takes the chunks, and at the end what is known of the whole.
+
+    Raises
+    ------
+    OutputFileError
+        If the extension is another one or the file cannot be written.
+    """
     import h5py
 
     check_latents_extension(path)
     with whole_file(path) as partial, h5py.File(partial, "w") as file:
-        for name in ("mean", "log_var", "index", "is_reversed"):
+        yield LatentsWriter(file)
+
+
+class LatentsWriter:
+    """An open latents file that grows; see `latents_writer`.
+
+    Parameters
+    ----------
+    file : h5py.File
+        Open for writing.
+    """
+
+    def __init__(self, file):
+        self.file = file
+        self.n_rows = 0
+
+    def append(self, latents):
+        """Add rows.
+
+        Parameters
+        ----------
+        latents : Latents
+            Of some streamlines, with their numbers in the whole tractogram; all
+            chunks are of one model and tractogram.
+        """
+        n_rows = self.n_rows + len(latents)
+        for name in ROW_NAMES:
             values = getattr(latents, name)
-            if values is not None:
-                rows = max(1, min(CHUNK_ROWS, len(values)))
-                chunks = (rows, *values.shape[1:]) if len(values) else None
-                file.create_dataset(name, data=values, chunks=chunks)
-        file.attrs["format"] = FORMAT_NAME
-        file.attrs["format_version"] = FORMAT_VERSION
-        file.attrs["fingerprint"] = latents.fingerprint
-        file.attrs["tractogram"] = latents.tractogram
-        file.attrs["n_streamlines"] = latents.n_streamlines
-        file.attrs["rejects"] = json.dumps(latents.rejects)
+            if values is None:
+                continue
+            if name not in self.file:
+                self.file.create_dataset(
+                    name,
+                    shape=(0, *values.shape[1:]),
+                    maxshape=(None, *values.shape[1:]),
+                    chunks=(CHUNK_ROWS, *values.shape[1:]),
+                    dtype=values.dtype,
+                )
+            self.file[name].resize(n_rows, axis=0)
+            self.file[name][self.n_rows :] = values
+        self.n_rows = n_rows
+        self.file.attrs["fingerprint"] = latents.fingerprint
+        self.file.attrs["tractogram"] = latents.tractogram
         for name, value in latents.space.items():
-            file.attrs[f"space_{name}"] = value
+            self.file.attrs[f"space_{name}"] = value
+
+    def finish(self, n_streamlines, rejects):
+        """Say how many streamlines there were, and mark the file as whole.
+
+        Parameters
+        ----------
+        n_streamlines : int
+            Streamlines of the tractogram, encoded or not.
+        rejects : dict of str to int
+            How many were left out, by reason.
+        """
+        self.file.attrs["n_streamlines"] = n_streamlines
+        self.file.attrs["rejects"] = json.dumps(rejects)
+        self.file.attrs["format_version"] = FORMAT_VERSION
+        self.file.attrs["format"] = FORMAT_NAME
 
 
 def load_latents(path):
@@ -72,15 +144,73 @@ def load_latents(path):
     InputFileError
         If the file is missing, damaged, of a newer format, or holds no latents.
     """
-    import h5py
+    with latents_reader(path) as reader:
+        return reader.rows(0, reader.n_rows)
 
-    from dipy_tractoencoder.latent import Latents
+
+@contextmanager
+def latents_reader(path):
+    """Read latents some rows at a time.
+
+    Parameters
+    ----------
+    path : str or Path
+        The HDF5 file.
+
+    Yields
+    ------
+    reader : LatentsReader
+        With ``n_rows`` and ``rows(start, stop)``.
+
+    Raises
+    ------
+    InputFileError
+        If the file is missing, damaged, of a newer format, or holds no latents.
+    """
+    import h5py
 
     path = Path(path)
     if not path.is_file():
         raise InputFileError(f"File not found: {path}.")
+    with _clear_errors(path):
+        file = h5py.File(path)
+    with file:
+        yield LatentsReader(file, path)
+
+
+@contextmanager
+def _clear_errors(path):
+    """Say which file is damaged, whatever HDF5 makes of it."""
     try:
-        with h5py.File(path) as file:
+        yield
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as err:
+        if isinstance(err, InputFileError):
+            raise
+        raise InputFileError(
+            f"Cannot read {path}: {err} It is no latents file of dipy_encode_vae, or "
+            "was cut short."
+        ) from err
+
+
+class LatentsReader:
+    """An open latents file; see `latents_reader`.
+
+    Parameters
+    ----------
+    file : h5py.File
+        Open for reading.
+    path : Path
+        Its name, for messages.
+
+    Attributes
+    ----------
+    n_rows : int
+        Streamlines that were encoded.
+    """
+
+    def __init__(self, file, path):
+        self.file, self.path = file, path
+        with _clear_errors(path):
             attributes = dict(file.attrs)
             if attributes.get("format") != FORMAT_NAME:
                 raise InputFileError(
@@ -93,39 +223,61 @@ def load_latents(path):
                     f"{attributes['format_version']}, known are up to "
                     f"{FORMAT_VERSION}. Update dipy_tractoencoder."
                 )
-            values = {name: file[name][()] for name in ("mean", "index", "is_reversed")}
-            values["log_var"] = file["log_var"][()] if "log_var" in file else None
-        latents = Latents(
-            **values,
-            n_streamlines=int(attributes["n_streamlines"]),
-            rejects=json.loads(attributes["rejects"]),
-            fingerprint=str(attributes["fingerprint"]),
-            tractogram=str(attributes["tractogram"]),
-            space={
-                name.removeprefix("space_"): value
-                for name, value in attributes.items()
-                if name.startswith("space_")
-            },
-        )
-    except InputFileError:
-        raise
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as err:
-        raise InputFileError(
-            f"Cannot read {path}: {err} It is no latents file of dipy_encode_vae, or "
-            "was cut short."
-        ) from err
-    rows = np.shape(latents.mean)[:1]
-    complete = latents.space.keys() in (set(), SPACE_NAMES)
-    others = (latents.index, latents.is_reversed, latents.log_var)
-    if (
-        not complete
-        or np.ndim(latents.mean) != 2
-        or any(np.shape(other)[:1] != rows for other in others if other is not None)
-    ):
-        raise InputFileError(
-            f"Cannot read {path}: its datasets do not belong together. Encode again."
-        )
-    return latents
+            self.about = {
+                "n_streamlines": int(attributes["n_streamlines"]),
+                "rejects": json.loads(attributes["rejects"]),
+                "fingerprint": str(attributes["fingerprint"]),
+                "tractogram": str(attributes["tractogram"]),
+                "space": {
+                    name.removeprefix("space_"): value
+                    for name, value in attributes.items()
+                    if name.startswith("space_")
+                },
+            }
+            shapes = {
+                name: getattr(file[name], "shape", None)  # A group has none.
+                for name in ROW_NAMES
+                if name in file or name != "log_var"
+            }
+        complete = self.about["space"].keys() in (set(), SPACE_NAMES)
+        if (
+            not complete
+            or None in shapes.values()
+            or len(shapes["mean"]) != 2
+            or any(shape[:1] != shapes["mean"][:1] for shape in shapes.values())
+        ):
+            raise InputFileError(
+                f"Cannot read {path}: its datasets do not belong together. Encode "
+                "again."
+            )
+        self.n_rows = shapes["mean"][0]
+
+    def rows(self, start, stop):
+        """Read some rows.
+
+        Parameters
+        ----------
+        start, stop : int
+            First row, and the one after the last.
+
+        Returns
+        -------
+        latents : Latents
+            What is said of the whole file stands in each part.
+
+        Raises
+        ------
+        InputFileError
+            If the file is damaged.
+        """
+        from dipy_tractoencoder.latent import Latents
+
+        with _clear_errors(self.path):
+            values = {
+                name: self.file[name][start:stop] if name in self.file else None
+                for name in ROW_NAMES
+            }
+        return Latents(**values, **self.about)
 
 
 def check_latents_extension(path):

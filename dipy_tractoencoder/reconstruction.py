@@ -7,7 +7,9 @@ import numpy as np
 from dipy_tractoencoder.errors import EmptyDataError
 from dipy_tractoencoder.latent import decode, encode, tractogram_like, tractogram_space
 from dipy_tractoencoder.metrics import (
+    LARGEST_BUNDLE,
     bundle_metrics,
+    curve_length,
     paired_mdf,
     point_distance,
     pooled_distance,
@@ -64,20 +66,93 @@ class Reconstruction:
         EmptyDataError
             If no streamline was kept.
         """
-        if len(self.points) == 0:
+        errors = ErrorTotals(seed=seed)
+        errors.add(self.original, self.points, self.pca_points)
+        return {"n_streamlines": self.array.n_streamlines, **errors.result()}
+
+
+class ErrorTotals:
+    """Errors of reconstructions that come some streamlines at a time.
+
+    Parameters
+    ----------
+    seed : int, optional
+        Of the sample that stands for the whole in bundle metrics, and of their
+        clustering.
+
+    Attributes
+    ----------
+    sample : tuple of ndarray, shape (n_sample, n_points, 3)
+        Input and reconstruction of 1000 streamlines at most, drawn uniformly, mm.
+    """
+
+    def __init__(self, *, seed=0):
+        self.seed = seed
+        self.rng = np.random.default_rng(seed)
+        self.columns = []
+        self.sample, self.keys = None, np.empty(0)
+
+    def add(self, original, points, pca_points):
+        """Take in some streamlines.
+
+        Parameters
+        ----------
+        original, points, pca_points : ndarray, shape (n_streamlines, n_points, 3)
+            Input, reconstruction, and that of PCA; mm, running the same way.
+        """
+        if len(original) == 0:
+            return
+        self.columns.append(
+            (
+                point_distance(original, points),
+                point_distance(original, pca_points),
+                paired_mdf(original, points),
+                paired_mdf(original, pca_points),
+                curve_length(original),
+                curve_length(points),
+            )
+        )
+        # The smallest random keys win: a uniform sample in one pass.
+        keys = self.rng.random(len(original))
+        worst = np.inf if len(self.keys) < LARGEST_BUNDLE else self.keys.max()
+        better = keys < worst
+        pair, keys = (original[better], points[better]), keys[better]
+        if self.sample is not None:
+            pair = tuple(np.concatenate(both) for both in zip(self.sample, pair))
+            keys = np.concatenate([self.keys, keys])
+        kept = np.sort(np.argsort(keys, kind="stable")[:LARGEST_BUNDLE])
+        self.sample, self.keys = tuple(side[kept] for side in pair), keys[kept]
+
+    def result(self):
+        """Give the errors over all streamlines taken in.
+
+        Returns
+        -------
+        errors : dict
+            See `Reconstruction.errors`.
+
+        Raises
+        ------
+        EmptyDataError
+            If there were none.
+        """
+        if not self.columns:
             raise EmptyDataError("No streamline is left to compare.")
-        distance = point_distance(self.original, self.points)
-        pca_distance = point_distance(self.original, self.pca_points)
+        distance, pca_distance, mdf, pca_mdf, length, new_length = (
+            np.concatenate(parts) for parts in zip(*self.columns)
+        )
         return {
-            "n_streamlines": self.array.n_streamlines,
-            "n_reconstructed": len(self.points),
+            "n_reconstructed": len(distance),
             "error_mm": pooled_distance(distance),
             "pca_error_mm": pooled_distance(pca_distance),
             "error_median_mm": float(np.median(distance)),
             "error_95th_mm": float(np.percentile(distance, 95)),
-            "mdf_mm": float(paired_mdf(self.original, self.points).mean()),
-            "pca_mdf_mm": float(paired_mdf(self.original, self.pca_points).mean()),
-            **bundle_metrics(self.original, self.points, seed=seed),
+            "mdf_mm": float(mdf.mean()),
+            "pca_mdf_mm": float(pca_mdf.mean()),
+            **bundle_metrics(*self.sample, seed=self.seed),
+            "length_mm": float(length.mean()),
+            "reconstructed_length_mm": float(new_length.mean()),
+            "length_difference_mm": float((new_length - length).mean()),
         }
 
 

@@ -49,7 +49,10 @@ def load_tractogram(path, reference=None):
         tractogram = dipy_load(
             str(path), "same" if own_space else str(reference), bbox_valid_check=False
         )
-        outside = tractogram is not False and leaves_image(tractogram)
+        outside = tractogram is not False and points_outside(
+            tractogram.streamlines,
+            {"affine": tractogram.affine, "dimensions": tractogram.dimensions},
+        )
     # Readers of seven formats raise whatever a broken file leads them to.
     except Exception as err:
         raise InputFileError(
@@ -66,25 +69,28 @@ def load_tractogram(path, reference=None):
     return tractogram
 
 
-def leaves_image(tractogram):
-    """Tell whether a tractogram has points outside of its image.
+def points_outside(streamlines, space):
+    """Tell whether streamlines have points outside of an image.
 
     Parameters
     ----------
-    tractogram : StatefulTractogram
+    streamlines : ArraySequence
         RASMM, mm, origin at the voxel centre.
+    space : dict
+        "affine" and "dimensions" of the image.
 
     Returns
     -------
-    leaves : bool
+    outside : bool
         True if a point is more than half a voxel from all voxel centres.
     """
-    to_voxels = np.linalg.inv(tractogram.affine)
-    points = tractogram.streamlines._data  # All of them, without a copy.
+    to_voxels = np.linalg.inv(space["affine"])
+    points = streamlines._data  # All of them, without a copy.
     for start in range(0, len(points), POINTS_AT_A_TIME):
         chunk = points[start : start + POINTS_AT_A_TIME]
-        voxels = apply_affine(to_voxels, chunk) + 0.5
-        if (voxels < 0).any() or (voxels > tractogram.dimensions).any():
+        with np.errstate(invalid="ignore"):  # Infinite points are rejected later.
+            voxels = apply_affine(to_voxels, chunk) + 0.5
+        if (voxels < 0).any() or (voxels > space["dimensions"]).any():
             return True
     return False
 

@@ -2,8 +2,13 @@
 
 import logging
 
-from dipy_tractoencoder.errors import FingerprintError, InvalidArgumentError
+from dipy_tractoencoder.errors import (
+    FingerprintError,
+    InvalidArgumentError,
+    check_number,
+)
 from dipy_tractoencoder.workflows.base import TractoWorkflow, load_backend
+from dipy_tractoencoder.workflows.progress import streamlines_bar
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +25,7 @@ class DecodeVAEFlow(TractoWorkflow):
         self,
         model_file,
         input_files,
+        chunk_size=20000,
         out_dir="",
         out_tractogram="decoded.trx",
     ):
@@ -33,39 +39,39 @@ class DecodeVAEFlow(TractoWorkflow):
             The model that encoded.
         input_files : variable string or Path
             Latents files of dipy_encode_vae. Wildcards can be used.
+        chunk_size : int, optional
+            Streamlines worked on at a time; less takes less memory.
         out_dir : string or Path, optional
             Output directory.
         out_tractogram : string, optional
             Name of the tractogram; its extension chooses the format.
         """
         io_it = self.get_io_iterator()
+        check_number("chunk_size", chunk_size, low=1, integer=True)
         rows = self.plan(io_it, inputs=1)
 
-        from dipy_tractoencoder.latents_file import load_latents
+        from dipy_tractoencoder.latents_file import latents_reader
         from dipy_tractoencoder.model_file import check_model_file, load_model
-        from dipy_tractoencoder.tractogram_file import (
-            check_output_extension,
-            save_tractogram,
-        )
+        from dipy_tractoencoder.tractogram_file import check_output_extension
 
         for _, outputs in rows:
             check_output_extension(outputs["out_tractogram"])
         check_model_file(model_file)
         load_backend()
         model = load_model(model_file)
-        from dipy_tractoencoder.latent import decode_tractogram
-        from dipy_tractoencoder.workflows.encode import progress
+        from dipy_tractoencoder.streaming import decode_file
 
-        for path, outputs in progress(rows, "Decoding"):
-            latents = load_latents(path)
-            try:
-                tractogram = decode_tractogram(model, latents)
-            except (FingerprintError, InvalidArgumentError) as err:
-                raise type(err)(f"Cannot decode {path}: {err}") from err
-            save_tractogram(tractogram, outputs["out_tractogram"])
-            logger.info(
-                "Decoded %d streamlines of %s: %s",
-                len(latents),
-                path,
-                outputs["out_tractogram"],
-            )
+        total = 0
+        for path, _ in rows:
+            with latents_reader(path) as reader:
+                total += reader.n_rows
+        with streamlines_bar((), "Decoding", total=total) as advance:
+            for path, outputs in rows:
+                target = outputs["out_tractogram"]
+                try:
+                    n_decoded = decode_file(
+                        *(model, path, target), chunk_size=chunk_size, progress=advance
+                    )
+                except (FingerprintError, InvalidArgumentError) as err:
+                    raise type(err)(f"Cannot decode {path}: {err}") from err
+                logger.info("Decoded %d streamlines of %s: %s", n_decoded, path, target)

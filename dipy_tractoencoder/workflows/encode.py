@@ -1,10 +1,10 @@
 """The command that encodes tractograms with a trained model."""
 
 import logging
-from pathlib import Path
 
-from dipy_tractoencoder.errors import EmptyDataError
+from dipy_tractoencoder.errors import check_number
 from dipy_tractoencoder.workflows.base import TractoWorkflow, load_backend
+from dipy_tractoencoder.workflows.progress import rejects_text, streamlines_bar
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ class EncodeVAEFlow(TractoWorkflow):
         input_files,
         reference=None,
         save_tractogram=False,
+        chunk_size=20000,
         out_dir="",
         out_latents="latents.h5",
         out_tractogram="encoded.trx",
@@ -49,7 +50,10 @@ class EncodeVAEFlow(TractoWorkflow):
             Image (or trk) whose space files without one are in.
         save_tractogram : bool, optional
             Also write a copy of each tractogram that carries the latents as
-            data_per_streamline; streamlines that were rejected have NaN.
+            data_per_streamline; streamlines that were rejected have NaN. These files
+            are held in memory whole.
+        chunk_size : int, optional
+            Streamlines worked on at a time; less takes less memory.
         out_dir : string or Path, optional
             Output directory.
         out_latents : string, optional
@@ -58,12 +62,13 @@ class EncodeVAEFlow(TractoWorkflow):
             Name of the copy with latents (trx or trk).
         """
         io_it = self.get_io_iterator()
+        check_number("chunk_size", chunk_size, low=1, integer=True)
         unused = () if save_tractogram else ("out_tractogram",)
         rows = self.plan(io_it, inputs=1, unused=unused, read=(reference,))
 
         from dipy_tractoencoder.latents_file import (
             check_latents_extension,
-            save_latents,
+            load_latents,
             with_latents,
         )
         from dipy_tractoencoder.model_file import check_model_file, load_model
@@ -82,64 +87,29 @@ class EncodeVAEFlow(TractoWorkflow):
         check_model_file(model_file)
         load_backend()
         model = load_model(model_file)
-        from dipy_tractoencoder.latent import encode
+        from dipy_tractoencoder.streaming import encode_file
 
-        for path, outputs in progress(rows, "Encoding"):
-            tractogram = load_tractogram(path, reference)
-            latents = encode(model, tractogram, tractogram=Path(path).name)
-            if len(latents) == 0:
-                raise EmptyDataError(
-                    f"{path}: none of its {latents.n_streamlines} streamlines can be "
-                    f"encoded{rejects_text(latents.rejects)}."
+        paths = [path for path, _ in rows]
+        with streamlines_bar(paths, "Encoding", reference=reference) as advance:
+            for path, outputs in rows:
+                counts = encode_file(
+                    model,
+                    path,
+                    outputs["out_latents"],
+                    reference=reference,
+                    chunk_size=chunk_size,
+                    progress=advance,
                 )
-            if save_tractogram:
-                write(with_latents(tractogram, latents), outputs["out_tractogram"])
-            save_latents(latents, outputs["out_latents"])
-            logger.info(
-                "Encoded %d of %d streamlines of %s%s: %s",
-                len(latents),
-                latents.n_streamlines,
-                path,
-                rejects_text(latents.rejects),
-                ", ".join(str(output) for output in outputs.values()),
-            )
+                if save_tractogram:
+                    tractogram = load_tractogram(path, reference)
+                    latents = load_latents(outputs["out_latents"])
+                    write(with_latents(tractogram, latents), outputs["out_tractogram"])
+                logger.info(
+                    "Encoded %d of %d streamlines of %s%s: %s",
+                    counts["n_encoded"],
+                    counts["n_streamlines"],
+                    path,
+                    rejects_text(counts["rejects"]),
+                    ", ".join(str(output) for output in outputs.values()),
+                )
         logger.info("Next: dipy_decode_vae %s LATENTS", model_file)
-
-
-def progress(rows, what):
-    """Show a bar over files, unless the output is no terminal.
-
-    Parameters
-    ----------
-    rows : sequence
-        What to go through.
-    what : str
-        Heading of the bar.
-
-    Returns
-    -------
-    rows : iterable
-        The same.
-    """
-    from tqdm.auto import tqdm
-
-    return tqdm(rows, desc=what, unit="file", disable=None, leave=False)
-
-
-def rejects_text(rejects):
-    """Reject counts in words, empty if there are none.
-
-    Parameters
-    ----------
-    rejects : dict of str to int
-        Reason to number of streamlines.
-
-    Returns
-    -------
-    text : str
-        As " (rejected: 2 too_short)".
-    """
-    if not rejects:
-        return ""
-    counts = ", ".join(f"{count} {reason}" for reason, count in rejects.items())
-    return f" (rejected: {counts})"

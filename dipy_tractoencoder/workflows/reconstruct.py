@@ -8,6 +8,7 @@ from dipy_tractoencoder.workflows.base import (
     check_figure_extension,
     load_backend,
 )
+from dipy_tractoencoder.workflows.progress import rejects_text, streamlines_bar
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class ReconstructVAEFlow(TractoWorkflow):
         input_files,
         reference=None,
         seed=0,
+        chunk_size=20000,
         out_dir="",
         out_tractogram="reconstructed.trx",
         out_table="reconstruction.csv",
@@ -58,6 +60,8 @@ class ReconstructVAEFlow(TractoWorkflow):
             Image (or trk) whose space files without one are in.
         seed : int, optional
             Seed of the sample and clustering of the bundle metrics.
+        chunk_size : int, optional
+            Streamlines worked on at a time; less takes less memory.
         out_dir : string or Path, optional
             Output directory.
         out_tractogram : string, optional
@@ -70,6 +74,7 @@ class ReconstructVAEFlow(TractoWorkflow):
         io_it = self.get_io_iterator()
         check_figure_extension(out_figure)
         check_number("seed", seed, low=0, integer=True)
+        check_number("chunk_size", chunk_size, low=1, integer=True)
         rows = self.plan(io_it, inputs=1, gathered=("out_table",), read=(reference,))
 
         from dipy_tractoencoder.model_file import check_model_file, load_model
@@ -85,15 +90,37 @@ class ReconstructVAEFlow(TractoWorkflow):
         check_model_file(model_file)
         load_backend()
         model = load_model(model_file)
-        from dipy_tractoencoder.workflows.encode import progress
+        from dipy_tractoencoder.plotting import reconstruction_figure, save_figure
+        from dipy_tractoencoder.streaming import reconstruct_file
 
-        names = distinct_file_names([path for path, _ in rows])
+        paths = [path for path, _ in rows]
         table = []
-        for name, (path, outputs) in progress(list(zip(names, rows)), "Reconstructing"):
-            errors = reconstruct_file(
-                model, path, outputs, reference=reference, seed=seed
-            )
-            table.append({"file": name, **errors})
+        with streamlines_bar(paths, "Reconstructing", reference=reference) as advance:
+            for name, (path, outputs) in zip(distinct_file_names(paths), rows):
+                errors, sample = reconstruct_file(
+                    *(model, path, outputs["out_tractogram"]),
+                    reference=reference,
+                    seed=seed,
+                    chunk_size=chunk_size,
+                    progress=advance,
+                )
+                figure = reconstruction_figure(*sample, what=path.name)
+                save_figure(figure, outputs["out_figure"])
+                table.append({"file": name, **errors})
+                rejects = {
+                    key.removeprefix("rejected_"): count
+                    for key, count in errors.items()
+                    if key.startswith("rejected_")
+                }
+                logger.info(
+                    "Reconstructed %d of %d streamlines of %s%s: %s, %s",
+                    errors["n_reconstructed"],
+                    errors["n_streamlines"],
+                    path,
+                    rejects_text(rejects),
+                    outputs["out_tractogram"],
+                    outputs["out_figure"],
+                )
         save_table(table, rows[0][1]["out_table"])
         self.table = table
         logger.info("Errors, root mean squared distance of points:")
@@ -117,58 +144,3 @@ def distinct_file_names(paths):
     """
     names = [path.name for path in paths]
     return names if len(set(names)) == len(names) else [str(path) for path in paths]
-
-
-def reconstruct_file(model, path, outputs, *, reference=None, seed=0):
-    """Reconstruct one tractogram; write it and its picture.
-
-    Parameters
-    ----------
-    model : StreamlineAutoencoder or StreamlineVAE
-        Trained model.
-    path : Path
-        Tractogram.
-    outputs : dict of Path
-        "out_tractogram" and "out_figure".
-    reference : str or Path, optional
-        Space of a file without one.
-    seed : int, optional
-        Of the bundle metrics.
-
-    Returns
-    -------
-    errors : dict
-        As `Reconstruction.errors`, and the rejects by reason.
-
-    Raises
-    ------
-    EmptyDataError
-        If no streamline of the file can be encoded.
-    """
-    from dipy_tractoencoder.errors import EmptyDataError
-    from dipy_tractoencoder.plotting import reconstruction_figure, save_figure
-    from dipy_tractoencoder.reconstruction import reconstruct
-    from dipy_tractoencoder.tractogram_file import load_tractogram, save_tractogram
-    from dipy_tractoencoder.workflows.encode import rejects_text
-
-    result = reconstruct(model, load_tractogram(path, reference))
-    rejects = result.array.rejects
-    if len(result.points) == 0:
-        raise EmptyDataError(
-            f"{path}: none of its {result.array.n_streamlines} streamlines can be "
-            f"encoded{rejects_text(rejects)}."
-        )
-    errors = result.errors(seed=seed)
-    figure = reconstruction_figure(result.original, result.points, what=path.name)
-    save_figure(figure, outputs["out_figure"])
-    save_tractogram(result.tractogram(), outputs["out_tractogram"])
-    logger.info(
-        "Reconstructed %d of %d streamlines of %s%s: %s, %s",
-        errors["n_reconstructed"],
-        errors["n_streamlines"],
-        path,
-        rejects_text(rejects),
-        outputs["out_tractogram"],
-        outputs["out_figure"],
-    )
-    return {**errors, **{f"rejected_{reason}": n for reason, n in rejects.items()}}

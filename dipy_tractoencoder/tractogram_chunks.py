@@ -1,0 +1,289 @@
+"""Tractograms read and written some streamlines at a time, in bounded memory."""
+
+from contextlib import closing, suppress
+from itertools import islice
+import logging
+from pathlib import Path
+from queue import Empty, Full, Queue
+from threading import Event, Thread
+
+import numpy as np
+
+from dipy_tractoencoder.errors import InputFileError, check_number
+from dipy_tractoencoder.files import whole_file
+from dipy_tractoencoder.latent import tractogram_like, tractogram_space
+from dipy_tractoencoder.streamlines import CHUNK_SIZE, as_sequence
+from dipy_tractoencoder.tractogram_file import (
+    SELF_CONTAINED,
+    check_output_extension,
+    check_tractogram_path,
+    load_tractogram,
+    save_tractogram,
+)
+
+logger = logging.getLogger(__name__)
+
+# Read one by one by nibabel; TRX is mapped; the others have no lazy reader.
+LAZY = (".trk", ".tck")
+CHEAP_TO_OPEN = (*LAZY, ".trx")
+
+
+class TractogramChunks:
+    """A tractogram file as a sequence of chunks of streamlines.
+
+    TRK and TCK are read through nibabel's lazy readers, TRX files are mapped into
+    memory; other formats are read whole, having no lazy reader.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    reference : str or Path, optional
+        Image or tractogram whose space a file without one is in.
+    chunk_size : int, optional
+        Streamlines per chunk.
+
+    Attributes
+    ----------
+    space : dict
+        "affine", "dimensions", "voxel_sizes" and "voxel_order".
+    n_streamlines : int or None
+        How many the file says it has; None if it does not say.
+
+    Raises
+    ------
+    InputFileError
+        If the file is missing, broken, of another kind, or lacks its reference.
+    InvalidArgumentError
+        If ``chunk_size`` is no positive whole number.
+    """
+
+    def __init__(self, path, reference=None, *, chunk_size=CHUNK_SIZE):
+        check_number("chunk_size", chunk_size, low=1, integer=True)
+        check_tractogram_path(path, reference)
+        self.path = Path(path)
+        self.reference = reference
+        self.chunk_size = chunk_size
+        self.n_streamlines = None
+        self._opened = None
+        suffix = self.path.suffix
+        try:
+            if suffix in LAZY:
+                self._open_lazy()
+            elif suffix == ".trx":
+                self._open_trx()
+        # Readers raise whatever a broken file leads them to.
+        except Exception as err:
+            raise self._damaged(err) from err
+        if suffix not in CHEAP_TO_OPEN:
+            self._opened = load_tractogram(path, reference)
+            self.space = tractogram_space(self._opened)
+            self.n_streamlines = len(self._opened)
+
+    def __iter__(self):
+        """Give ArraySequences of up to ``chunk_size`` streamlines, RASMM, mm."""
+        if self.path.suffix in LAZY:
+            yield from self._lazy_chunks()
+            return
+        mapped = self.path.suffix == ".trx"
+        streamlines = self._opened.streamlines if mapped else as_sequence(self._opened)
+        for start in range(0, len(streamlines), self.chunk_size):
+            try:
+                chunk = streamlines[start : start + self.chunk_size].copy()
+            except Exception as err:  # As above.
+                raise self._damaged(err, start) from err
+            yield chunk
+
+    def close(self):
+        """Let go of the file."""
+        if self.path.suffix == ".trx" and self._opened is not None:
+            self._opened.close()
+        self._opened = None
+
+    def _space_of(self, reference):
+        from dipy.io.utils import get_reference_info
+
+        affine, dimensions, voxel_sizes, voxel_order = get_reference_info(reference)
+        self.space = {
+            "affine": np.asarray(affine, dtype=np.float64),
+            "dimensions": np.asarray(dimensions, dtype=np.int64),
+            "voxel_sizes": np.asarray(voxel_sizes, dtype=np.float64),
+            "voxel_order": str(voxel_order),
+        }
+
+    def _open_lazy(self):
+        from nibabel.streamlines import load
+
+        own_space = self.path.suffix in SELF_CONTAINED
+        self._space_of(str(self.path if own_space else self.reference))
+        header = load(str(self.path), lazy_load=True).header
+        count = header.get("nb_streamlines", header.get("count"))
+        self.n_streamlines = int(count) if count is not None else None
+        if self.path.suffix == ".trk" and not self.n_streamlines:
+            self.n_streamlines = None  # TrackVis' way not to say.
+
+    def _lazy_chunks(self):
+        from nibabel.streamlines import load
+
+        n_read = 0
+        try:
+            lines = iter(load(str(self.path), lazy_load=True).streamlines)
+            while chunk := list(islice(lines, self.chunk_size)):
+                n_read += len(chunk)
+                yield as_sequence(chunk)
+        except GeneratorExit:
+            raise
+        except Exception as err:  # As above.
+            raise self._damaged(err, n_read) from err
+        # TCK's readers skip streamlines without points, which its header counts.
+        promised = self.n_streamlines
+        if self.path.suffix == ".trk" and promised not in (None, n_read):
+            raise InputFileError(
+                f"Cannot read {self.path}: its header promises {promised} streamlines, "
+                f"and it ends after {n_read}. Copy or make the file again."
+            )
+
+    def _open_trx(self):
+        from trx.trx_file_memmap import load
+
+        self._opened = load(str(self.path))
+        self._space_of(str(self.path))
+        self.n_streamlines = len(self._opened.streamlines)
+
+    def _damaged(self, err, at=None):
+        where = "" if at is None else f", after streamline {at}"
+        hint = ""
+        if self.path.suffix not in SELF_CONTAINED:
+            hint = f", or the reference {self.reference} wrong"
+        return InputFileError(
+            f"Cannot read {self.path}{where}: {type(err).__name__}: {err}. The file "
+            f"may be damaged{hint}."
+        )
+
+
+def prefetch(items, *, depth=1):
+    """Make items in a thread of their own while the last one is worked on.
+
+    Parameters
+    ----------
+    items : iterable
+        What to go through; its errors are raised here.
+    depth : int, optional
+        Items that wait at most.
+
+    Yields
+    ------
+    item : object
+        In order.
+    """
+    queue, stopped, end = Queue(depth), Event(), object()
+
+    def put(item):
+        while not stopped.is_set():
+            with suppress(Full):
+                queue.put(item, timeout=0.1)
+                return
+
+    def work():
+        try:
+            for item in items:
+                put((item, None))
+                if stopped.is_set():
+                    return
+            put((end, None))
+        except BaseException as err:  # Raised again below, where it can be handled.
+            put((end, err))
+
+    thread = Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = queue.get()
+            if error is not None:
+                raise error
+            if item is end:
+                return
+            yield item
+    finally:
+        stopped.set()
+        with suppress(Empty):
+            while True:
+                queue.get_nowait()
+        thread.join()
+
+
+def write_chunks(chunks, path, space, n_streamlines, n_points):
+    """Write a tractogram chunk by chunk, whole or not at all.
+
+    TRK and TCK go through nibabel's lazy writers, TRX through a mapped file; other
+    formats are gathered first.
+
+    Parameters
+    ----------
+    chunks : iterable of ndarray, shape (any, n_points, 3), float32
+        Streamlines, RASMM, mm.
+    path : str or Path
+        File whose extension chooses the format.
+    space : dict
+        As `latent.tractogram_space` gives.
+    n_streamlines : int or None
+        As many as all chunks together, or more; None if that is not known.
+    n_points : int
+        Points per streamline.
+
+    Raises
+    ------
+    OutputFileError
+        If the extension is unknown or the file cannot be written.
+    """
+    check_output_extension(path)
+    suffix = Path(path).suffix
+    if suffix in LAZY:
+        with whole_file(path) as partial:
+            _write_lazy(chunks, partial, space)
+    elif suffix == ".trx" and n_streamlines:
+        with whole_file(path) as partial:
+            _write_trx(chunks, partial, space, n_streamlines, n_points)
+    else:
+        points = [chunk for chunk in chunks if len(chunk)]
+        empty = np.empty((0, n_points, 3), dtype=np.float32)
+        points = np.concatenate(points) if points else empty
+        save_tractogram(tractogram_like(points, space), path)
+
+
+def _write_lazy(chunks, path, space):
+    """Through nibabel, one streamline after the other."""
+    from dipy.io.utils import create_tractogram_header
+    import nibabel as nib
+
+    kind = nib.streamlines.detect_format(str(path))
+    header = create_tractogram_header(
+        *(kind, space["affine"], space["dimensions"]),
+        *(space["voxel_sizes"], space["voxel_order"]),
+    )
+    tractogram = nib.streamlines.LazyTractogram(
+        lambda: (line for chunk in chunks for line in chunk),
+        affine_to_rasmm=np.eye(4),
+    )
+    nib.streamlines.save(kind(tractogram, header=header), str(path))
+
+
+def _write_trx(chunks, path, space, n_streamlines, n_points):
+    """Into a mapped file of known size."""
+    from trx.trx_file_memmap import TrxFile, save
+
+    one = tractogram_like(np.zeros((1, n_points, 3), dtype=np.float32), space)
+    with (
+        closing(TrxFile.from_sft(one)) as like,
+        closing(TrxFile(n_streamlines * n_points, n_streamlines, init_as=like)) as trx,
+    ):
+        start = 0
+        for chunk in chunks:
+            rows = slice(start * n_points, (start + len(chunk)) * n_points)
+            trx.streamlines._data[rows] = chunk.reshape(-1, 3)
+            start += len(chunk)
+        trx.streamlines._offsets[:] = np.arange(n_streamlines) * n_points
+        trx.streamlines._lengths[:start] = n_points
+        if start < n_streamlines:
+            trx.resize(start, start * n_points)
+        save(trx, str(path))
