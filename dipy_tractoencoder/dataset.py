@@ -7,6 +7,7 @@ import numpy as np
 from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError, check_number
 from dipy_tractoencoder.preprocessing import Preprocessing, fit_axis, fit_normalisation
 from dipy_tractoencoder.streamlines import as_sequence, merge_rejects, runs_backwards
+from dipy_tractoencoder.tractogram_chunks import TractogramChunks
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,9 @@ def gather(tractograms, preprocessing, *, max_streamlines=None, normalise=True, 
 
     Parameters
     ----------
-    tractograms : iterable of StatefulTractogram or sequence of ndarray
-        RASMM, mm. Consumed one at a time.
+    tractograms : iterable
+        StatefulTractogram, TractogramChunks or sequence of ndarray each; RASMM, mm.
+        Consumed one at a time, chunk by chunk.
     preprocessing : Preprocessing
         Its ``n_points``, ``orientation`` and length limits are used; the rest is
         learned.
@@ -72,16 +74,16 @@ def gather(tractograms, preprocessing, *, max_streamlines=None, normalise=True, 
     source, keys = np.empty(0, dtype=int), np.empty(0)
     parts, rejects, n_read = [], [], 0
     for number, tractogram in enumerate(tractograms):
-        array = as_read.array(tractogram)
-        n_read += array.n_streamlines
-        rejects.append(array.rejects)
-        parts.append((array.points, np.full(len(array), number)))
-        keys = np.append(keys, rng.random(len(array)))
-        if max_streamlines is not None and len(keys) > max_streamlines:
-            # Smallest random keys win: uniform over all files in one pass.
-            points, source = (np.concatenate(part) for part in zip(*parts))
-            best = np.sort(np.argsort(keys, kind="stable")[:max_streamlines])
-            parts, keys = [(points[best], source[best])], keys[best]
+        for chunk in chunks_of(tractogram):
+            array = as_read.array(chunk)
+            n_read += array.n_streamlines
+            rejects.append(array.rejects)
+            parts.append((array.points, np.full(len(array), number)))
+            keys = np.append(keys, rng.random(len(array)))
+            if max_streamlines is not None and len(keys) > 2 * max_streamlines:
+                parts, keys = smallest_keys(parts, keys, max_streamlines)
+    if max_streamlines is not None and len(keys) > max_streamlines:
+        parts, keys = smallest_keys(parts, keys, max_streamlines)
     rejects = merge_rejects(rejects)
     if len(keys) == 0:
         reasons = ", ".join(f"{count} {reason}" for reason, count in rejects.items())
@@ -101,6 +103,46 @@ def gather(tractograms, preprocessing, *, max_streamlines=None, normalise=True, 
     preprocessing = replace(preprocessing, **learned)
     points = preprocessing.normalise(points)
     return TrainingData(points, source, preprocessing, n_read, rejects)
+
+
+def chunks_of(tractogram):
+    """Parts of a tractogram: its own, or the whole of one that is in memory.
+
+    Parameters
+    ----------
+    tractogram : StatefulTractogram, TractogramChunks, or sequence of ndarray
+        RASMM, mm.
+
+    Returns
+    -------
+    chunks : iterable
+        To be gone through once.
+    """
+    return tractogram if isinstance(tractogram, TractogramChunks) else (tractogram,)
+
+
+def smallest_keys(parts, keys, n):
+    """Keep the rows of the n smallest random keys, a uniform sample in one pass.
+
+    Parameters
+    ----------
+    parts : list of tuple of ndarray
+        Points and source of rows gathered so far.
+    keys : ndarray, shape (n_rows,)
+        A random number per row.
+    n : int
+        Rows to keep.
+
+    Returns
+    -------
+    parts : list of tuple of ndarray
+        One part, in the order of the rows.
+    keys : ndarray, shape (n,)
+        Of the rows kept.
+    """
+    points, source = (np.concatenate(part) for part in zip(*parts))
+    best = np.sort(np.argsort(keys, kind="stable")[:n])
+    return [(points[best], source[best])], keys[best]
 
 
 def add_held_out(data, tractograms):
@@ -127,13 +169,18 @@ def add_held_out(data, tractograms):
     """
     if hasattr(tractograms, "space_attributes"):
         tractograms = [tractograms]
-    arrays = [data.preprocessing.array(tractogram) for tractogram in tractograms]
+    numbered = [
+        (number, data.preprocessing.array(chunk))
+        for number, tractogram in enumerate(tractograms, start=data.source.max() + 1)
+        for chunk in chunks_of(tractogram)
+    ]
+    arrays = [array for _, array in numbered]
     n_new = sum(map(len, arrays))
     if n_new == 0:
         raise EmptyDataError("No streamline is left to validate on.")
     points = [data.preprocessing.normalise(array.points) for array in arrays]
     source = np.repeat(
-        np.arange(len(arrays)) + data.source.max() + 1, [len(array) for array in arrays]
+        [number for number, _ in numbered], [len(array) for array in arrays]
     )
     joined = replace(
         data,

@@ -1,7 +1,6 @@
 """Whole files through a model, some streamlines at a time, in bounded memory."""
 
 from dataclasses import replace
-import logging
 from pathlib import Path
 
 from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError
@@ -14,9 +13,6 @@ from dipy_tractoencoder.tractogram_chunks import (
     prefetch,
     write_chunks,
 )
-from dipy_tractoencoder.tractogram_file import points_outside
-
-logger = logging.getLogger(__name__)
 
 
 def prepared_chunks(model, reader):
@@ -36,14 +32,8 @@ def prepared_chunks(model, reader):
     """
 
     def prepare():
-        start, told = 0, False
+        start = 0
         for chunk in reader:
-            if not told and points_outside(chunk, reader.space):
-                told = True
-                logger.info(
-                    "%s: some points lie outside of the image; they are kept.",
-                    reader.path,
-                )
             array = model.preprocessing.array(chunk)
             yield replace(array, index=array.index + start)
             start += array.n_streamlines

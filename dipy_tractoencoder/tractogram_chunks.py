@@ -18,6 +18,7 @@ from dipy_tractoencoder.tractogram_file import (
     check_output_extension,
     check_tractogram_path,
     load_tractogram,
+    points_outside,
     save_tractogram,
 )
 
@@ -42,6 +43,8 @@ class TractogramChunks:
         Image or tractogram whose space a file without one is in.
     chunk_size : int, optional
         Streamlines per chunk.
+    progress : callable, optional
+        Called with the number of streamlines of each chunk once it has been used.
 
     Attributes
     ----------
@@ -58,12 +61,13 @@ class TractogramChunks:
         If ``chunk_size`` is no positive whole number.
     """
 
-    def __init__(self, path, reference=None, *, chunk_size=CHUNK_SIZE):
+    def __init__(self, path, reference=None, *, chunk_size=CHUNK_SIZE, progress=None):
         check_number("chunk_size", chunk_size, low=1, integer=True)
         check_tractogram_path(path, reference)
         self.path = Path(path)
         self.reference = reference
         self.chunk_size = chunk_size
+        self.progress = progress
         self.n_streamlines = None
         self._opened = None
         suffix = self.path.suffix
@@ -82,6 +86,19 @@ class TractogramChunks:
 
     def __iter__(self):
         """Give ArraySequences of up to ``chunk_size`` streamlines, RASMM, mm."""
+        outside = False
+        for chunk in self._chunks():
+            if not outside and points_outside(chunk, self.space):
+                outside = True
+                logger.info(
+                    "%s: some points lie outside of the image; they are kept.",
+                    self.path,
+                )
+            yield chunk
+            if self.progress is not None:
+                self.progress(len(chunk))
+
+    def _chunks(self):
         if self.path.suffix in LAZY:
             yield from self._lazy_chunks()
             return

@@ -6,6 +6,8 @@ from scipy import stats
 from dipy_tractoencoder.dataset import add_held_out, gather, split
 from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError
 from dipy_tractoencoder.preprocessing import Preprocessing
+from dipy_tractoencoder.tractogram_chunks import TractogramChunks
+from dipy_tractoencoder.tractogram_file import load_tractogram, save_tractogram
 
 NAN = np.full((4, 3), np.nan, dtype=np.float32)
 POINT = np.zeros((1, 3), dtype=np.float32)
@@ -237,3 +239,23 @@ def test_split_bad_fraction(fraction):
 def test_split_with_nothing_to_choose_from(source, groups):
     with pytest.raises(InvalidArgumentError, match="validation_fraction"):
         split(np.array(source), 0.1, groups=groups)
+
+
+@pytest.mark.parametrize("extension", ["trk", "trx"])
+@pytest.mark.parametrize("max_streamlines", [None, 5, 17, 60])
+def test_gather_in_chunks_is_the_same(
+    extension, max_streamlines, lines, as_read, tmp_path
+):
+    paths = [tmp_path / f"{name}.{extension}" for name in "ab"]
+    for path, some in zip(paths, (lines[:40], lines[40:])):
+        save_tractogram(make_tractogram(some), path)
+    options = {"max_streamlines": max_streamlines, "seed": 3}
+    whole = gather([load_tractogram(p) for p in paths], as_read, **options)
+    chunks = [TractogramChunks(p, chunk_size=7) for p in paths]
+    found = gather(chunks, as_read, **options)
+    np.testing.assert_allclose(found.points, whole.points, atol=1e-4)
+    np.testing.assert_array_equal(found.source, whole.source)
+    assert found.n_read == whole.n_read == 60
+    joined, held_out = add_held_out(found, chunks)
+    assert held_out.sum() == 60
+    assert len(np.unique(joined.source[held_out])) == 2

@@ -87,3 +87,31 @@ def rejects_text(rejects):
         return ""
     counts = ", ".join(f"{count} {reason}" for reason, count in rejects.items())
     return f" (rejected: {counts})"
+
+
+def chunked(paths, what, *, reference=None):
+    """Open tractograms one after the other, with one bar over their streamlines.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Tractograms.
+    what : str
+        Heading of the bar.
+    reference : str or Path, optional
+        Image whose space files without one are in.
+
+    Yields
+    ------
+    chunks : TractogramChunks
+        To be gone through before the next one.
+    """
+    from dipy_tractoencoder.tractogram_chunks import TractogramChunks
+
+    with streamlines_bar(paths, what, reference=reference) as advance:
+        for path in paths:
+            reader = TractogramChunks(path, reference, progress=advance)
+            try:
+                yield reader
+            finally:
+                reader.close()

@@ -12,6 +12,7 @@ from dipy_tractoencoder.workflows.base import (
     check_figure_extension,
     load_backend,
 )
+from dipy_tractoencoder.workflows.progress import chunked
 
 logger = logging.getLogger(__name__)
 
@@ -283,10 +284,7 @@ def train_files(
     from dipy_tractoencoder.model_file import check_model_extension, save_model
     from dipy_tractoencoder.plotting import save_figure, training_figure
     from dipy_tractoencoder.tables import history_rows, save_table
-    from dipy_tractoencoder.tractogram_file import (
-        check_tractogram_path,
-        load_tractogram,
-    )
+    from dipy_tractoencoder.tractogram_file import check_tractogram_path
 
     check_model_extension(model_path)
     both = {Path(path).resolve() for path in paths} & {
@@ -306,10 +304,10 @@ def train_files(
 
     try:
         run = run_training(
-            (load_tractogram(path, reference) for path in paths),
+            chunked(paths, "Reading", reference=reference),
             settings,
             validation=validation_paths
-            and [load_tractogram(path, reference) for path in validation_paths],
+            and chunked(validation_paths, "Reading", reference=reference),
             groups=groups,
             tensorboard=tensorboard,
         )
