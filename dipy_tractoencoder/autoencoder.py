@@ -87,7 +87,9 @@ class StreamlineAutoencoder(keras.Model):
         record=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # Coordinates have more digits than half precision holds: in mixed precision
+        # only the networks work with it.
+        super().__init__(**{"dtype": "float32", **kwargs})
         if isinstance(preprocessing, dict):
             preprocessing = Preprocessing.from_dict(preprocessing)
         if isinstance(record, dict):
@@ -115,7 +117,9 @@ class StreamlineAutoencoder(keras.Model):
 
         points_shape = (n_points, 3)
         n_components = min(max(N_COMPONENTS, self.latent_dim), 3 * n_points)
-        self.principal = PrincipalProjection(n_components, name="principal")
+        self.principal = PrincipalProjection(
+            n_components, name="principal", dtype="float32"
+        )
         body_shape = (n_components,) if backbone == "dense" else points_shape
         self.encoder_body = encoder_body(
             backbone, body_shape, batch_norm=self.variational
@@ -130,7 +134,7 @@ class StreamlineAutoencoder(keras.Model):
         self.mean_head = self._head("mean_head")
         self.random_reverse = None
         if preprocessing.orientation == "augment":
-            self.random_reverse = RandomReverse(seed=seed)
+            self.random_reverse = RandomReverse(seed=seed, dtype="float32")
         self.error_mm = RootMeanSquare(name="error_mm")
         self.noise_std = keras.metrics.Mean(name="noise_std_mm")
 
@@ -229,6 +233,7 @@ class StreamlineAutoencoder(keras.Model):
         else:
             features = self.encoder_body(inputs, training=training)
             heads = {"mean": self.mean_head(features), **self._other_heads(features)}
+        heads = {name: ops.cast(value, "float32") for name, value in heads.items()}
         if self.linear_skip:
             heads["mean"] = heads["mean"] + coefficients[:, : self.latent_dim]
         return heads
@@ -260,6 +265,7 @@ class StreamlineAutoencoder(keras.Model):
             output = decode_folded(self.decoder_body, latent)
         else:
             output = self.decoder_body(latent, training=training)
+        output = ops.cast(output, "float32")
         if not self.linear_skip and self.backbone != "dense":
             return output
         coefficients = 0.0

@@ -59,13 +59,14 @@ class StopOnNonFinite(keras.callbacks.Callback):
     """End the training with an error once the loss is nan or infinite."""
 
     def on_train_batch_end(self, batch, logs=None):
-        """Look at the loss now and then."""
-        if batch % CHECK_EVERY == 0:
+        """Look at the loss now and then; ``batch`` may move in larger steps."""
+        if batch >= self.next_check:
+            self.next_check = batch + CHECK_EVERY
             self._check(logs, f"batch {batch + 1}")
 
     def on_epoch_begin(self, epoch, logs=None):
         """Remember the epoch for the message."""
-        self.epoch = epoch
+        self.epoch, self.next_check = epoch, 0
 
     def on_epoch_end(self, epoch, logs=None):
         """Look at the loss, training and validation."""

@@ -62,6 +62,24 @@ def run_chain(chain, x, *, training=False):
     return x
 
 
+def products(*values, like):
+    """Tensors in the number format that a layer computes in.
+
+    Parameters
+    ----------
+    *values : tensor
+        Weights or inputs.
+    like : keras.layers.Layer
+        The layer.
+
+    Returns
+    -------
+    values : list of tensor
+        Cast, in mixed precision.
+    """
+    return [ops.cast(value, like.compute_dtype) for value in values]
+
+
 def decode_folded(body, latent):
     """Run FINTA's decoder with its first dense layer and convolution as one map.
 
@@ -80,11 +98,15 @@ def decode_folded(body, latent):
     reshape, convolution, after = split_at(body, layers.Conv1D)
     dense, *reshape = reshape
     # The pair of each unit latent, and of none: rows of the composed kernel, its bias.
-    rows = ops.concatenate([dense.kernel, dense.bias[None]], axis=0)
-    rows = ops.conv(run_chain(reshape, rows), convolution.kernel, padding="valid")
+    kernel, bias, taps, shift, latent = products(
+        *(dense.kernel, dense.bias, convolution.kernel, convolution.bias, latent),
+        like=dense,
+    )
+    rows = ops.concatenate([kernel, bias[None]], axis=0)
+    rows = ops.conv(run_chain(reshape, rows), taps, padding="valid")
     steps, channels = rows.shape[1:]
     kernel = ops.reshape(rows[:-1], (-1, steps * channels))
-    bias = ops.reshape(rows[-1] + convolution.bias, (-1,))
+    bias = ops.reshape(rows[-1] + shift, (-1,))
     x = ops.reshape(ops.matmul(latent, kernel) + bias, (-1, steps, channels))
     return run_chain(after, x)
 
@@ -112,12 +134,15 @@ def encode_folded(body, head, points):
     before, convolution, _ = split_at(body, layers.Conv1D, last=True)
     x = run_chain(before, points)
     padded, channels = x.shape[1:]
-    width, _, filters = convolution.kernel.shape
+    head_kernel, head_bias, taps, shift = products(
+        *(head.kernel, head.bias, convolution.kernel, convolution.bias), like=head
+    )
+    width, _, filters = taps.shape
     steps = padded - width + 1
     # The body's output is flattened channel by channel.
-    units = head.kernel.shape[1]
-    weights = ops.reshape(head.kernel, (filters, steps, units))
-    taps = ops.tensordot(convolution.kernel, weights, axes=1)  # (width, in, steps, out)
+    units = head_kernel.shape[1]
+    weights = ops.reshape(head_kernel, (filters, steps, units))
+    taps = ops.tensordot(taps, weights, axes=1)  # (width, in, steps, out)
     kernel = sum(
         ops.pad(
             ops.transpose(taps[tap], (1, 0, 2)),
@@ -126,5 +151,5 @@ def encode_folded(body, head, points):
         for tap in range(width)
     )
     kernel = ops.reshape(kernel, (padded * channels, units))
-    bias = head.bias + ops.sum(weights * convolution.bias[:, None, None], axis=(0, 1))
+    bias = head_bias + ops.sum(weights * shift[:, None, None], axis=(0, 1))
     return ops.matmul(ops.reshape(x, (-1, padded * channels)), kernel) + bias

@@ -186,7 +186,8 @@ def _dense(kernel, bias, activation=None):
 
 def _copy(layer, weights):
     """Copy a layer, with given weights."""
-    copy = type(layer).from_config(layer.get_config())
+    config = {**layer.get_config(), "dtype": "float32"}  # It may be a mixed policy.
+    copy = type(layer).from_config(config)
     if weights:
         copy.build((None, *weights[0].shape[:-1]))
         copy.set_weights(weights)

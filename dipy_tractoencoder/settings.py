@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from dipy_tractoencoder.errors import check_choice, check_number
 
 MODELS = ("vae", "ae")
+PRECISIONS = ("float32", "mixed_bfloat16")
+COMPILING = ("auto", "on", "off")
 
 DENSE_RATE = 2e-3
 CONVOLUTION_RATE = 5e-4
@@ -59,6 +61,11 @@ class TrainingSettings:
         Train once more on all streamlines, for as many epochs as validation chose.
     max_streamlines : int or None
         Train on a random subset of this many.
+    precision : {"float32", "mixed_bfloat16"}
+        Number format of the networks' products; weights, PCA and losses are float32.
+    xla : {"auto", "on", "off"}
+        Compile training steps by XLA; "auto" leaves it to Keras, which does so where
+        the device gains. JAX always does.
     seed : int
         Of everything random.
     """
@@ -86,10 +93,14 @@ class TrainingSettings:
     patience: int = 30
     refit: bool = False
     max_streamlines: int | None = None
+    precision: str = "float32"
+    xla: str = "auto"
     seed: int = 0
 
     def __post_init__(self):
         check_choice("model", self.model, MODELS)
+        check_choice("precision", self.precision, PRECISIONS)
+        check_choice("xla", self.xla, COMPILING)
         check_number("epochs", self.epochs, low=0, integer=True)
         check_number("batch_size", self.batch_size, low=1, integer=True)
         if self.learning_rate is not None:

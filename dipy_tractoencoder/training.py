@@ -6,7 +6,6 @@ import logging
 import math
 
 import keras
-from keras import ops
 import numpy as np
 
 from dipy_tractoencoder.autoencoder import StreamlineAutoencoder
@@ -19,6 +18,14 @@ from dipy_tractoencoder.callbacks import (
 )
 from dipy_tractoencoder.dataset import add_held_out, gather, split
 from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError
+from dipy_tractoencoder.fitting import (
+    STATISTICS_SAMPLE,
+    dtype_policy,
+    evaluate,
+    learning_rate,
+    settle_statistics,
+    steps_at_once,
+)
 from dipy_tractoencoder.preprocessing import Preprocessing
 from dipy_tractoencoder.principal import fit_principal
 from dipy_tractoencoder.reconstruction import pca_reconstruction, reconstruct_points
@@ -28,9 +35,7 @@ from dipy_tractoencoder.vae import StreamlineVAE
 
 logger = logging.getLogger(__name__)
 
-WARMUP_SHARE = 0.05
 FOLD_FACTOR = 2  # batches smaller than so many times the latent do not gain
-STATISTICS_SAMPLE = 8192  # streamlines that batch normalisation is settled on
 
 
 @dataclass(frozen=True)
@@ -270,7 +275,9 @@ def fit(points, validation, preprocessing, settings, *, tensorboard=None, callba
     if len(points) == 0:
         raise EmptyDataError("No streamline is left to train on after the split.")
     keras.utils.set_random_seed(settings.seed)
-    model = build_model(preprocessing, settings)
+    with dtype_policy(settings.precision):
+        model = build_model(preprocessing, settings)
+        model.ensure_built()
     model.fold = settings.batch_size > FOLD_FACTOR * (settings.latent_dim + 1)
     model.set_principal(
         fit_principal(
@@ -285,7 +292,9 @@ def fit(points, validation, preprocessing, settings, *, tensorboard=None, callba
     model.compile(
         optimizer=keras.optimizers.Adam(
             rate, global_clipnorm=settings.clip_norm or None
-        )
+        ),
+        steps_per_execution=steps_at_once(settings, steps_per_epoch),
+        jit_compile={"auto": "auto", "on": True, "off": False}[settings.xla],
     )
     watchers = [StopOnNonFinite(), LogLearningRate(rate, steps_per_epoch)]
     watchers.append(Progress(settings.epochs, logger))
@@ -316,96 +325,3 @@ def fit(points, validation, preprocessing, settings, *, tensorboard=None, callba
     if keep_best is not None and settings.epochs:
         best_epoch = keep_best.best_epoch
     return model, history, best_epoch
-
-
-def learning_rate(settings, total_steps):
-    """Rate of the optimiser, constant or warmed up and then falling by a cosine.
-
-    Parameters
-    ----------
-    settings : TrainingSettings
-        Its ``highest_rate`` and ``rate_schedule`` are used.
-    total_steps : int
-        Steps of the whole training.
-
-    Returns
-    -------
-    rate : float or keras.optimizers.schedules.CosineDecay
-        For a Keras optimiser.
-    """
-    highest = settings.highest_rate
-    if not settings.rate_schedule:
-        return highest
-    warmup_steps = max(1, int(WARMUP_SHARE * total_steps))
-    return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=highest / 100,
-        warmup_target=highest,
-        warmup_steps=warmup_steps,
-        decay_steps=max(1, total_steps - warmup_steps),
-    )
-
-
-def evaluate(model, points, settings):
-    """Reconstruction error of normalised points, from the posterior mean.
-
-    Parameters
-    ----------
-    model : StreamlineAutoencoder
-        Compiled model.
-    points : ndarray, shape (n_streamlines, n_points, 3), float32
-        Normalised.
-    settings : TrainingSettings
-        Its batch size is used.
-
-    Returns
-    -------
-    error : float
-        Root mean squared point distance, mm.
-    """
-    values = model.evaluate(
-        points,
-        batch_size=max(settings.batch_size, 512),
-        verbose=0,
-        return_dict=True,
-    )
-    return float(values["error_mm"])
-
-
-def settle_statistics(model, points, batch_size):
-    """Set batch normalisation's statistics to their mean over training batches.
-
-    Moving averages lag behind the weights, more so after few steps; inference would
-    then disagree with training. Weights restored from an earlier epoch are treated
-    the same way.
-
-    Parameters
-    ----------
-    model : StreamlineAutoencoder
-        Model whose statistics are replaced.
-    points : ndarray, shape (n_streamlines, n_points, 3), float32
-        Normalised training streamlines.
-    batch_size : int
-        Size of a training batch.
-    """
-    normalisations = [
-        layer
-        for layer in model.encoder_body.layers
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
-    if not normalisations:
-        return
-    rng = np.random.default_rng(0)
-    rows = rng.permutation(len(points))[:STATISTICS_SAMPLE]
-    batches = [
-        rows[start : start + batch_size] for start in range(0, len(rows), batch_size)
-    ]
-    if len(batches) > 1 and len(batches[-1]) < batch_size:
-        batches.pop()  # A short batch would weigh as much as a full one.
-    momenta = [layer.momentum for layer in normalisations]
-    for number, batch in enumerate(batches):
-        for layer in normalisations:
-            layer.momentum = number / (number + 1)
-        batch = model.oriented(ops.convert_to_tensor(points[batch]), training=True)
-        model.encode_tensors(batch, training=True)
-    for layer, momentum in zip(normalisations, momenta):
-        layer.momentum = momentum

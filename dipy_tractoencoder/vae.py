@@ -52,7 +52,9 @@ class StreamlineVAE(StreamlineAutoencoder):
         self.kl_annealing = kl_annealing
         self.epsilon_std = float(epsilon_std)
         self.total_steps = 1
-        self.sampling = Sampling(epsilon_std, seed=self.seed, name="sampling")
+        self.sampling = Sampling(
+            epsilon_std, seed=self.seed, name="sampling", dtype="float32"
+        )
         self.log_var_head = self._head("log_var_head")
         self.kl = keras.metrics.Mean(name="kl_nats")
         self.kl_weight_in_force = keras.metrics.Mean(name="kl_weight")

@@ -15,7 +15,9 @@ from dipy_tractoencoder.errors import (
     InvalidArgumentError,
     TrainingDivergedError,
 )
+from dipy_tractoencoder.fitting import steps_at_once
 from dipy_tractoencoder.latent import decode, encode
+from dipy_tractoencoder.model_file import load_model, save_model
 from dipy_tractoencoder.preprocessing import Preprocessing
 from dipy_tractoencoder.principal import fit_principal
 from dipy_tractoencoder.settings import TrainingSettings
@@ -578,3 +580,60 @@ def test_extreme_coordinates_and_log_variances(bundles, options, log_var, may_st
     latents = encode(model, lines)
     assert np.isfinite(latents.mean).all() and np.isfinite(latents.log_var).all()
     assert np.isfinite(decode(model, latents)).all()
+
+
+@pytest.mark.parametrize(
+    "backbone, model", [("dense", "vae"), ("finta", "ae"), ("compact", "vae")]
+)
+def test_mixed_precision(backbone, model, bundles, tmp_path):
+    options = {"n_points": 64, "latent_dim": 4, "epochs": 2, "model": model}
+    before = keras.config.dtype_policy().name
+    runs = {
+        precision: run_training(
+            bundles, backbone=backbone, precision=precision, **options
+        ).model
+        for precision in ("float32", "mixed_bfloat16")
+    }
+    assert keras.config.dtype_policy().name == before
+    whole, half = (
+        runs[name].record.history["error_mm"][-1]
+        for name in ("float32", "mixed_bfloat16")
+    )
+    assert half == pytest.approx(whole, rel=0.05)
+    trained = runs["mixed_bfloat16"]
+    layer = trained.encoder_body.layers[-1]
+    assert layer.compute_dtype == "bfloat16"
+    # What is saved works in float32, and encodes to the same numbers.
+    save_model(trained, tmp_path / "half.keras")
+    loaded = load_model(tmp_path / "half.keras")
+    assert loaded.encoder_body.layers[-1].compute_dtype == "float32"
+    np.testing.assert_array_equal(
+        encode(loaded, bundles[0]).mean, encode(trained, bundles[0]).mean
+    )
+
+
+@pytest.mark.parametrize("setting", ["precision", "xla"])
+def test_unknown_speed_settings(setting):
+    with pytest.raises(InvalidArgumentError, match=f"`{setting}`.*Received: 'fast'"):
+        TrainingSettings(**{setting: "fast"})
+
+
+@pytest.mark.parametrize("steps_per_epoch, steps", [(1, 1), (7, 7), (60, 25)])
+def test_steps_at_once(steps_per_epoch, steps, monkeypatch):
+    monkeypatch.setattr(keras, "__version__", "3.15.0")
+    assert steps_at_once(TrainingSettings(), steps_per_epoch) == steps
+    assert steps_at_once(TrainingSettings(backbone="compact"), steps_per_epoch) == 1
+    monkeypatch.setattr(keras, "__version__", "3.6.0")
+    assert steps_at_once(TrainingSettings(), steps_per_epoch) == 1
+
+
+@pytest.mark.parametrize("n_streamlines", [30, 57])
+def test_steps_at_once_do_not_change_the_training(n_streamlines, lines, monkeypatch):
+    some = lines[:n_streamlines]
+    options = {"n_points": 16, "latent_dim": 3, "epochs": 3, "batch_size": 8}
+    histories = []
+    for at_once in (1, 25):
+        monkeypatch.setattr("dipy_tractoencoder.fitting.STEPS_AT_ONCE", at_once)
+        histories.append(run_training([some], **options).model.record.history)
+    for name, values in histories[0].items():
+        np.testing.assert_allclose(values, histories[1][name], rtol=1e-4, err_msg=name)

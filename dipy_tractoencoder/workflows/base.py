@@ -161,6 +161,8 @@ def load_backend():
         import keras  # noqa: F401
 
         return
+    # Files of different sizes make it trace a network again, which it warns of.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as notes:

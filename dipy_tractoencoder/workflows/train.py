@@ -55,6 +55,8 @@ class TrainVAEFlow(TractoWorkflow):
         patience=Defaults.patience,
         refit=False,
         max_streamlines=Defaults.max_streamlines,
+        precision=Defaults.precision,
+        xla=Defaults.xla,
         reference=None,
         seed=Defaults.seed,
         tensorboard=None,
@@ -132,7 +134,12 @@ class TrainVAEFlow(TractoWorkflow):
         refit : bool, optional
             Train once more on everything, for as many epochs as validation chose.
         max_streamlines : int, optional
-            Train on a random subset of this many.
+            Train on a random subset of this many; memory is bounded by it.
+        precision : string, optional
+            Number format of the networks' products: float32, or mixed_bfloat16 for
+            devices that are faster with it.
+        xla : string, optional
+            Compile training steps by XLA: auto, on or off.
         reference : string or Path, optional
             Image (or trk) whose space files without one are in.
         seed : int, optional
@@ -181,6 +188,8 @@ class TrainVAEFlow(TractoWorkflow):
             patience=patience,
             refit=refit,
             max_streamlines=max_streamlines,
+            precision=precision,
+            xla=xla,
             seed=seed,
         )
         train_files(
