@@ -29,7 +29,7 @@ MODELS = {
     "AE (default settings)": {"model": "ae"},
     "seed's VAE, our training": SEED_MODEL,
     # Best validation epoch: the last one is after its loss has exploded.
-    "seed's VAE, GSoC settings": {**GSOC, "refit": False, "patience": 1000},
+    "seed's VAE, GSoC settings": {**GSOC, "refit": False},
 }
 VALIDATION = {"validation_fraction": 0.25, "refit": True}
 

@@ -15,7 +15,6 @@ GSOC = {
     "clip_norm": 0.0,
     "learning_rate": 6.68e-4,
     "batch_size": 20,
-    "patience": 10**6,
     "refit": False,
 }
 HEADLINE = {
@@ -56,18 +55,17 @@ SWEEPS = {
 # "constants" are values of the package's modules, changed for that run alone.
 REMEDIES = {
     "as it is": {},
-    "400 epochs": {"epochs": 400, "patience": 400},
+    "400 epochs": {"epochs": 400},
     "rate 1e-3": {"learning_rate": 1e-3},
     "rate 4e-3": {"learning_rate": 4e-3},
     "batch 32": {"batch_size": 32},
     "kl_weight 0.1": {"kl_weight": 0.1},
-    "autoencoder, 400 epochs": {"model": "ae", "epochs": 400, "patience": 400},
+    "autoencoder, 400 epochs": {"model": "ae", "epochs": 400},
     "wider (1024)": {"constants": {"backbones.DENSE_UNITS": (1024, 1024)}},
     "deeper (4 x 256)": {"constants": {"backbones.DENSE_UNITS": (256,) * 4}},
     "128 directions": {"constants": {"autoencoder.N_COMPONENTS": 128}},
     "wider, 400 epochs, rate 1e-3": {
         "epochs": 400,
-        "patience": 400,
         "learning_rate": 1e-3,
         "constants": {"backbones.DENSE_UNITS": (1024, 1024)},
     },

@@ -75,7 +75,6 @@ def time_ours(epochs, backbone):
         [train],
         validation=[validation],
         epochs=epochs,
-        patience=10**6,
         callbacks=[watch],
         **settings,
     )

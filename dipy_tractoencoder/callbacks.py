@@ -19,8 +19,8 @@ class KeepBest(keras.callbacks.Callback):
     ----------
     initial : float
         The monitored value before training.
-    patience : int
-        Epochs without improvement after which training stops.
+    patience : int or None
+        Epochs without improvement after which training stops; None never stops it.
     monitor : str, optional
         Quantity watched; less is better.
 
@@ -47,7 +47,7 @@ class KeepBest(keras.callbacks.Callback):
             self.best = logs[self.monitor]
             self.best_epoch = epoch + 1
             self.best_weights = self.model.get_weights()
-        elif epoch + 1 - self.best_epoch >= self.patience:
+        elif self.patience and epoch + 1 - self.best_epoch >= self.patience:
             self.model.stop_training = True
 
     def on_train_end(self, logs=None):

@@ -55,8 +55,10 @@ class TrainingSettings:
         Limits in mm.
     validation_fraction : float
         Share held out to choose the best epoch.
-    patience : int
-        Epochs without improvement after which training stops.
+    patience : int or None
+        Epochs without improvement after which training stops; None never stops early.
+        The rate schedule brings its gains at the end, and the best epoch is kept
+        anyway, so stopping early only saves time.
     refit : bool
         Train once more on all streamlines, for as many epochs as validation chose.
     max_streamlines : int or None
@@ -90,7 +92,7 @@ class TrainingSettings:
     min_length: float = 0.0
     max_length: float | None = None
     validation_fraction: float = 0.1
-    patience: int = 30
+    patience: int | None = None
     refit: bool = False
     max_streamlines: int | None = None
     precision: str = "float32"
@@ -106,7 +108,8 @@ class TrainingSettings:
         if self.learning_rate is not None:
             check_number("learning_rate", self.learning_rate, above=0)
         check_number("clip_norm", self.clip_norm, low=0)
-        check_number("patience", self.patience, low=1, integer=True)
+        if self.patience is not None:
+            check_number("patience", self.patience, low=1, integer=True)
         check_number("seed", self.seed, low=0, high=2**31 - 1, integer=True)
 
     @property

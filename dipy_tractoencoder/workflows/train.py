@@ -130,7 +130,8 @@ class TrainVAEFlow(TractoWorkflow):
         validation_files : variable string or Path, optional
             Tractograms to hold out, instead of a share of the input files.
         patience : int, optional
-            Epochs without improvement after which training stops.
+            Epochs without improvement after which training stops; by default it runs
+            to the end. The best epoch is kept in any case.
         refit : bool, optional
             Train once more on everything, for as many epochs as validation chose.
         max_streamlines : int, optional
