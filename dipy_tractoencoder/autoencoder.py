@@ -138,6 +138,11 @@ class StreamlineAutoencoder(keras.Model):
         self.error_mm = RootMeanSquare(name="error_mm")
         self.noise_std = keras.metrics.Mean(name="noise_std_mm")
 
+    @property
+    def quantities(self):
+        """Metrics of its own, besides the loss."""
+        return [self.error_mm, self.noise_std]
+
     def _head(self, name):
         """Dense layer from the encoder's body to one number per latent dimension."""
         zeros = {"kernel_initializer": "zeros"} if self.linear_skip else {}
@@ -227,6 +232,10 @@ class StreamlineAutoencoder(keras.Model):
         """
         needed = self.linear_skip or self.backbone == "dense"
         coefficients = self.principal(points) if needed else None
+        return self._heads(points, coefficients, training)
+
+    def _heads(self, points, coefficients, training):
+        """Encode points, or their principal coefficients where those are enough."""
         inputs = coefficients if self.backbone == "dense" else points
         if self.fold and self.backbone == "finta" and not self.variational:
             heads = {"mean": encode_folded(self.encoder_body, self.mean_head, inputs)}
@@ -261,20 +270,39 @@ class StreamlineAutoencoder(keras.Model):
         points : tensor, shape (n_streamlines, n_points, 3)
             Normalised.
         """
+        if self.backbone == "dense":
+            return self.principal.invert(self.decode_coefficients(latent, training))
         if self.fold and self.backbone == "finta":
             output = decode_folded(self.decoder_body, latent)
         else:
             output = self.decoder_body(latent, training=training)
         output = ops.cast(output, "float32")
-        if not self.linear_skip and self.backbone != "dense":
-            return output
-        coefficients = 0.0
         if self.linear_skip:
-            rest = self.principal.n_components - self.latent_dim
-            coefficients = ops.pad(latent, ((0, 0), (0, rest)))
-        if self.backbone == "dense":
-            return self.principal.invert(coefficients + output)
-        return self.principal.invert(coefficients) + output
+            output = self.principal.invert(self._padded(latent)) + output
+        return output
+
+    def decode_coefficients(self, latent, training=False):
+        """Map latents to whitened principal coefficients; "dense" only.
+
+        Parameters
+        ----------
+        latent : tensor, shape (n_streamlines, latent_dim)
+            In the network's own units.
+        training : bool, optional
+            Run in training mode.
+
+        Returns
+        -------
+        coefficients : tensor, shape (n_streamlines, n_components)
+            Without unit.
+        """
+        output = ops.cast(self.decoder_body(latent, training=training), "float32")
+        return output + self._padded(latent) if self.linear_skip else output
+
+    def _padded(self, latent):
+        """Give the principal coefficients that latents alone stand for."""
+        rest = self.principal.n_components - self.latent_dim
+        return ops.pad(latent, ((0, 0), (0, rest)))
 
     def call(self, points, training=False):
         """Encode and decode.
@@ -309,7 +337,8 @@ class StreamlineAutoencoder(keras.Model):
         x, y, sample_weight : object
             Not used.
         y_pred : dict of tensor
-            What `call` returned.
+            What `call` returned; or heads, and as "squared" the summed squared
+            errors, shape (n_streamlines,), of normalised coordinates.
         training : bool, optional
             Whether this is a step of the training.
 
@@ -318,9 +347,12 @@ class StreamlineAutoencoder(keras.Model):
         loss : tensor, scalar
             Nats per streamline ("likelihood") or mm^2 ("mse").
         """
-        error = ops.cast(y_pred["target"] - y_pred["points"], "float32")
         scale = float(self.preprocessing.scale)
-        squared = ops.mean(ops.square(error * scale), axis=(1, 2))  # mm^2, coordinate
+        if "squared" in y_pred:  # mm^2, of a coordinate.
+            squared = y_pred["squared"] * (scale**2 / (3 * self.preprocessing.n_points))
+        else:
+            error = ops.cast(y_pred["target"] - y_pred["points"], "float32")
+            squared = ops.mean(ops.square(error * scale), axis=(1, 2))
         self.error_mm.update_state(3 * squared)
         variance = ops.mean(squared)
         self.noise_std.update_state(ops.sqrt(variance))

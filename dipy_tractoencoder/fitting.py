@@ -77,15 +77,15 @@ def learning_rate(settings, total_steps):
     )
 
 
-def evaluate(model, points, settings):
-    """Reconstruction error of normalised points, from the posterior mean.
+def evaluate(trainer, inputs, settings):
+    """Reconstruction error, from the posterior mean.
 
     Parameters
     ----------
-    model : StreamlineAutoencoder
-        Compiled model.
-    points : ndarray, shape (n_streamlines, n_points, 3), float32
-        Normalised.
+    trainer : keras.Model
+        Compiled; a model, or its form on coefficients.
+    inputs : ndarray, float32
+        What it takes.
     settings : TrainingSettings
         Its batch size is used.
 
@@ -94,8 +94,8 @@ def evaluate(model, points, settings):
     error : float
         Root mean squared point distance, mm.
     """
-    values = model.evaluate(
-        points,
+    values = trainer.evaluate(
+        inputs,
         batch_size=max(settings.batch_size, 512),
         verbose=0,
         return_dict=True,

@@ -10,7 +10,8 @@ from dipy_tractoencoder.inference import folded_decoder, folded_encoder
 from dipy_tractoencoder.layers import LOG_VAR_MAX, LOG_VAR_MIN
 from dipy_tractoencoder.streamlines import StreamlineArray
 
-BATCH_SIZE = 1024
+# Streamlines per call: enough to make the call itself cheap, few enough for the caches.
+BATCH_SIZES = {"dense": 4096, "compact": 1024, "finta": 1024}
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Latents:
         return len(self.mean)
 
 
-def encode(model, streamlines, *, tractogram="", batch_size=BATCH_SIZE):
+def encode(model, streamlines, *, tractogram="", batch_size=None):
     """Encode streamlines.
 
     Parameters
@@ -67,7 +68,8 @@ def encode(model, streamlines, *, tractogram="", batch_size=BATCH_SIZE):
     tractogram : str, optional
         Name of the file, kept with the latents.
     batch_size : int, optional
-        Streamlines that go through the network at a time.
+        Streamlines that go through the network at a time; by default what was found
+        to be fast for the backbone.
 
     Returns
     -------
@@ -78,7 +80,8 @@ def encode(model, streamlines, *, tractogram="", batch_size=BATCH_SIZE):
     if not isinstance(array, StreamlineArray):
         array = model.preprocessing.array(streamlines)
     made_by = fingerprint(model)
-    heads = _run(_network(model, folded_encoder, made_by), array.points, batch_size)
+    encoder = _network(model, folded_encoder, made_by)
+    heads = _run(encoder, array.points, batch_size or BATCH_SIZES[model.backbone])
     mean, log_var = heads[:, : model.latent_dim], None
     if model.variational:
         log_var = np.clip(heads[:, model.latent_dim :], LOG_VAR_MIN, LOG_VAR_MAX)
@@ -96,7 +99,7 @@ def encode(model, streamlines, *, tractogram="", batch_size=BATCH_SIZE):
     )
 
 
-def decode(model, latents, *, batch_size=BATCH_SIZE):
+def decode(model, latents, *, batch_size=None):
     """Decode latents to points.
 
     Parameters
@@ -106,7 +109,7 @@ def decode(model, latents, *, batch_size=BATCH_SIZE):
     latents : Latents, or ndarray of shape (n_streamlines, latent_dim)
         As `encode` gives them; of an array, the orientation stays the model's.
     batch_size : int, optional
-        Latents that go through the network at a time.
+        Latents that go through the network at a time, as for `encode`.
 
     Returns
     -------
@@ -136,7 +139,7 @@ def decode(model, latents, *, batch_size=BATCH_SIZE):
             f"nan or infinity in row {int((~np.isfinite(mean)).any(axis=1).argmax())}."
         )
     decoder = _network(model, folded_decoder, fingerprint(model))
-    points = _run(decoder, mean, batch_size)
+    points = _run(decoder, mean, batch_size or BATCH_SIZES[model.backbone])
     if is_reversed is not None:
         points[is_reversed] = points[is_reversed, ::-1]
     return points

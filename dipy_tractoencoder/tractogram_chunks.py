@@ -3,6 +3,7 @@
 from contextlib import closing, suppress
 from itertools import islice
 import logging
+import mmap
 from pathlib import Path
 from queue import Empty, Full, Queue
 from threading import Event, Thread
@@ -109,6 +110,8 @@ class TractogramChunks:
                 chunk = streamlines[start : start + self.chunk_size].copy()
             except Exception as err:  # As above.
                 raise self._damaged(err, start) from err
+            if mapped:
+                forget_pages(streamlines._data)
             yield chunk
 
     def close(self):
@@ -176,6 +179,21 @@ class TractogramChunks:
             f"Cannot read {self.path}{where}: {type(err).__name__}: {err}. The file "
             f"may be damaged{hint}."
         )
+
+
+def forget_pages(array):
+    """Give back the memory of a mapped file's pages that have been read.
+
+    They would count as the process's own until the system needs memory.
+
+    Parameters
+    ----------
+    array : ndarray
+        Mapped, or not, which does nothing.
+    """
+    pages = getattr(array, "_mmap", None)
+    if hasattr(pages, "madvise"):  # Not on Windows.
+        pages.madvise(mmap.MADV_DONTNEED)
 
 
 def prefetch(items, *, depth=1):

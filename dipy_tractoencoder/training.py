@@ -16,6 +16,7 @@ from dipy_tractoencoder.callbacks import (
     StopOnNonFinite,
     check_finite,
 )
+from dipy_tractoencoder.coefficients import inputs_of, trainer_of
 from dipy_tractoencoder.dataset import add_held_out, gather, split
 from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError
 from dipy_tractoencoder.fitting import (
@@ -289,7 +290,8 @@ def fit(points, validation, preprocessing, settings, *, tensorboard=None, callba
     steps_per_epoch = math.ceil(len(points) / settings.batch_size)
     model.total_steps = max(1, settings.epochs * steps_per_epoch)
     rate = learning_rate(settings, model.total_steps)
-    model.compile(
+    trainer = trainer_of(model)
+    trainer.compile(
         optimizer=keras.optimizers.Adam(
             rate, global_clipnorm=settings.clip_norm or None
         ),
@@ -301,16 +303,18 @@ def fit(points, validation, preprocessing, settings, *, tensorboard=None, callba
     if tensorboard is not None:
         watchers.append(keras.callbacks.TensorBoard(log_dir=str(tensorboard)))
     keep_best = None
+    inputs = inputs_of(trainer, points)
     if validation is not None and len(validation):
-        keep_best = KeepBest(evaluate(model, validation, settings), settings.patience)
+        held_out = inputs_of(trainer, validation)
+        keep_best = KeepBest(evaluate(trainer, held_out, settings), settings.patience)
         watchers.append(keep_best)
     history = {}
     if settings.epochs:
-        history = model.fit(
-            points,
+        history = trainer.fit(
+            inputs,
             epochs=settings.epochs,
             batch_size=settings.batch_size,
-            validation_data=(validation,) if keep_best else None,
+            validation_data=(held_out,) if keep_best else None,
             validation_batch_size=max(settings.batch_size, 512),
             callbacks=[*watchers, *callbacks],
             verbose=0,
@@ -319,7 +323,7 @@ def fit(points, validation, preprocessing, settings, *, tensorboard=None, callba
     settle_statistics(model, points, settings.batch_size)
     if keep_best is None:
         # The last update came after the last loss was looked at.
-        error = evaluate(model, points[:STATISTICS_SAMPLE], settings)
+        error = evaluate(trainer, inputs[:STATISTICS_SAMPLE], settings)
         check_finite("the error after the last step", error)
     best_epoch = settings.epochs
     if keep_best is not None and settings.epochs:

@@ -59,6 +59,11 @@ class StreamlineVAE(StreamlineAutoencoder):
         self.kl = keras.metrics.Mean(name="kl_nats")
         self.kl_weight_in_force = keras.metrics.Mean(name="kl_weight")
 
+    @property
+    def quantities(self):
+        """Metrics of its own, besides the loss."""
+        return [*super().quantities, self.kl, self.kl_weight_in_force]
+
     def build(self, input_shape):
         """Make the weights of everything that has none yet."""
         self.step = self.add_weight(

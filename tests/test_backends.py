@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 import json
 import os
+from pathlib import Path
 import subprocess
 import sys
 
@@ -61,3 +62,27 @@ def test_train_encode_decode(backend, tmp_path):
     # With the skip, two parameters per streamline leave little for four dimensions.
     assert errors["dense"] < 0.5
     assert errors["compact"] < 0.5
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_folded_networks(backend):
+    """Folding, and training on coefficients, on the backends not in use here."""
+    if find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    if os.environ.get("KERAS_BACKEND", "tensorflow") == backend:
+        pytest.skip(f"{backend} is the backend in use, tested in this process")
+    here = Path(__file__).parent
+    files = ("test_inference.py", "test_folding.py", "test_coefficients.py")
+    result = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            *("-k", "weights or random or folded or loss"),
+            *(str(here / name) for name in files),
+        ],
+        env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert " passed" in result.stdout
