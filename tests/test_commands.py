@@ -502,6 +502,9 @@ def test_all_rejected(home, here, refuses):
         (["--validation_by", "day"], ["validation_by", "folder", "day"]),
         (["--min_length", 9, "--max_length", 3], ["max_length", "9", "3"]),
         (["--max_streamlines", 0], ["max_streamlines", "0"]),
+        (["--patience", 0], ["patience", "0"]),
+        (["--precision", "half"], ["precision", "mixed_bfloat16", "half"]),
+        (["--xla", "yes"], ["xla", "auto, on, off", "yes"]),
         (["--kl_annealing", "foo"], ["kl_annealing", "cyclical", "foo"]),
         (["--orientation", "up"], ["orientation", "canonical", "up"]),
         (["--out_model", "a.h5"], ["a.h5", ".keras"]),
@@ -574,6 +577,8 @@ def test_bad_output_names(home, refuses):
         "dipy_reconstruct_vae", model, good, "--out_figure", "a.txt", says=["a.txt"]
     )
     refuses("dipy_reconstruct_vae", model, good, "--seed", -1, says=["seed", "-1"])
+    for name in ("dipy_encode_vae", "dipy_reconstruct_vae", "dipy_decode_vae"):
+        refuses(name, model, good, "--chunk_size", 0, says=["chunk_size", "0"])
 
 
 @pytest.mark.parametrize("name", ["dipy_train_vae", "dipy_encode_vae"])

@@ -1,0 +1,340 @@
+"""Streamlines per second of training, encoding and whole files, with what to beat.
+
+    python benchmarks/speed.py                    # everything, about 20 minutes
+    python benchmarks/speed.py --only train encode
+    python benchmarks/speed.py --n_file 100000
+
+Each row runs in a process of its own, one after the other; let nothing else run.
+Ratios are to plain Keras (`plain_keras`), as a user would write the seed's network, and
+to FINTA in PyTorch (`torch_finta`) where PyTorch is installed. Shares are of the
+largest float32 matrix product per second seen on this machine in the same run, by the
+network's own count of operations.
+"""
+
+import argparse
+from importlib.util import find_spec
+import json
+import os
+from pathlib import Path
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+N_POINTS, LATENT_DIM = 256, 32
+BATCH = 128
+SEED_MODEL = {"backbone": "finta", "linear_skip": False}
+# Multiplications and additions per streamline, encoder only, folded.
+CONVOLUTIONS = (
+    (3, 32, 128),
+    (32, 64, 64),
+    (64, 128, 32),
+    (128, 256, 16),
+    (256, 512, 8),
+)
+FLOPS = {
+    "finta": sum(2 * 3 * i * o * steps for i, o, steps in CONVOLUTIONS)
+    + 2 * 512 * 10 * 2 * LATENT_DIM,
+    "dense": 2 * (768 * 64 + 64 * 256 + 256 * 256 + 256 * 2 * LATENT_DIM),
+}
+
+
+def best_of(work, seconds=6.0, least=3):
+    """Shortest time of some repetitions, after one that is not counted."""
+    work()
+    times = []
+    while len(times) < least or sum(times) < seconds:
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def points(n, n_points=N_POINTS):
+    """Streamlines of the made phantom, mm."""
+    from dipy_tractoencoder import make_fibercup
+    from dipy_tractoencoder.preprocessing import Preprocessing
+
+    some = make_fibercup(1000, 0.0, seed=0).streamlines
+    array = Preprocessing(n_points=n_points, orientation="as_is").array(some).points
+    return np.tile(array, (-(-n // len(array)), 1, 1))[:n]
+
+
+def row_peak():
+    """Largest matrix product per second, GFLOP/s."""
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=(4096, 4096)).astype(np.float32) for _ in "ab")
+    return {"gflops": 2 * 4096**3 / best_of(lambda: a @ b) / 1e9}
+
+
+def row_train_plain(jit_compile="auto"):
+    from plain_keras import plain_vae
+
+    data = points(1024)
+    model = plain_vae(jit_compile=jit_compile)
+
+    def epoch():
+        model.fit(data, data, batch_size=BATCH, epochs=1, verbose=0)
+
+    return {"rate": len(data) / best_of(epoch)}
+
+
+def row_train_torch():
+    from torch_finta import train
+
+    data = points(1024)
+    epochs = train(data, BATCH)
+    return {"rate": len(data) / best_of(lambda: next(epochs))}
+
+
+def row_train_ours(**settings):
+    from study_measures import Watch
+
+    from dipy_tractoencoder.training import run_training
+
+    dense = settings.get("backbone", "dense") == "dense"
+    n, epochs = (3072, 60) if dense else (1024, 8)
+    watch = Watch()
+    run_training(
+        [list(points(n))],
+        validation_fraction=0,
+        epochs=epochs,
+        callbacks=[watch],
+        **settings,
+    )
+    return {"rate": n / min(watch.seconds[1:])}
+
+
+def row_encode_plain():
+    from plain_keras import plain_vae
+
+    data = points(4096)
+    encoder = plain_vae().encoder
+
+    def work():
+        encoder.predict(data, batch_size=512, verbose=0)
+
+    return {"rate": len(data) / best_of(work)}
+
+
+def row_encode_torch():
+    from torch_finta import Finta, encode
+
+    data = points(4096)
+    model = Finta().eval()
+    return {"rate": len(data) / best_of(lambda: encode(model, data, 512))}
+
+
+def row_encode_ours(n, **settings):
+    from dipy_tractoencoder.latent import encode
+    from dipy_tractoencoder.preprocessing import Preprocessing
+    from dipy_tractoencoder.settings import TrainingSettings
+    from dipy_tractoencoder.streamlines import StreamlineArray
+    from dipy_tractoencoder.training import build_model
+
+    settings = TrainingSettings(**settings)
+    data = points(n, settings.n_points)
+    model = build_model(Preprocessing(n_points=settings.n_points), settings)
+    model.ensure_built()
+    array = StreamlineArray(data, np.arange(n), np.zeros(n, dtype=bool), n)
+    return {"rate": n / best_of(lambda: encode(model, array))}
+
+
+def row_file_reading(path):
+    """DIPY's own reading and resampling of a file."""
+    from dipy.io.streamline import load_tractogram
+    from dipy.tracking.streamline import set_number_of_points
+
+    start = time.perf_counter()
+    path, reference = path.split(",")
+    tractogram = load_tractogram(path, reference, bbox_valid_check=False)
+    set_number_of_points(tractogram.streamlines, nb_points=N_POINTS)
+    return file_figures(len(tractogram), start)
+
+
+def row_file_encoding(path):
+    """From file to latents file, in chunks."""
+    from dipy_tractoencoder.preprocessing import Preprocessing
+    from dipy_tractoencoder.settings import TrainingSettings
+    from dipy_tractoencoder.streaming import encode_file
+    from dipy_tractoencoder.training import build_model
+
+    path, reference = path.split(",")
+    model = build_model(Preprocessing(), TrainingSettings())
+    model.ensure_built()
+    with tempfile.TemporaryDirectory(dir=Path(path).parent) as folder:
+        start = time.perf_counter()
+        counts = encode_file(model, path, f"{folder}/l.h5", reference=reference)
+        return file_figures(counts["n_encoded"], start)
+
+
+def file_figures(n, start):
+    """Rate, seconds and the process's largest resident memory."""
+    seconds = time.perf_counter() - start
+    # Not getrusage, whose largest size is inherited from the process that started this.
+    status = Path("/proc/self/status").read_text()
+    peak = int(status.split("VmHWM:")[1].split()[0]) / 1024**2
+    return {"rate": n / seconds, "seconds": seconds, "peak_gb": peak}
+
+
+def make_file(path, n, reference):
+    """Write n streamlines of 50 points."""
+    import nibabel as nib
+
+    from dipy_tractoencoder.latent import tractogram_space
+    from dipy_tractoencoder.phantom_geometry import AFFINE, DIMENSIONS
+    from dipy_tractoencoder.tractogram_chunks import write_chunks
+
+    if not Path(reference).exists():
+        nib.save(nib.Nifti1Image(np.zeros(DIMENSIONS, np.uint8), AFFINE), reference)
+    from dipy.io.stateful_tractogram import Space, StatefulTractogram
+
+    space = tractogram_space(StatefulTractogram([], str(reference), Space.RASMM))
+    base = points(20_000, 50)
+    rng = np.random.default_rng(0)
+
+    def chunks():
+        for start in range(0, n, len(base)):
+            some = base[: n - start]
+            yield some + rng.normal(size=(len(some), 1, 3)).astype(np.float32)
+
+    write_chunks(chunks(), path, space, n, 50)
+
+
+TRAIN = {
+    "plain Keras": ("tensorflow", "train_plain", {}),
+    "plain Keras, XLA": ("tensorflow", "train_plain", {"jit_compile": True}),
+    "PyTorch FINTA": ("torch", "train_torch", {}),
+    "finta, TensorFlow": ("tensorflow", "train_ours", SEED_MODEL),
+    "finta, JAX": ("jax", "train_ours", SEED_MODEL),
+    "finta AE, TensorFlow": ("tensorflow", "train_ours", {**SEED_MODEL, "model": "ae"}),
+    "finta AE, JAX": ("jax", "train_ours", {**SEED_MODEL, "model": "ae"}),
+    "default, TensorFlow": ("tensorflow", "train_ours", {}),
+    "default, JAX": ("jax", "train_ours", {}),
+}
+ENCODE = {
+    "plain Keras": ("tensorflow", "encode_plain", {}),
+    "PyTorch FINTA": ("torch", "encode_torch", {}),
+    "finta, TensorFlow": ("tensorflow", "encode_ours", {"n": 8192, **SEED_MODEL}),
+    "finta, JAX": ("jax", "encode_ours", {"n": 8192, **SEED_MODEL}),
+    "default, TensorFlow": ("tensorflow", "encode_ours", {"n": 100_000}),
+    "default, JAX": ("jax", "encode_ours", {"n": 100_000}),
+}
+
+
+def measure(backend, kind, arguments):
+    """Run one row in a process of its own."""
+    output = subprocess.run(
+        [sys.executable, __file__, "--row", json.dumps([kind, arguments])],
+        env={
+            **os.environ,
+            "KERAS_BACKEND": "tensorflow" if backend == "torch" else backend,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=True,
+        text=True,
+    ).stdout
+    return json.loads(output.splitlines()[-1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out_dir", default="doc/results", type=Path)
+    sections = ["train", "encode", "size", "files"]
+    parser.add_argument("--only", nargs="*", choices=sections, default=sections)
+    parser.add_argument("--n_file", type=int, default=1_000_000)
+    parser.add_argument("--row", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.row:
+        kind, arguments = json.loads(options.row)
+        print(json.dumps(globals()[f"row_{kind}"](**arguments)))
+        return
+    rows = []
+    peak = measure("tensorflow", "peak", {})["gflops"]
+
+    def add(section, name, figures, **more):
+        rows.append({"section": section, "row": name, **figures, **more})
+        print(rows[-1], flush=True)
+
+    add("machine", "float32 matrix product", {"gflops": peak})
+    for section, table in (("train", TRAIN), ("encode", ENCODE)):
+        if section not in options.only:
+            continue
+        rates = {}
+        for name, (backend, kind, arguments) in table.items():
+            if find_spec(backend) is None:
+                continue
+            figures = measure(backend, kind, arguments)
+            rates[name] = figures["rate"]
+            for other, column in (
+                ("plain Keras", "to plain Keras"),
+                ("PyTorch FINTA", "to PyTorch"),
+            ):
+                if other in rates:
+                    figures[column] = rates[name] / rates[other]
+            if kind == "encode_ours":
+                flops = FLOPS["finta" if "finta" in name else "dense"]
+                figures["share of peak"] = flops * rates[name] / peak / 1e9
+            add(section, name, figures)
+    if "size" in options.only:
+        for n_points in (64, 128, 256):
+            for n in (1_000, 10_000, 100_000, 1_000_000):
+                if n * n_points <= 256 * 300_000:  # 1 GB of points.
+                    arguments = {"n": n, "n_points": n_points}
+                    figures = measure("tensorflow", "encode_ours", arguments)
+                    add("size", f"{n_points} points", figures, n=n)
+    if "files" in options.only:
+        file_rows(options.n_file, add)
+    write(rows, options.out_dir)
+
+
+def file_rows(n_file, add):
+    """Whole files: ours beside DIPY's reading and resampling alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        reference = f"{folder}/image.nii.gz"
+        for extension in ("trk", "tck", "trx"):
+            peaks = []
+            for n in (n_file // 5, n_file):
+                path = f"{folder}/lines.{extension}"
+                make_file(path, n, reference)
+                arguments = {"path": f"{path},{reference}"}
+                alone = measure("tensorflow", "file_reading", arguments)
+                for backend in ("tensorflow", "jax"):
+                    if find_spec(backend) is None:
+                        continue
+                    figures = measure(backend, "file_encoding", arguments)
+                    figures["DIPY reading (s)"] = alone["seconds"]
+                    figures["time to DIPY's"] = figures["seconds"] / alone["seconds"]
+                    add("files", f"{extension}, {backend}", figures, n=n)
+                    peaks.append(figures["peak_gb"])
+                os.remove(path)
+
+
+def write(rows, out_dir):
+    """Write the table, as CSV and rst."""
+    from dipy_tractoencoder.record import software_versions
+    from dipy_tractoencoder.tables import save_table
+
+    out_dir.mkdir(parents=True, exist_ok=True)
+    save_table(rows, out_dir / "speed.csv")
+    versions = ", ".join(f"{k} {v}" for k, v in software_versions().items())
+    lines = [f"{platform.machine()}, {os.cpu_count()} cores, {versions}.", ""]
+    for section in dict.fromkeys(row["section"] for row in rows):
+        members = [row for row in rows if row["section"] == section]
+        columns = list(dict.fromkeys(k for row in members for k in row))[1:]
+        lines += [f".. csv-table:: {section}", "   :header-rows: 1", ""]
+        lines.append("   " + ",".join(columns))
+        for row in members:
+            cells = [row.get(column, "") for column in columns]
+            cells = [f"{c:.3g}" if isinstance(c, float) else str(c) for c in cells]
+            lines.append("   " + ",".join(f'"{c}"' for c in cells))
+        lines.append("")
+    (out_dir / "speed.rst").write_text("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
