@@ -125,10 +125,10 @@ def main():
     from study_figures import write_figures
     from study_tables import write_tables
 
-    write_tables(work_dir, out_dir)
+    left = [name for name in runs if not (work_dir / f"{name}.json").exists()]
+    write_tables(work_dir, out_dir, len(left))
     for method in ("pca", "tsne") if options.tsne else ("pca",):
         write_figures(work_dir, examples_dir, out_dir / "figures", method=method)
-    left = [name for name in runs if not (work_dir / f"{name}.json").exists()]
     print(f"{len(left)} of {len(runs)} runs are left; tables are in {out_dir}.")
 
 

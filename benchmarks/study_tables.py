@@ -92,8 +92,16 @@ def find(rows, data, section, row, epochs=None):
     return None
 
 
-def write_tables(work_dir, out_dir):
-    """Write ``fibercup_study.csv`` and ``.rst`` of all runs that are there."""
+def write_tables(work_dir, out_dir, n_left=0):
+    """Write ``fibercup_study.csv`` and ``.rst`` of all runs that are there.
+
+    Parameters
+    ----------
+    work_dir, out_dir : Path
+        Folders of the runs' files, and for the tables.
+    n_left : int, optional
+        Runs that are not there yet, to be said.
+    """
     rows, runs = collect(work_dir)
     flat = []
     for item in rows:
@@ -105,6 +113,8 @@ def write_tables(work_dir, out_dir):
         flat.append(row)
     save_table(flat, out_dir / "fibercup_study.csv")
     lines = [context(runs), ""]
+    if n_left:
+        lines += [f"**The study is not complete: {n_left} runs are left.**", ""]
     for data, title in DATA.items():
         lines += [title, "~" * len(title), ""]
         for section, heading in TITLES.items():
