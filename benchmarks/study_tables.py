@@ -88,7 +88,7 @@ def find(rows, data, section, row, epochs=None):
         if (item["data"], item["section"], item["row"]) == (data, section, row) and (
             epochs in (None, item["epochs"])
         ):
-            return {k: mean(v) for k, v in item["figures"].items()}
+            return {"n": item["n"]} | {k: mean(v) for k, v in item["figures"].items()}
     return None
 
 
@@ -206,10 +206,9 @@ def bars_table(rows, runs):
         ratio(f"error, seed VAE to seed AE{after}", seed_vae, seed_ae, "error_mm", 1.3)
     ratio("error, VAE-6 to PCA-6", default(6), pca(6), "error_mm", 1 / 3)
     for dims in (6, 32):
-        ratio(
-            f"error, VAE-{dims} to PCA-{dims}, real bundles",
-            *(default(dims, "bundles"), pca(dims, "bundles"), "error_mm", 1),
-        )
+        sides = default(dims, "bundles"), pca(dims, "bundles")
+        if all(sides) and sides[0]["n"] == sides[1]["n"]:  # The same subjects.
+            ratio(f"error, VAE-{dims} to PCA-{dims}, bundles", *sides, "error_mm", 1)
     for dims in (6, 32):
         model, linear = default(dims), pca(dims)
         if not (model and linear):
