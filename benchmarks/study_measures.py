@@ -21,7 +21,12 @@ from dipy_tractoencoder.latent_metrics import (
     neighbor_label_scores,
     sample_rows,
 )
-from dipy_tractoencoder.metrics import paired_mdf, point_distance, pooled_distance
+from dipy_tractoencoder.metrics import (
+    curve_length,
+    paired_mdf,
+    point_distance,
+    pooled_distance,
+)
 from dipy_tractoencoder.preprocessing import Preprocessing, fit_axis
 from dipy_tractoencoder.principal import fit_principal
 from dipy_tractoencoder.training import run_training, settle_statistics
@@ -60,11 +65,6 @@ class Watch(keras.callbacks.Callback):
             self.snapshot_epoch = self.best_epoch
 
 
-def lengths(points):
-    """Lengths in mm of (n, n_points, 3)."""
-    return np.linalg.norm(np.diff(points, axis=1), axis=2).sum(axis=1)
-
-
 def nearest_mdf(points, reference):
     """Distance in mm, over 64 points, of each streamline to the nearest reference."""
     return mdf_matrix(points[:, ::4], reference[:, ::4]).min(axis=1)
@@ -93,7 +93,10 @@ def judge(data, train, test, decoder, seed=0):
     from sklearn.preprocessing import PolynomialFeatures
 
     distance = point_distance(test["points"], test["reconstructed"])
-    train_lengths, test_lengths = lengths(train["points"]), lengths(test["points"])
+    train_lengths, test_lengths = (
+        curve_length(train["points"]),
+        curve_length(test["points"]),
+    )
     figures = {
         "error_mm": pooled_distance(distance),
         "mdf_mm": float(paired_mdf(test["points"], test["reconstructed"]).mean()),
@@ -113,7 +116,7 @@ def judge(data, train, test, decoder, seed=0):
         test_lengths,
     )
     figures["length_r2_squares"] = of_squares["length_r2"]
-    off = lengths(test["reconstructed"]) - test_lengths
+    off = curve_length(test["reconstructed"]) - test_lengths
     figures["length_r2_reconstructed"] = float(
         1 - np.mean(off**2) / np.var(test_lengths)
     )
@@ -244,7 +247,7 @@ def measure(model, data, settings):
     )
     keep = sample_rows(len(test["points"]), 0)
     examples = {name: value[keep] for name, value in test.items() if value is not None}
-    examples["length"] = lengths(examples["points"])
+    examples["length"] = curve_length(examples["points"])
     return {"figures": figures, "examples": examples}
 
 
@@ -266,13 +269,18 @@ def training_mode_error(model, points, batch_size):
     return float(np.sqrt(np.concatenate(squared).mean())) * model.preprocessing.scale
 
 
-def run_pca(n_components, data):
-    """PCA with so many dimensions, measured the same way."""
+def canonical_arrays(data):
+    """Make arrays of training and test streamlines as a model would see them, mm."""
     raw = Preprocessing(n_points=N_POINTS, orientation="as_is")
     preprocessing = Preprocessing(
         n_points=N_POINTS, axis=fit_axis(raw.array(data["train"][0]).points)
     )
-    arrays = {n: preprocessing.array(data[n][0]) for n in ("train", "test")}
+    return {n: preprocessing.array(data[n][0]) for n in ("train", "test")}
+
+
+def run_pca(n_components, data):
+    """PCA with so many dimensions, measured the same way."""
+    arrays = canonical_arrays(data)
     principal = fit_principal(arrays["train"].points, n_components)
 
     def decoder(latent):
@@ -294,11 +302,7 @@ def run_pca(n_components, data):
 
 def run_bundle_pca(n_components, data):
     """Error of a PCA for each bundle, told which bundle: what so few numbers allow."""
-    raw = Preprocessing(n_points=N_POINTS, orientation="as_is")
-    preprocessing = Preprocessing(
-        n_points=N_POINTS, axis=fit_axis(raw.array(data["train"][0]).points)
-    )
-    arrays = {n: preprocessing.array(data[n][0]) for n in ("train", "test")}
+    arrays = canonical_arrays(data)
     distances = []
     for bundle in np.unique(data["train"][1]):
         train, test = (

@@ -212,7 +212,23 @@ def tractogram_space(tractogram):
     """
     if not hasattr(tractogram, "space_attributes"):
         return {}
-    affine, dimensions, voxel_sizes, voxel_order = tractogram.space_attributes
+    return named_space(tractogram.space_attributes)
+
+
+def named_space(attributes):
+    """Name the four attributes of an image space, as DIPY orders them.
+
+    Parameters
+    ----------
+    attributes : tuple
+        Affine, dimensions, voxel sizes (mm) and voxel order.
+
+    Returns
+    -------
+    space : dict
+        "affine", "dimensions", "voxel_sizes" and "voxel_order".
+    """
+    affine, dimensions, voxel_sizes, voxel_order = attributes
     return {
         "affine": np.asarray(affine, dtype=np.float64),
         "dimensions": np.asarray(dimensions, dtype=np.int64),

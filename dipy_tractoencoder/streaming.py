@@ -8,6 +8,7 @@ from dipy_tractoencoder.latent import check_same_model, decode, encode
 from dipy_tractoencoder.latents_file import latents_reader, latents_writer
 from dipy_tractoencoder.reconstruction import ErrorTotals, pca_reconstruction
 from dipy_tractoencoder.streamlines import CHUNK_SIZE, merge_rejects
+from dipy_tractoencoder.tables import rejects_text
 from dipy_tractoencoder.tractogram_chunks import (
     TractogramChunks,
     prefetch,
@@ -246,6 +247,7 @@ def nothing_left(path, n_streamlines, rejects):
     message : str
         For `EmptyDataError`.
     """
-    reasons = ", ".join(f"{count} {reason}" for reason, count in rejects.items())
-    reasons = f" (rejected: {reasons})" if reasons else ""
-    return f"{path}: none of its {n_streamlines} streamlines can be encoded{reasons}."
+    return (
+        f"{path}: none of its {n_streamlines} streamlines can be "
+        f"encoded{rejects_text(rejects)}."
+    )

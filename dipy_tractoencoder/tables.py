@@ -1,4 +1,4 @@
-"""Tables of results as CSV files and as text."""
+"""Results as CSV files and as text."""
 
 import csv
 
@@ -69,3 +69,22 @@ def format_table(rows, columns):
         ).rstrip()
         for line in cells
     )
+
+
+def rejects_text(rejects):
+    """Reject counts in words, empty if there are none.
+
+    Parameters
+    ----------
+    rejects : dict of str to int
+        Reason to number of streamlines.
+
+    Returns
+    -------
+    text : str
+        As " (rejected: 2 too_short)".
+    """
+    if not rejects:
+        return ""
+    counts = ", ".join(f"{count} {reason}" for reason, count in rejects.items())
+    return f" (rejected: {counts})"

@@ -12,7 +12,11 @@ import numpy as np
 
 from dipy_tractoencoder.errors import InputFileError, check_number
 from dipy_tractoencoder.files import whole_file
-from dipy_tractoencoder.latent import tractogram_like, tractogram_space
+from dipy_tractoencoder.latent import (
+    named_space,
+    tractogram_like,
+    tractogram_space,
+)
 from dipy_tractoencoder.streamlines import CHUNK_SIZE, as_sequence
 from dipy_tractoencoder.tractogram_file import (
     SELF_CONTAINED,
@@ -123,13 +127,7 @@ class TractogramChunks:
     def _space_of(self, reference):
         from dipy.io.utils import get_reference_info
 
-        affine, dimensions, voxel_sizes, voxel_order = get_reference_info(reference)
-        self.space = {
-            "affine": np.asarray(affine, dtype=np.float64),
-            "dimensions": np.asarray(dimensions, dtype=np.int64),
-            "voxel_sizes": np.asarray(voxel_sizes, dtype=np.float64),
-            "voxel_order": str(voxel_order),
-        }
+        self.space = named_space(get_reference_info(reference))
 
     def _open_lazy(self):
         from nibabel.streamlines import load

@@ -70,25 +70,6 @@ def logging_beside_bars():
     return logging_redirect_tqdm([logging.getLogger("dipy_tractoencoder")])
 
 
-def rejects_text(rejects):
-    """Reject counts in words, empty if there are none.
-
-    Parameters
-    ----------
-    rejects : dict of str to int
-        Reason to number of streamlines.
-
-    Returns
-    -------
-    text : str
-        As " (rejected: 2 too_short)".
-    """
-    if not rejects:
-        return ""
-    counts = ", ".join(f"{count} {reason}" for reason, count in rejects.items())
-    return f" (rejected: {counts})"
-
-
 def chunked(paths, what, *, reference=None):
     """Open tractograms one after the other, with one bar over their streamlines.
 

@@ -3,12 +3,13 @@
 import logging
 
 from dipy_tractoencoder.errors import check_number
+from dipy_tractoencoder.tables import rejects_text
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     check_figure_extension,
     load_backend,
 )
-from dipy_tractoencoder.workflows.progress import rejects_text, streamlines_bar
+from dipy_tractoencoder.workflows.progress import streamlines_bar
 
 logger = logging.getLogger(__name__)
 
