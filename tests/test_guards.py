@@ -17,7 +17,8 @@ from dipy_tractoencoder.settings import TrainingSettings
 MODULES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = ("keras", "tensorflow", "torch", "jax", "matplotlib", "sklearn")
 # DIPY's parser finds the type by parts of words; these are what it reads rightly.
-TYPES = {"string", "string or Path", "variable string or Path", "int", "float", "bool"}
+TYPES = {"string", "string or Path", "int", "float", "bool"}
+TYPES |= {"variable string", "variable string or Path"}
 DIPY_OWN = {"force", "version", "out_strat", "mix_names", "log_level", "log_file"}
 
 every_command = pytest.mark.parametrize("name", COMMANDS)
@@ -113,7 +114,7 @@ def test_every_option_is_understood(name):
         flag = [f"--{parameter}"] if optional else []
         if base == "bool":
             arguments, expected[parameter] = [*arguments, *flag], True
-        elif base == "variable string or Path":
+        elif base.startswith("variable string"):
             arguments = [*arguments, *flag, "a", "b"]
             expected[parameter] = ["a", "b"]
         else:

@@ -27,7 +27,7 @@ class TractoWorkflow(Workflow):
         """Leave existing outputs to `plan`, which knows which ones will be written."""
         return True
 
-    def plan(self, io_it, *, inputs, gathered=(), unused=(), read=()):
+    def plan(self, io_it, *, inputs, gathered=(), unused=(), read=(), parts=None):
         """Decide where each input's outputs go, or raise before any work is done.
 
         Where several inputs would write to one file, the names get the parts of the
@@ -45,11 +45,15 @@ class TractoWorkflow(Workflow):
             Outputs that will not be written this time.
         read : sequence of str, Path or None, optional
             Files read besides the positional arguments, not to be replaced either.
+        parts : dict of str to sequence of str, optional
+            Outputs of which there is one file per name (of a bundle, say), which goes
+            in front of the file's.
 
         Returns
         -------
         rows : list of tuple
-            Input path and a dictionary from output argument to path, per input.
+            Input path and a dictionary from output argument to path, per input; for
+            ``parts``, to a dictionary from name to path.
 
         Raises
         ------
@@ -79,7 +83,16 @@ class TractoWorkflow(Workflow):
                     outputs[key] = outputs[key].with_name(
                         f"{prefix}_{outputs[key].name}"
                     )
-        places = {(key, outputs[key]) for _, outputs in rows for key in wanted}
+        for _, outputs in rows:
+            for key, names in (parts or {}).items():
+                path = outputs[key]
+                outputs[key] = {n: path.with_name(f"{n}_{path.name}") for n in names}
+        places = {
+            place
+            for _, outputs in rows
+            for key in wanted
+            for place in _places(key, outputs[key])
+        }
         targets = {path for _, path in places}
         for target in sorted(targets):
             sharing = sorted(key for key, path in places if path == target)
@@ -103,10 +116,37 @@ class TractoWorkflow(Workflow):
             check_writable(target)
         self.generated = [{key: outputs[key] for key in wanted} for _, outputs in rows]
         self.last_generated_outputs = {
-            key: str(path) for key, path in self.generated[0].items()
+            name: str(path)
+            for key, path in self.generated[0].items()
+            for name, path in _places(key, path)
         }
         self.flat_outputs = [str(target) for target in sorted(targets)]
         return [(path, outputs) for (path, _), outputs in zip(rows, self.generated)]
+
+
+def _places(key, path):
+    """List names and paths of an output that is one file, or one per part."""
+    if isinstance(path, dict):
+        return [(f"{key}_{part}", place) for part, place in path.items()]
+    return [(key, path)]
+
+
+def as_list(values):
+    """Make a list of what may be one value, several, or none.
+
+    Parameters
+    ----------
+    values : str, Path, sequence or None
+        As an option arrives from the shell or from Python.
+
+    Returns
+    -------
+    values : list
+        Empty for None.
+    """
+    if values is None:
+        return []
+    return list(values) if isinstance(values, (list, tuple)) else [values]
 
 
 def distinguishing_names(paths):
@@ -168,7 +208,10 @@ def load_backend():
     with tempfile.TemporaryFile() as notes:
         os.dup2(notes.fileno(), 2)
         try:
-            import keras  # noqa: F401
+            import keras
+
+            # Loads TensorFlow if it is there, as Keras would later with any backend.
+            keras.dtype_policies.serialize(keras.dtype_policies.get("float32"))
         except (ImportError, ValueError) as err:
             notes.seek(0)
             os.write(kept, notes.read())
