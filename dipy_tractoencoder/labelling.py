@@ -1,0 +1,300 @@
+"""Tractogram files labelled by bundle."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dipy_tractoencoder.bundle_files import bundle_latents
+from dipy_tractoencoder.label_plotting import bundles_figure
+from dipy_tractoencoder.latent import encode
+from dipy_tractoencoder.mapped_tractogram import mapped_tractogram, save_selection
+from dipy_tractoencoder.neighbors import (
+    MARGIN,
+    N_NEIGHBORS,
+    UNASSIGNED,
+    fit_bundles,
+)
+from dipy_tractoencoder.plotting import save_figure
+from dipy_tractoencoder.streamlines import CHUNK_SIZE, merge_rejects
+
+UNASSIGNED_NAME = "unassigned"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Bundle of each streamline of a tractogram.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Bundles.
+    bundle : ndarray, shape (n_streamlines,), int64
+        Position in ``names``; -1 is unassigned.
+    confidence : ndarray, shape (n_streamlines,), float32
+        Share of the neighbours' votes; nan for streamlines that cannot be encoded.
+    distance : ndarray, shape (n_streamlines,), float32
+        To the nearest neighbour of the bundle, in the latents' unit; nan likewise.
+    rejects : dict of str to int
+        Streamlines that cannot be encoded, by reason.
+    truth : ndarray, shape (n_streamlines,), int64, or None
+        Bundles that the file says; -1 for none of ``names``.
+    """
+
+    names: tuple
+    bundle: np.ndarray
+    confidence: np.ndarray
+    distance: np.ndarray
+    rejects: dict
+    truth: np.ndarray | None = None
+
+    def members(self):
+        """List the streamlines of each bundle.
+
+        Returns
+        -------
+        members : dict of ndarray of int64
+            Bundle, or "unassigned", to numbers of streamlines.
+        """
+        codes = {name: code for code, name in enumerate(self.names)}
+        codes[UNASSIGNED_NAME] = UNASSIGNED
+        return {name: np.flatnonzero(self.bundle == c) for name, c in codes.items()}
+
+
+def load_bundles(model, paths, *, n_neighbors=N_NEIGHBORS, margin=MARGIN, **options):
+    """Make ready to label streamlines, from files of labelled bundles.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Trained model.
+    paths : sequence of str or Path
+        Tractograms (one bundle each; those of one name are one bundle of several
+        subjects), folders of them, TRX files with groups, latents files.
+    n_neighbors : int, optional
+        Neighbours that vote.
+    margin : float, optional
+        Factor on the distances within a bundle, see `neighbors.fit_bundles`.
+    **options
+        Those of `bundle_files.bundle_chunks`.
+
+    Returns
+    -------
+    neighbors : BundleNeighbors
+        To be given to `label_streamlines`.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a bundle has fewer streamlines than neighbours vote.
+    FingerprintError
+        If latents were made by another model.
+    InputFileError, EmptyDataError
+        If a file cannot be read or holds no streamline to encode.
+    """
+    known = bundle_latents(model, paths, **options)
+    return fit_bundles(
+        *(known.mean, known.bundle, known.names),
+        source=known.source,
+        n_neighbors=n_neighbors,
+        margin=margin,
+    )
+
+
+def label_streamlines(
+    model, streamlines, neighbors, *, chunk_size=CHUNK_SIZE, progress=None
+):
+    """Label streamlines of any length by bundle, some at a time.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        The model that encoded the bundles.
+    streamlines : ArraySequence
+        RASMM, mm.
+    neighbors : BundleNeighbors
+        From `load_bundles` or `neighbors.fit_bundles`.
+    chunk_size : int, optional
+        Streamlines worked on at a time.
+    progress : callable, optional
+        Called with the number of streamlines done, chunk by chunk.
+
+    Returns
+    -------
+    labels : Labels
+        Streamlines that cannot be encoded are unassigned.
+    """
+    n_streamlines = len(streamlines)
+    bundle = np.full(n_streamlines, UNASSIGNED)
+    confidence, distance = np.full((2, n_streamlines), np.nan, dtype=np.float32)
+    rejects = []
+    for start in range(0, n_streamlines, chunk_size):
+        chunk = streamlines[start : start + chunk_size]
+        array = model.preprocessing.array(chunk)
+        rows = start + array.index
+        if len(array):
+            found = neighbors.label(encode(model, array).mean)
+            bundle[rows], confidence[rows], distance[rows] = found
+        rejects.append(array.rejects)
+        if progress is not None:
+            progress(len(chunk))
+    return Labels(neighbors.names, bundle, confidence, distance, merge_rejects(rejects))
+
+
+def label_file(
+    model,
+    path,
+    neighbors,
+    outputs,
+    *,
+    reference=None,
+    chunk_size=CHUNK_SIZE,
+    progress=None,
+    out_figure=None,
+):
+    """Label a tractogram file by bundle, and write the bundles.
+
+    Streamlines keep their own points and all their data, and get ``vae_confidence``
+    and ``vae_distance``.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        The model that encoded the bundles.
+    path : str or Path
+        Tractogram to read, RASMM, mm.
+    neighbors : BundleNeighbors
+        From `load_bundles`.
+    outputs : dict of str to Path, or Path
+        File of each bundle and of "unassigned"; or one TRX file, with a group for
+        each. Each file is written whole or not at all.
+    reference : str or Path, optional
+        Image or tractogram whose space a file without one is in.
+    chunk_size : int, optional
+        Streamlines worked on at a time.
+    progress : callable, optional
+        Called with the number of streamlines done, chunk by chunk.
+    out_figure : str or Path, optional
+        Picture to write of the bundles.
+
+    Returns
+    -------
+    labels : Labels
+        With the truth, if the file says it: by groups, or its own name, called as the
+        bundles.
+
+    Raises
+    ------
+    InputFileError, OutputFileError
+        If a file cannot be read or written.
+    """
+    with mapped_tractogram(path, reference) as source:
+        labels = label_streamlines(
+            *(model, source.streamlines, neighbors),
+            chunk_size=chunk_size,
+            progress=progress,
+        )
+        members = labels.members()
+        data = {"vae_confidence": labels.confidence, "vae_distance": labels.distance}
+        if isinstance(outputs, dict):
+            for name, rows in members.items():
+                save_selection(source, rows, outputs[name], data=data)
+        else:
+            groups = {**source.groups, **members}
+            everything = np.arange(len(source))
+            save_selection(source, everything, outputs, data=data, groups=groups)
+        truth = true_bundles(source, path, neighbors.names)
+        if out_figure is not None:
+            confusion = []
+            if truth is not None:
+                confusion = confusion_table(neighbors.names, truth, labels.bundle)
+            figure = bundles_figure(
+                source.streamlines, members, what=Path(path).name, confusion=confusion
+            )
+            save_figure(figure, out_figure)
+    return Labels(**{**vars(labels), "truth": truth})
+
+
+def true_bundles(source, path, names):
+    """Read off a tractogram which bundles its streamlines are of, if it says so.
+
+    Parameters
+    ----------
+    source : MappedTractogram
+        The tractogram.
+    path : str or Path
+        Its file.
+    names : sequence of str
+        Bundles.
+
+    Returns
+    -------
+    truth : ndarray, shape (n_streamlines,), int64, or None
+        Positions in ``names``, -1 outside of the groups of these names; None if
+        neither groups nor the file are called like a bundle.
+    """
+    stem = Path(path).stem
+    if stem in names:
+        return np.full(len(source), list(names).index(stem))
+    if not set(names) & set(source.groups):
+        return None
+    truth = np.full(len(source), UNASSIGNED)
+    for code, name in enumerate(names):
+        truth[source.groups.get(name, [])] = code
+    return truth
+
+
+def confusion_table(names, truth, bundle):
+    """Count streamlines by true and by found bundle.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Bundles.
+    truth, bundle : ndarray, shape (n_streamlines,), int
+        Positions in ``names``, -1 for none.
+
+    Returns
+    -------
+    rows : list of dict
+        Per true bundle: "true", and the number found for each bundle and for
+        "unassigned".
+    """
+    columns = [*names, UNASSIGNED_NAME]
+    codes = [*range(len(names)), UNASSIGNED]
+    rows = []
+    for true_name, true_code in zip(columns, codes):
+        found = bundle[truth == true_code]
+        if len(found):
+            counts = {n: int((found == c).sum()) for n, c in zip(columns, codes)}
+            rows.append({"true": true_name, **counts})
+    return rows
+
+
+def label_figures(truth, bundle):
+    """How well bundles were found.
+
+    Parameters
+    ----------
+    truth, bundle : ndarray, shape (n_streamlines,), int
+        True and found bundles, -1 for none.
+
+    Returns
+    -------
+    figures : dict of float
+        "accuracy" over streamlines that have a bundle, "macro_f1" over bundles, and,
+        where streamlines have none, "outsiders_left_out", the share of these that
+        stayed unassigned.
+    """
+    from sklearn.metrics import f1_score
+
+    inside = truth != UNASSIGNED
+    figures = {}
+    if inside.any():
+        figures["accuracy"] = float((truth == bundle)[inside].mean())
+        figures["macro_f1"] = float(
+            f1_score(truth, bundle, labels=np.unique(truth[inside]), average="macro")
+        )
+    if not inside.all():
+        figures["outsiders_left_out"] = float((bundle[~inside] == UNASSIGNED).mean())
+    return figures

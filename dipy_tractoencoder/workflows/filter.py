@@ -1,0 +1,224 @@
+"""The command that removes implausible streamlines."""
+
+import logging
+
+from dipy_tractoencoder.errors import InvalidArgumentError, check_number
+from dipy_tractoencoder.tables import rejects_text
+from dipy_tractoencoder.workflows.base import (
+    TractoWorkflow,
+    as_list,
+    check_figure_extension,
+    load_backend,
+)
+from dipy_tractoencoder.workflows.progress import streamlines_bar
+
+logger = logging.getLogger(__name__)
+
+SCORE_NAME = "vae_score"
+SHOWN = {
+    "file": "file",
+    "n_kept": "kept",
+    "n_removed": "removed",
+    "accuracy": "accuracy",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+}
+
+
+class FilterVAEFlow(TractoWorkflow):
+    """Remove implausible streamlines."""
+
+    @classmethod
+    def get_short_name(cls):
+        """Prefix of this flow's options in a combined workflow."""
+        return "filter"
+
+    def run(
+        self,
+        model_file,
+        input_files,
+        plausible_files=None,
+        groups=None,
+        validation_file=None,
+        label_name="plausible",
+        score="latent",
+        threshold=None,
+        quantile=0.99,
+        reference=None,
+        chunk_size=20000,
+        out_dir="",
+        out_kept="kept.trx",
+        out_removed="removed.trx",
+        out_table="filter.csv",
+        out_figure="filter.png",
+    ):
+        """Remove streamlines that run unlike plausible ones, as FINTA does.
+
+        Example: dipy_filter_vae vae.keras sub-06.trx --plausible_files good.trx
+
+        A streamline's score is the distance of its latent to the nearest one of the
+        plausible streamlines given; those with a score up to a threshold are kept. The
+        threshold is the first of: the one given, the one at which as large a share of
+        either kind of the labelled streamlines of --validation_file is judged rightly,
+        a quantile of the scores of the plausible streamlines themselves (each judged
+        by the others, of other files if there are several). Streamlines keep their
+        own points and data, and carry the score as data per streamline, vae_score, in
+        trx and trk files. Those that cannot be encoded are removed; their score is
+        nan.
+
+        Parameters
+        ----------
+        model_file : string or Path
+            Model of dipy_train_vae.
+        input_files : variable string or Path
+            Tractograms to filter (trk, tck, trx, vtk, vtp, fib, dpy). Wildcards can be
+            used.
+        plausible_files : variable string or Path, optional
+            Plausible streamlines: tractograms, folders of them, trx files with groups,
+            or latents (h5) made by the same model.
+        groups : variable string, optional
+            Which groups of trx files among the plausible ones count; wildcards can be
+            used.
+        validation_file : string or Path, optional
+            Tractogram (trx or trk) whose streamlines are labelled, to find the
+            threshold.
+        label_name : string, optional
+            Data per streamline that holds the labels, 1 plausible, 0 not. Inputs that
+            have it are compared to it in the table.
+        score : string, optional
+            latent (distance, mm), reconstruction (the model's error, mm), or
+            likelihood (negative logarithm, nats).
+        threshold : float, optional
+            Largest score that is kept.
+        quantile : float, optional
+            Share of the plausible streamlines that the threshold keeps, where it is
+            found from them.
+        reference : string or Path, optional
+            Image (or trk) whose space files without one are in.
+        chunk_size : int, optional
+            Streamlines worked on at a time; less takes less memory.
+        out_dir : string or Path, optional
+            Output directory.
+        out_kept : string, optional
+            Name of the tractogram of plausible streamlines.
+        out_removed : string, optional
+            Name of the tractogram of the others.
+        out_table : string, optional
+            Name of the table of counts, thresholds and, where there are labels,
+            accuracies; one for all inputs.
+        out_figure : string, optional
+            Name of the picture of scores and, with labels, the operating
+            characteristic; one for all inputs.
+        """
+        io_it = self.get_io_iterator()
+        check_figure_extension(out_figure)
+        check_number("quantile", quantile, above=0, high=1)
+        check_number("chunk_size", chunk_size, low=1, integer=True)
+        if threshold is not None:
+            check_number("threshold", threshold)
+        if not plausible_files:
+            raise InvalidArgumentError(
+                "Plausible streamlines are needed to compare with: give tractograms, "
+                "folders or latents with --plausible_files."
+            )
+        plausible_files = as_list(plausible_files)
+        gathered = ("out_table", "out_figure")
+        read = (reference, validation_file, *plausible_files)
+        rows = self.plan(io_it, inputs=1, gathered=gathered, read=read)
+
+        from dipy_tractoencoder.bundle_names import check_bundle_paths
+        from dipy_tractoencoder.model_file import check_model_file, load_model
+        from dipy_tractoencoder.tractogram_file import (
+            check_output_extension,
+            check_tractogram_path,
+        )
+
+        check_model_file(model_file)
+        inputs = [path for path, _ in rows]
+        for path in (*inputs, *([validation_file] if validation_file else [])):
+            check_tractogram_path(path, reference)
+        known = check_bundle_paths(plausible_files, reference)
+        for _, outputs in rows:
+            check_output_extension(outputs["out_kept"])
+            check_output_extension(outputs["out_removed"])
+        load_backend()
+        model = load_model(model_file)
+
+        import numpy as np
+
+        from dipy_tractoencoder.filter_plotting import filter_figure
+        from dipy_tractoencoder.filtering import (
+            filter_file,
+            load_scorer,
+            read_labelled_scores,
+        )
+        from dipy_tractoencoder.neighbors import balanced_threshold, filter_figures
+        from dipy_tractoencoder.plotting import save_figure
+        from dipy_tractoencoder.scores import SCORES
+        from dipy_tractoencoder.tables import format_table, save_table
+        from dipy_tractoencoder.workflows.reconstruct import distinct_file_names
+
+        options = {"reference": reference, "chunk_size": chunk_size}
+        tractograms = [path for path in known if path.suffix not in (".h5", ".hdf5")]
+        with streamlines_bar(tractograms, "Reference", reference=reference) as advance:
+            scorer = load_scorer(
+                *(model, known),
+                **{**options, "score": score, "groups": as_list(groups)},
+                progress=advance,
+            )
+        truth = None
+        how = f"{quantile:.0%} of the plausible streamlines"
+        if validation_file:
+            truth = read_labelled_scores(
+                scorer, validation_file, label_name, chunk_size=chunk_size
+            )
+            how = f"the labels of {validation_file}"
+        if threshold is not None:
+            how = "as given"
+        elif truth is not None:
+            threshold = balanced_threshold(*truth)
+        else:
+            threshold = float(np.quantile(scorer.own, quantile))
+        unit = SCORES[score]
+        logger.info("Threshold: %.4g %s, %s.", threshold, unit, how)
+
+        table, all_scores = [], []
+        with streamlines_bar(inputs, "Filtering", reference=reference) as advance:
+            for name, (path, outputs) in zip(distinct_file_names(inputs), rows):
+                result = filter_file(
+                    *(scorer, path, threshold),
+                    *(outputs["out_kept"], outputs["out_removed"]),
+                    score_name=SCORE_NAME,
+                    label_name=label_name,
+                    progress=advance,
+                    **options,
+                )
+                row = {"file": name, "n_kept": result.n_kept}
+                row["n_removed"] = len(result.scores) - result.n_kept
+                row.update({"score": score, "threshold": threshold, "unit": unit})
+                for reason, count in result.rejects.items():
+                    row[f"rejected_{reason}"] = count
+                if result.truth is not None and 0 < result.truth.sum() < len(
+                    result.truth
+                ):
+                    row.update(filter_figures(result.scores, result.truth, threshold))
+                table.append(row)
+                all_scores.append(result.scores)
+                logger.info(
+                    "Kept %d of %d streamlines of %s%s: %s, %s",
+                    *(result.n_kept, len(result.scores), path),
+                    rejects_text(result.rejects),
+                    *(outputs["out_kept"], outputs["out_removed"]),
+                )
+        figure = filter_figure(
+            *(np.concatenate(all_scores), scorer.own, threshold), unit=unit, truth=truth
+        )
+        outputs = rows[0][1]
+        save_figure(figure, outputs["out_figure"])
+        save_table(table, outputs["out_table"])
+        self.table = table
+        for line in format_table(table, SHOWN).splitlines():
+            logger.info(line)
+        logger.info("Table: %s", outputs["out_table"])
+        logger.info("Figure: %s", outputs["out_figure"])
+        logger.info("Next: look at what was removed: %s", outputs["out_removed"])

@@ -1,0 +1,229 @@
+"""The command that labels streamlines by bundle."""
+
+import logging
+from pathlib import Path
+
+from dipy_tractoencoder.errors import (
+    InvalidArgumentError,
+    OutputFileError,
+    check_number,
+)
+from dipy_tractoencoder.tables import rejects_text
+from dipy_tractoencoder.workflows.base import (
+    TractoWorkflow,
+    as_list,
+    check_figure_extension,
+    load_backend,
+)
+from dipy_tractoencoder.workflows.progress import streamlines_bar
+
+logger = logging.getLogger(__name__)
+
+
+class LabelVAEFlow(TractoWorkflow):
+    """Label streamlines by bundle."""
+
+    @classmethod
+    def get_short_name(cls):
+        """Prefix of this flow's options in a combined workflow."""
+        return "label"
+
+    def run(
+        self,
+        model_file,
+        input_files,
+        bundle_files=None,
+        groups=None,
+        n_neighbors=5,
+        margin=1.5,
+        assign_all=False,
+        one_file=False,
+        reference=None,
+        chunk_size=20000,
+        out_dir="",
+        out_tractogram="labelled.trx",
+        out_table="labels.csv",
+        out_confusion="confusion.csv",
+        out_figure="labels.png",
+    ):
+        """Label streamlines by the bundles of their nearest neighbours, as CINTA does.
+
+        Example: dipy_label_vae vae.keras sub-06.trx --bundle_files atlas --out_dir 06
+
+        The nearest labelled streamlines in latent space vote. A streamline stays
+        unassigned if it is further from its bundle than --margin times what 99 percent
+        of the bundle's own streamlines are from the others (of other files, if there
+        are several: files of one name in several folders are one bundle of several
+        subjects), or gets a smaller share of the votes than 99 percent of them do.
+        Streamlines keep their own points and data; trx and trk files carry the share
+        of votes and the distance as data per streamline, vae_confidence and
+        vae_distance. Where the bundles are known already, from groups or a file's
+        name, found and true bundles are compared.
+
+        Parameters
+        ----------
+        model_file : string or Path
+            Model of dipy_train_vae.
+        input_files : variable string or Path
+            Tractograms to label (trk, tck, trx, vtk, vtp, fib, dpy). Wildcards can be
+            used.
+        bundle_files : variable string or Path, optional
+            Labelled bundles: tractograms named as bundles, folders of them, trx files
+            with groups, or latents (h5) made by the same model.
+        groups : variable string, optional
+            Which groups of trx files are bundles; wildcards can be used.
+        n_neighbors : int, optional
+            Neighbours that vote.
+        margin : float, optional
+            Factor on the distances within a bundle, beyond which streamlines stay
+            unassigned.
+        assign_all : bool, optional
+            Give every streamline that can be encoded a bundle.
+        one_file : bool, optional
+            Write one trx file with a group per bundle, instead of a file per bundle.
+        reference : string or Path, optional
+            Image (or trk) whose space files without one are in.
+        chunk_size : int, optional
+            Streamlines worked on at a time; less takes less memory.
+        out_dir : string or Path, optional
+            Output directory.
+        out_tractogram : string, optional
+            Name of the labelled tractograms; names of bundles go in front.
+        out_table : string, optional
+            Name of the table of counts per bundle, one for all inputs.
+        out_confusion : string, optional
+            Name of the table of found against true bundles, if these are known.
+        out_figure : string, optional
+            Name of the picture of bundles.
+        """
+        io_it = self.get_io_iterator()
+        check_figure_extension(out_figure)
+        check_number("n_neighbors", n_neighbors, low=1, integer=True)
+        check_number("margin", margin, above=0)
+        check_number("chunk_size", chunk_size, low=1, integer=True)
+        if not bundle_files:
+            raise InvalidArgumentError(
+                "Labelled bundles are needed to compare with: give tractograms named "
+                "as bundles, a folder of them, or a trx with groups with "
+                "--bundle_files."
+            )
+        if one_file and Path(out_tractogram).suffix != ".trx":
+            raise OutputFileError(
+                f"Cannot write {out_tractogram}: only trx files have groups. Let "
+                "--out_tractogram end in .trx, or leave out --one_file."
+            )
+
+        from dipy_tractoencoder.bundle_names import bundle_names, check_bundle_paths
+        from dipy_tractoencoder.model_file import check_model_file, load_model
+        from dipy_tractoencoder.tractogram_file import (
+            check_output_extension,
+            check_tractogram_path,
+        )
+
+        known = check_bundle_paths(as_list(bundle_files), reference)
+        groups = as_list(groups)
+        names = [*bundle_names(known, groups), "unassigned"]
+        if names.count("unassigned") > 1:
+            raise InvalidArgumentError(
+                "A bundle is called unassigned, as those without bundle. Leave it out "
+                "or rename it."
+            )
+        rows = self.plan(
+            io_it,
+            inputs=1,
+            gathered=("out_table", "out_confusion"),
+            read=(reference, *known),
+            parts={} if one_file else {"out_tractogram": names},
+        )
+        check_model_file(model_file)
+        inputs = [path for path, _ in rows]
+        for path in inputs:
+            check_tractogram_path(path, reference)
+        check_output_extension(out_tractogram)
+        load_backend()
+        model = load_model(model_file)
+
+        import numpy as np
+
+        from dipy_tractoencoder.labelling import (
+            confusion_table,
+            label_figures,
+            label_file,
+            load_bundles,
+        )
+        from dipy_tractoencoder.tables import format_table, save_table
+        from dipy_tractoencoder.workflows.reconstruct import distinct_file_names
+
+        tractograms = [path for path in known if path.suffix not in (".h5", ".hdf5")]
+        with streamlines_bar(tractograms, "Bundles", reference=reference) as advance:
+            neighbors = load_bundles(
+                *(model, known),
+                n_neighbors=n_neighbors,
+                margin=np.inf if assign_all else margin,
+                groups=groups,
+                reference=reference,
+                chunk_size=chunk_size,
+                progress=advance,
+            )
+        logger.info(
+            "Bundles: %d, of %d streamlines",
+            len(neighbors.names),
+            len(neighbors.bundle),
+        )
+        table, truths, found = [], [], []
+        with streamlines_bar(inputs, "Labelling", reference=reference) as advance:
+            for name, (path, outputs) in zip(distinct_file_names(inputs), rows):
+                labels = label_file(
+                    *(model, path, neighbors, outputs["out_tractogram"]),
+                    reference=reference,
+                    chunk_size=chunk_size,
+                    progress=advance,
+                    out_figure=outputs["out_figure"],
+                )
+                for bundle, members in labels.members().items():
+                    table.append(
+                        {
+                            "file": name,
+                            "bundle": bundle,
+                            "n_streamlines": len(members),
+                            "mean_confidence": mean(labels.confidence[members]),
+                            "mean_distance": mean(labels.distance[members]),
+                        }
+                    )
+                if labels.truth is not None:
+                    truths.append(labels.truth)
+                    found.append(labels.bundle)
+                n_found = int((labels.bundle >= 0).sum())
+                logger.info(
+                    "Labelled %d of %d streamlines of %s%s: %s",
+                    *(n_found, len(labels.bundle), path),
+                    rejects_text(labels.rejects),
+                    outputs["out_tractogram"]
+                    if one_file
+                    else next(iter(outputs["out_tractogram"].values())).parent,
+                )
+        outputs = rows[0][1]
+        save_table(table, outputs["out_table"])
+        self.table, self.figures = table, {}
+        shown = {"file": "file", "bundle": "bundle", "n_streamlines": "streamlines"}
+        shown["mean_confidence"] = "confidence"
+        for line in format_table(table, shown).splitlines():
+            logger.info(line)
+        logger.info("Table: %s", outputs["out_table"])
+        if truths:
+            truth, bundle = np.concatenate(truths), np.concatenate(found)
+            self.figures = label_figures(truth, bundle)
+            for name, value in self.figures.items():
+                logger.info("Against the bundles known before: %s %.4f", name, value)
+            confusion = confusion_table(neighbors.names, truth, bundle)
+            save_table(confusion, outputs["out_confusion"])
+            logger.info("Found against true bundles: %s", outputs["out_confusion"])
+        logger.info("Next: look at %s", outputs["out_figure"])
+
+
+def mean(values):
+    """Mean of what is finite, None where nothing is."""
+    import numpy as np
+
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if len(values) else None
