@@ -9,24 +9,15 @@ from keras import ops
 import numpy as np
 
 from dipy_tractoencoder.errors import TrainingDivergedError
-from dipy_tractoencoder.latent import decode, encode
-from dipy_tractoencoder.latent_metrics import (
-    active_dimensions,
-    best_noise_std,
-    bundle_distances,
-    distance_preservation,
-    length_scores,
-    log_likelihood,
-    mdf_matrix,
-    neighbor_label_scores,
-    sample_rows,
+from dipy_tractoencoder.evaluation import (
+    Encoded,
+    encode_side,
+    model_figures,
+    space_figures,
 )
-from dipy_tractoencoder.metrics import (
-    curve_length,
-    paired_mdf,
-    point_distance,
-    pooled_distance,
-)
+from dipy_tractoencoder.latent import decode
+from dipy_tractoencoder.latent_metrics import neighbor_label_scores, sample_rows
+from dipy_tractoencoder.metrics import curve_length, point_distance, pooled_distance
 from dipy_tractoencoder.preprocessing import Preprocessing, fit_axis
 from dipy_tractoencoder.principal import fit_principal
 from dipy_tractoencoder.training import run_training, settle_statistics
@@ -63,74 +54,6 @@ class Watch(keras.callbacks.Callback):
         if epoch + 1 == self.snapshot:
             self.snapshot_weights = self.best_weights
             self.snapshot_epoch = self.best_epoch
-
-
-def nearest_mdf(points, reference):
-    """Distance in mm, over 64 points, of each streamline to the nearest reference."""
-    return mdf_matrix(points[:, ::4], reference[:, ::4]).min(axis=1)
-
-
-def judge(data, train, test, decoder, seed=0):
-    """Figures that a latent space of any kind has.
-
-    Parameters
-    ----------
-    data : dict
-        Of `study_data`; what is the same for every model is kept in it.
-    train, test : dict
-        "latent", "points" (mm), "reconstructed" (mm), "labels".
-    decoder : callable
-        Latents to points in mm.
-    seed : int, optional
-        Of samples.
-
-    Returns
-    -------
-    figures : dict of float
-        Units in the names.
-    """
-    from sklearn.mixture import GaussianMixture
-    from sklearn.preprocessing import PolynomialFeatures
-
-    distance = point_distance(test["points"], test["reconstructed"])
-    train_lengths, test_lengths = (
-        curve_length(train["points"]),
-        curve_length(test["points"]),
-    )
-    figures = {
-        "error_mm": pooled_distance(distance),
-        "mdf_mm": float(paired_mdf(test["points"], test["reconstructed"]).mean()),
-        **distance_preservation(test["latent"], test["points"], seed=seed),
-        **bundle_distances(test["latent"], test["points"], test["labels"])[2],
-        **neighbor_label_scores(
-            train["latent"], train["labels"], test["latent"], test["labels"]
-        ),
-        **length_scores(train["latent"], train_lengths, test["latent"], test_lengths),
-    }
-    # Length is a sum of distances, hence not linear in coordinates: squares help.
-    squares = PolynomialFeatures(2, include_bias=False)
-    of_squares = length_scores(
-        squares.fit_transform(train["latent"]),
-        train_lengths,
-        squares.transform(test["latent"]),
-        test_lengths,
-    )
-    figures["length_r2_squares"] = of_squares["length_r2"]
-    off = curve_length(test["reconstructed"]) - test_lengths
-    figures["length_r2_reconstructed"] = float(
-        1 - np.mean(off**2) / np.var(test_lengths)
-    )
-    n_parts = max(1, min(60, len(train["latent"]) // 30))
-    mixture = GaussianMixture(n_parts, reg_covar=1e-4, random_state=seed)
-    mixture.fit(train["latent"].astype(np.float64))
-    new = decoder(mixture.sample(300)[0].astype(np.float32))
-    figures["new_mdf_mm"] = float(np.median(nearest_mdf(new, train["points"])))
-    if "held_out_mdf_mm" not in data:
-        held_out = test["points"][sample_rows(len(test["points"]), seed)]
-        distance = nearest_mdf(held_out, train["points"])
-        data["held_out_mdf_mm"] = float(np.median(distance))
-    figures["held_out_mdf_mm"] = data["held_out_mdf_mm"]
-    return figures
 
 
 @contextlib.contextmanager
@@ -219,36 +142,25 @@ def measure(model, data, settings):
     for name in ("train", "test"):
         lines, labels = data[name]
         array = model.preprocessing.array(lines)
-        latents = encode(model, array)
-        sides[name] = {
-            "latent": latents.mean,
-            "log_var": latents.log_var,
-            "points": array.points,
-            "reconstructed": decode(model, latents.mean),
-            "labels": labels[array.index],
-        }
+        sides[name] = encode_side(model, array.points, labels[array.index])
     train, test = sides["train"], sides["test"]
     figures = judge(data, train, test, lambda latent: decode(model, latent))
-    figures["train_error_mm"] = pooled_distance(
-        point_distance(train["points"], train["reconstructed"])
-    )
-    figures["active_dimensions"] = active_dimensions(test["latent"], model.latent_unit)
-    if model.variational:
-        unit = model.latent_unit
-        mean, log_var = test["latent"] / unit, test["log_var"] - 2 * np.log(unit)
-        kl = 0.5 * (np.exp(log_var) + mean**2 - 1 - log_var)
-        figures["kl_nats"] = float(kl.sum(axis=1).mean())
-        figures["kl_per_dimension"] = np.sort(kl.mean(axis=0))[::-1].tolist()
-        noise_std = best_noise_std(model, train["points"])
-        likelihood = log_likelihood(model, test["points"], noise_std)
-        figures["log_likelihood_nats"] = float(likelihood.mean())
+    figures.update(model_figures(model, train, test))
     figures["training_mode_error_mm"] = training_mode_error(
-        model, train["points"], settings.get("batch_size", 128)
+        model, train.points, settings.get("batch_size", 128)
     )
-    keep = sample_rows(len(test["points"]), 0)
-    examples = {name: value[keep] for name, value in test.items() if value is not None}
-    examples["length"] = curve_length(examples["points"])
+    kept = test[sample_rows(len(test.points), 0)]
+    examples = {name: v for name, v in vars(kept).items() if v is not None}
+    examples["length"] = curve_length(kept.points)
     return {"figures": figures, "examples": examples}
+
+
+def judge(data, train, test, decoder):
+    """Figures of a latent space; what is the same for all is kept in ``data``."""
+    known = data.get("held_out_mdf_mm")
+    figures = space_figures(train, test, decoder, held_out_mdf=known)
+    data["held_out_mdf_mm"] = figures["held_out_mdf_mm"]
+    return figures
 
 
 def training_mode_error(model, points, batch_size):
@@ -291,12 +203,8 @@ def run_pca(n_components, data):
     for name, array in arrays.items():
         flat = array.points.reshape(len(array), -1)
         latent = (flat - principal.mean) @ principal.directions
-        sides[name] = {
-            "latent": latent,
-            "points": array.points,
-            "reconstructed": decoder(latent),
-            "labels": data[name][1][array.index],
-        }
+        labels = data[name][1][array.index]
+        sides[name] = Encoded(latent, array.points, decoder(latent), labels)
     return judge(data, sides["train"], sides["test"], decoder)
 
 

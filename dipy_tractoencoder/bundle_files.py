@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dipy_tractoencoder.bundle_names import bundle_members, tractogram_paths
+from dipy_tractoencoder.dataset import smallest_keys
 from dipy_tractoencoder.errors import EmptyDataError
 from dipy_tractoencoder.latent import check_same_model, encode
 from dipy_tractoencoder.latents_file import (
@@ -114,8 +115,8 @@ def bundle_chunks(
             )
 
 
-def bundle_arrays(model, paths, **options):
-    """Read bundles whole, rejected, oriented and resampled.
+def bundle_arrays(model, paths, *, max_streamlines=None, seed=0, **options):
+    """Read bundles whole, or a random part of each; rejected, oriented, resampled.
 
     Parameters
     ----------
@@ -123,8 +124,12 @@ def bundle_arrays(model, paths, **options):
         Its preprocessing is used.
     paths : sequence of str or Path
         As for `bundle_chunks`.
+    max_streamlines : int, optional
+        Streamlines taken of each bundle, at random; all by default.
+    seed : int, optional
+        Of that choice.
     **options
-        Its other arguments.
+        Other arguments of `bundle_chunks`.
 
     Returns
     -------
@@ -133,11 +138,21 @@ def bundle_arrays(model, paths, **options):
     spaces : dict of dict
         Bundle to the image space of the first file that has it.
     """
-    points, spaces = {}, {}
+    rng = np.random.default_rng(seed)
+    found, spaces = {}, {}
     for chunk in bundle_chunks(model, paths, **options):
-        points.setdefault(chunk.name, []).append(chunk.array.points)
         spaces.setdefault(chunk.name, chunk.space)
-    return {name: np.concatenate(points[name]) for name in sorted(points)}, spaces
+        parts, keys = found.get(chunk.name, ([], np.empty(0)))
+        parts = [*parts, (chunk.array.points, chunk.array.index)]
+        keys = np.append(keys, rng.random(len(chunk.array)))
+        if max_streamlines is not None and len(keys) > max_streamlines:
+            parts, keys = smallest_keys(parts, keys, max_streamlines)
+        found[chunk.name] = parts, keys
+    points = {
+        name: np.concatenate([points for points, _ in found[name][0]])
+        for name in sorted(found)
+    }
+    return points, spaces
 
 
 def bundle_latents(model, paths, **options):

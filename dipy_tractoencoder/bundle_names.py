@@ -51,7 +51,7 @@ def tractogram_paths(paths):
     return found
 
 
-def check_bundle_paths(paths, reference=None):
+def check_bundle_paths(paths, reference=None, *, latents=True):
     """List the files that bundles come from, or raise, without reading them.
 
     Parameters
@@ -60,6 +60,8 @@ def check_bundle_paths(paths, reference=None):
         Tractograms, folders of them, latents files.
     reference : str or Path, optional
         Image or tractogram whose space files without one are in.
+    latents : bool, optional
+        Whether latents files will do.
 
     Returns
     -------
@@ -73,7 +75,7 @@ def check_bundle_paths(paths, reference=None):
     """
     paths = tractogram_paths(paths)
     for path in paths:
-        if path.suffix not in LATENTS_EXTENSIONS:
+        if not latents or path.suffix not in LATENTS_EXTENSIONS:
             check_tractogram_path(path, reference)
     return paths
 
