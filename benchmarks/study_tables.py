@@ -1,5 +1,6 @@
 """Tables of the FiberCup study, from the files of its runs."""
 
+import csv
 import json
 from statistics import mean, stdev
 
@@ -119,7 +120,7 @@ def write_tables(work_dir, out_dir, n_left=0):
         lines += [title, "~" * len(title), ""]
         for section, heading in TITLES.items():
             lines += section_table(rows, data, section, heading)
-    lines += ["What was asked", "~" * 14, "", *bars_table(rows, runs)]
+    lines += ["What was asked", "~" * 14, "", *bars_table(rows, runs, out_dir)]
     with whole_file(out_dir / "fibercup_study.rst") as partial:
         partial.write_text("\n".join(lines))
 
@@ -178,7 +179,24 @@ def cell(values):
     return f"{text} ± {stdev(values):.2g}" if len(values) > 1 else text
 
 
-def bars_table(rows, runs):
+def time_bars(path):
+    """Compare times of training, of ``training_time.py``, where they are there."""
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        seconds = {
+            row["model"]: float(row["120 epochs (s)"]) for row in csv.DictReader(file)
+        }
+    plain = min(s for name, s in seconds.items() if name.startswith("plain"))
+    bars = []
+    for name, most in (("default model", 1 / 50), ("seed's model", 1 / 3)):
+        share = min(s for n, s in seconds.items() if n.startswith(name)) / plain
+        what = f"time of 120 epochs, {name} to the GSoC model in plain Keras"
+        bars.append((what, f"at most {most:.3g}", share, share <= most))
+    return bars
+
+
+def bars_table(rows, runs, out_dir):
     """Say what the study was asked to reach, and what it reached."""
     bars = []
 
@@ -231,13 +249,16 @@ def bars_table(rows, runs):
         what = f"trainings with a non-finite value, {what}, of {len(some)}"
         bars.append((what, "0", broken, not broken))
     gaps = [
-        abs(run["figures"]["train_error_mm"] / run["figures"]["training_mode_error_mm"])
+        run["figures"]["train_error_mm"] / run["figures"]["training_mode_error_mm"] - 1
         for run in ours
     ]
     if gaps:
-        worst = max(abs(gap - 1) for gap in gaps)
-        what = "inference error off training-mode error, worst of ours"
-        bars.append((what, "at most 0.05", worst, worst <= 0.05))
+        # Below is batch normalisation's noise in training mode, which hurts nobody.
+        what = "inference error above training-mode error, worst of ours"
+        bars.append((what, "at most 0.05", max(gaps), max(gaps) <= 0.05))
+        what = "the same, most below"
+        bars.append((what, "at most 0.05", -min(gaps), -min(gaps) <= 0.05))
+    bars += time_bars(out_dir / "training_time.csv")
     lines = [".. csv-table::", '   :header: "", "asked", "measured", "reached"', ""]
     for what, asked, value, reached in bars:
         answer = "yes" if reached else "**no**"
