@@ -21,6 +21,7 @@ _HOME = {
     "TractoencoderError": "errors",
     "TrainingSettings": "settings",
     "balanced_threshold": "neighbors",
+    "compare": "comparison",
     "decode": "latent",
     "decode_tractogram": "latent",
     "encode": "latent",

@@ -1,0 +1,107 @@
+"""Pictures of a comparison: profiles over the reference group's band."""
+
+import numpy as np
+
+MOST_NAMES = 12  # in a legend
+
+
+def comparison_figure(comparison):
+    """Draw each bundle's profiles over the band of the reference group.
+
+    Parameters
+    ----------
+    comparison : comparison.Comparison
+        Of `comparison.compare`.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        Per bundle the reference group's mean and two standard deviations, the subjects'
+        profiles, and dots where they differ; to be saved with `plotting.save_figure`.
+    """
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    bundles = comparison.bundles
+    names = sorted(
+        {
+            subject
+            for bundle in bundles.values()
+            for subject, known in zip(bundle.subjects, bundle.is_reference)
+            if not known
+        }
+    )
+    palette = colormaps["tab10" if len(names) <= 10 else "turbo"]
+    places = range(len(names)) if len(names) <= 10 else np.linspace(0, 1, len(names))
+    colours = dict(zip(names, map(palette, places)))
+    n_columns = min(3, len(bundles))
+    n_rows = -(-len(bundles) // n_columns)
+    figure = Figure(figsize=(5 * n_columns, 3 * n_rows + 1), layout="constrained")
+    axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    found = set()
+    for axis, (name, bundle) in zip(axes, bundles.items()):
+        p_fdr = comparison.p_fdr[name]
+        found |= _draw_bundle(axis, bundle, p_fdr, comparison.alpha, colours)
+        axis.set_title(name, fontsize="medium")
+        axis.set_xlabel("segment")
+        axis.set_ylabel(_measure_text(comparison.measure))
+    for axis in axes[len(bundles) :]:
+        axis.set_axis_off()
+    _add_legend(figure, found, colours)
+    figure.suptitle(
+        f"{len(found)} of {len(names)} subjects differ from the reference group "
+        f"(false discovery rate {comparison.alpha:g})"
+    )
+    return figure
+
+
+def _draw_bundle(axis, bundle, p_fdr, alpha, colours):
+    """Draw one panel; the names of the subjects found in it."""
+    disks = np.arange(1, bundle.profiles.shape[1] + 1)
+    reference = bundle.profiles[bundle.is_reference]
+    # Segments without points at the ends have no mean.
+    known = np.isfinite(reference).sum(axis=0) > 1
+    mean, spread = np.full((2, len(disks)), np.nan)
+    mean[known] = np.nanmean(reference[:, known], axis=0)
+    spread[known] = np.nanstd(reference[:, known], axis=0, ddof=1)
+    low, high = np.maximum(mean - 2 * spread, 0), mean + 2 * spread
+    axis.fill_between(disks, low, high, color="0.85", linewidth=0)
+    axis.plot(disks, mean, color="0.4", linewidth=1)
+    found = set()
+    for i in np.flatnonzero(~bundle.is_reference):
+        subject, profile = bundle.subjects[i], bundle.profiles[i]
+        chosen = p_fdr[i] < alpha
+        width, opacity = (1.6, 1.0) if chosen.any() else (0.6, 0.5)
+        colour = colours[subject]
+        axis.plot(disks, profile, color=colour, linewidth=width, alpha=opacity)
+        if chosen.any():
+            found.add(subject)
+            axis.plot(disks[chosen], profile[chosen], "o", color=colour, markersize=4)
+    axis.set_xlim(1, len(disks))
+    axis.set_ylim(bottom=0)
+    return found
+
+
+def _add_legend(figure, found, colours):
+    """Name the band and those that were found."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles = [Patch(color="0.85", label="reference group, mean and 2 SD")]
+    for name in sorted(found)[:MOST_NAMES]:
+        line = Line2D([], [], color=colours[name], marker="o", markersize=4, label=name)
+        handles.append(line)
+    if len(found) > MOST_NAMES:
+        label = f"and {len(found) - MOST_NAMES} more"
+        handles.append(Line2D([], [], linewidth=0, label=label))
+    columns = min(4, len(handles))
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=columns, fontsize="small"
+    )
+
+
+def _measure_text(measure):
+    """Label of the vertical axis."""
+    if measure == "error":
+        return "error (mm)"
+    return f"{measure.replace('_', ' ')}, from the mean (mm)"
