@@ -1,8 +1,10 @@
 """What watches the training: best weights, progress, values that are not finite."""
 
 import keras
+from keras import ops
 import numpy as np
 
+from dipy_tractoencoder.checkpoint import FitState, variables_of
 from dipy_tractoencoder.errors import TrainingDivergedError
 
 CHECK_EVERY = 50  # batches; reading a loss waits for the device
@@ -28,6 +30,8 @@ class KeepBest(keras.callbacks.Callback):
     ----------
     best_epoch : int
         Epochs of training behind the best weights.
+    best_weights : list of ndarray
+        Those weights; empty before training.
     """
 
     def __init__(self, initial, patience, monitor="val_error_mm"):
@@ -36,10 +40,23 @@ class KeepBest(keras.callbacks.Callback):
         self.patience = patience
         self.monitor = monitor
         self.best_epoch = 0
+        self.best_weights = []
+
+    def resume(self, state):
+        """Take up what was known when a training stopped.
+
+        Parameters
+        ----------
+        state : FitState
+            Of it.
+        """
+        self.best, self.best_epoch = state.best, state.best_epoch
+        self.best_weights = state.best_weights
 
     def on_train_begin(self, logs=None):
-        """Keep the untrained weights."""
-        self.best_weights = self.model.get_weights()
+        """Keep the untrained weights, unless a training goes on."""
+        if not self.best_weights:
+            self.best_weights = self.model.get_weights()
 
     def on_epoch_end(self, epoch, logs=None):
         """Keep the weights if they are the best so far; stop if none were lately."""
@@ -109,19 +126,27 @@ class Progress(keras.callbacks.Callback):
         Epochs to come.
     logger : logging.Logger
         Gets a line ten times per training where no bar is shown.
+    initial : int, optional
+        Epochs done before.
     """
 
-    def __init__(self, epochs, logger):
+    def __init__(self, epochs, logger, initial=0):
         super().__init__()
         self.epochs = epochs
         self.logger = logger
+        self.initial = initial
 
     def on_train_begin(self, logs=None):
         """Open the bar."""
         from tqdm.auto import tqdm
 
         self.bar = tqdm(
-            total=self.epochs, desc="Training", unit="epoch", disable=None, leave=False
+            total=self.epochs,
+            initial=self.initial,
+            desc="Training",
+            unit="epoch",
+            disable=None,
+            leave=False,
         )
 
     def on_epoch_end(self, epoch, logs=None):
@@ -164,3 +189,54 @@ class LogLearningRate(keras.callbacks.Callback):
         if callable(rate):
             rate = rate((epoch + 1) * self.steps_per_epoch)
         logs["learning_rate"] = float(rate)
+
+
+class KeepState(keras.callbacks.Callback):
+    """Hand the state of the training to a checkpoint now and then.
+
+    Called after all others, so that what they know of the epoch is in it.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        Takes it.
+    phase : str
+        Name of this fit.
+    epochs : int
+        Epochs of the whole fit.
+    keep_best : KeepBest or None
+        Knows the best weights.
+    history : dict of list of float
+        Quantities of the epochs done before.
+    """
+
+    def __init__(self, checkpoint, phase, epochs, keep_best, history):
+        super().__init__()
+        self.checkpoint = checkpoint
+        self.phase = phase
+        self.epochs = epochs
+        self.keep_best = keep_best
+        self.history = {name: list(values) for name, values in history.items()}
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Note the epoch; copy everything if the last copy is old or this the end."""
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(float(value))
+        done = self.model.stop_training or epoch + 1 == self.epochs
+        if not (done or self.checkpoint.wants_state()):
+            return
+        best = self.keep_best
+        state = FitState(
+            epoch=epoch + 1,
+            done=bool(done),
+            history={name: list(values) for name, values in self.history.items()},
+            best=best and float(best.best),
+            best_epoch=best.best_epoch if best else 0,
+            # Copies: the backend may use the memory again.
+            variables=[
+                np.array(ops.convert_to_numpy(variable))
+                for variable in variables_of(self.model)
+            ],
+            best_weights=best.best_weights if best else [],
+        )
+        self.checkpoint.keep(self.phase, state)

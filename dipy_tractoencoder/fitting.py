@@ -1,14 +1,108 @@
-"""What a fit needs besides Keras' own: schedule, steps per call, settled statistics."""
+"""What a fit needs besides Keras' own: the model, order, schedule, statistics."""
 
 from contextlib import contextmanager
+import math
 
 import keras
 from keras import ops
 import numpy as np
 
+from dipy_tractoencoder.autoencoder import StreamlineAutoencoder
+from dipy_tractoencoder.vae import StreamlineVAE
+
 WARMUP_SHARE = 0.05
 STEPS_AT_ONCE = 25  # of small networks, for which the call costs as much as the step
 STATISTICS_SAMPLE = 8192  # streamlines that batch normalisation is settled on
+
+
+def build_model(preprocessing, settings):
+    """Make an untrained model.
+
+    Parameters
+    ----------
+    preprocessing : Preprocessing
+        How streamlines become the network's points.
+    settings : TrainingSettings
+        All choices.
+
+    Returns
+    -------
+    model : StreamlineAutoencoder or StreamlineVAE
+        With random weights.
+    """
+    common = {
+        "latent_dim": settings.latent_dim,
+        "backbone": settings.backbone,
+        "linear_skip": settings.linear_skip,
+        "upsampling": settings.upsampling,
+        "loss": settings.loss,
+        "seed": settings.seed,
+    }
+    if settings.model == "ae":
+        return StreamlineAutoencoder(preprocessing, **common)
+    return StreamlineVAE(
+        preprocessing,
+        kl_weight=settings.kl_weight,
+        kl_annealing=settings.kl_annealing,
+        epsilon_std=settings.epsilon_std,
+        **common,
+    )
+
+
+class ShuffledRows(keras.utils.PyDataset):
+    """Batches of rows of an array, in an order that seed and epoch decide.
+
+    Keras' own shuffling cannot be taken up in the middle of a training; on TensorFlow,
+    once a seed is set, it also gives every epoch the same order.
+
+    Parameters
+    ----------
+    inputs : ndarray, shape (n_rows, ...)
+        What to go through.
+    batch_size : int
+        Rows per batch; the last one may have fewer.
+    seed : int
+        Of the orders.
+    """
+
+    def __init__(self, inputs, batch_size, seed):
+        super().__init__()
+        self.inputs = inputs
+        self.batch_size = batch_size
+        self.seed = seed
+        self.order = np.arange(len(inputs))
+
+    def shuffle(self, epoch):
+        """Take the order of an epoch.
+
+        Parameters
+        ----------
+        epoch : int
+            Counted from 0.
+        """
+        rng = np.random.default_rng([self.seed, epoch])
+        self.order = rng.permutation(len(self.inputs))
+
+    def callback(self):
+        """Give what shuffles at the beginning of each epoch.
+
+        Returns
+        -------
+        callback : keras.callbacks.Callback
+            For ``fit``; hooks of the data set itself do not know the epoch.
+        """
+        return keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: self.shuffle(epoch)
+        )
+
+    @property
+    def num_batches(self):
+        """Batches of an epoch."""
+        return math.ceil(len(self.inputs) / self.batch_size)
+
+    def __getitem__(self, number):
+        rows = slice(number * self.batch_size, (number + 1) * self.batch_size)
+        return (self.inputs[self.order[rows]],)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Train a model on tractograms, through Keras' own ``fit``."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 import logging
@@ -11,16 +12,20 @@ import numpy as np
 from dipy_tractoencoder.autoencoder import StreamlineAutoencoder
 from dipy_tractoencoder.callbacks import (
     KeepBest,
+    KeepState,
     LogLearningRate,
     Progress,
     StopOnNonFinite,
     check_finite,
 )
+from dipy_tractoencoder.checkpoint import Checkpoint, FitState, put_back
 from dipy_tractoencoder.coefficients import inputs_of, trainer_of
 from dipy_tractoencoder.dataset import add_held_out, gather, split
 from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError
 from dipy_tractoencoder.fitting import (
     STATISTICS_SAMPLE,
+    ShuffledRows,
+    build_model,
     dtype_policy,
     evaluate,
     learning_rate,
@@ -32,7 +37,6 @@ from dipy_tractoencoder.principal import fit_principal
 from dipy_tractoencoder.reconstruction import pca_reconstruction, reconstruct_points
 from dipy_tractoencoder.record import TrainingRecord, software_versions
 from dipy_tractoencoder.settings import TrainingSettings
-from dipy_tractoencoder.vae import StreamlineVAE
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +103,8 @@ def run_training(
     groups=None,
     tensorboard=None,
     callbacks=(),
+    checkpoint=None,
+    resume=False,
     **options,
 ):
     """Train a model, and keep the streamlines that were held out.
@@ -117,7 +123,14 @@ def run_training(
     tensorboard : str or Path, optional
         Folder for TensorBoard logs.
     callbacks : sequence of keras.callbacks.Callback, optional
-        Called besides our own, in the training that validation watches.
+        Called besides our own, in the training that validation watches. Their own
+        state is not kept in the checkpoint.
+    checkpoint : str or Path, optional
+        File that keeps the state of the training, every few seconds and when it is
+        interrupted. It stays at the end, and may be deleted once the model is saved.
+    resume : bool, optional
+        Go on from the checkpoint, if it exists. The model is the same, bit for bit,
+        as without the interruption, given the same data, backend and machine.
     **options
         Fields of `TrainingSettings` to set or change, as ``latent_dim=16``.
 
@@ -134,6 +147,8 @@ def run_training(
         If no streamline is left to train on.
     TrainingDivergedError
         If the loss stops being finite.
+    InputFileError
+        If the checkpoint is damaged, or of another training.
     """
     settings = replace(settings or TrainingSettings(), **options)
     if tensorboard is not None and find_spec("tensorboard") is None:
@@ -148,6 +163,9 @@ def run_training(
         max_length=settings.max_length,
     )
     build_model(preprocessing, settings)  # Wrong settings show before the reading.
+    keeper = None
+    if checkpoint is not None:
+        keeper = Checkpoint(checkpoint, settings, software_versions(), resume=resume)
     if hasattr(tractograms, "space_attributes"):
         tractograms = [tractograms]
     data = gather(
@@ -172,25 +190,24 @@ def run_training(
         data.n_read,
         "".join(f", {n} {reason}" for reason, n in data.rejects.items()),
     )
-    model, history, best_epoch = fit(
-        data.points[~held_out],
-        data.points[held_out],
-        data.preprocessing,
-        settings,
-        tensorboard=tensorboard,
-        callbacks=callbacks,
-    )
-    shown = data.points[held_out] if held_out.any() else data.points
-    shown = data.preprocessing.denormalise(shown)
-    reconstructed = reconstruct_points(model, shown)
-    pca_reconstructed = pca_reconstruction(model, shown)
-    if settings.refit and held_out.any():
-        if best_epoch:
-            logger.info("Training again on all streamlines, for %d epochs.", best_epoch)
-        else:
-            logger.info("No epoch was best: refitting PCA to all streamlines.")
-        shorter = replace(settings, epochs=best_epoch)
-        model, _, _ = fit(data.points, None, data.preprocessing, shorter)
+    if keeper:
+        keeper.bind(data.points, held_out, data.preprocessing)
+    with keeper or nullcontext():
+        model, history, best_epoch = fit(
+            data.points[~held_out],
+            data.points[held_out],
+            data.preprocessing,
+            settings,
+            tensorboard=tensorboard,
+            callbacks=callbacks,
+            checkpoint=keeper,
+        )
+        shown = data.points[held_out] if held_out.any() else data.points
+        shown = data.preprocessing.denormalise(shown)
+        reconstructed = reconstruct_points(model, shown)
+        pca_reconstructed = pca_reconstruction(model, shown)
+        if settings.refit and held_out.any():
+            model = refit(data, settings, best_epoch, keeper)
     model.record = TrainingRecord(
         settings=settings.to_dict(),
         data={
@@ -212,41 +229,49 @@ def run_training(
     )
 
 
-def build_model(preprocessing, settings):
-    """Make an untrained model.
+def refit(data, settings, epochs, checkpoint=None):
+    """Train a new model on all streamlines, for as many epochs as validation chose.
 
     Parameters
     ----------
-    preprocessing : Preprocessing
-        How streamlines become the network's points.
+    data : TrainingData
+        Training and validation streamlines.
     settings : TrainingSettings
-        All choices.
+        All other choices.
+    epochs : int
+        Epochs to train for; 0 gives PCA.
+    checkpoint : Checkpoint, optional
+        Keeps the state.
 
     Returns
     -------
     model : StreamlineAutoencoder or StreamlineVAE
-        With random weights.
+        Trained.
     """
-    common = {
-        "latent_dim": settings.latent_dim,
-        "backbone": settings.backbone,
-        "linear_skip": settings.linear_skip,
-        "upsampling": settings.upsampling,
-        "loss": settings.loss,
-        "seed": settings.seed,
-    }
-    if settings.model == "ae":
-        return StreamlineAutoencoder(preprocessing, **common)
-    return StreamlineVAE(
-        preprocessing,
-        kl_weight=settings.kl_weight,
-        kl_annealing=settings.kl_annealing,
-        epsilon_std=settings.epsilon_std,
-        **common,
+    if epochs:
+        logger.info("Training again on all streamlines, for %d epochs.", epochs)
+    else:
+        logger.info("No epoch was best: refitting PCA to all streamlines.")
+    shorter = replace(settings, epochs=epochs)
+    model, _, _ = fit(
+        *(data.points, None, data.preprocessing, shorter),
+        checkpoint=checkpoint,
+        phase="refit",
     )
+    return model
 
 
-def fit(points, validation, preprocessing, settings, *, tensorboard=None, callbacks=()):
+def fit(
+    points,
+    validation,
+    preprocessing,
+    settings,
+    *,
+    tensorboard=None,
+    callbacks=(),
+    checkpoint=None,
+    phase="training",
+):
     """Fit a new model to arrays of normalised streamlines.
 
     Parameters
@@ -263,6 +288,11 @@ def fit(points, validation, preprocessing, settings, *, tensorboard=None, callba
         Folder for TensorBoard logs.
     callbacks : sequence of keras.callbacks.Callback, optional
         Called after our own.
+    checkpoint : Checkpoint, optional
+        Keeps the state now and then; if it has one of this phase, the fit goes on
+        from there.
+    phase : str, optional
+        Name of this fit in the checkpoint.
 
     Returns
     -------
@@ -298,27 +328,42 @@ def fit(points, validation, preprocessing, settings, *, tensorboard=None, callba
         steps_per_execution=steps_at_once(settings, steps_per_epoch),
         jit_compile={"auto": "auto", "on": True, "off": False}[settings.xla],
     )
+    state = checkpoint.states.get(phase, FitState()) if checkpoint else FitState()
     watchers = [StopOnNonFinite(), LogLearningRate(rate, steps_per_epoch)]
-    watchers.append(Progress(settings.epochs, logger))
+    watchers.append(Progress(settings.epochs, logger, state.epoch))
     if tensorboard is not None:
         watchers.append(keras.callbacks.TensorBoard(log_dir=str(tensorboard)))
-    keep_best = None
+    keep_best = held_out = None
     inputs = inputs_of(trainer, points)
     if validation is not None and len(validation):
         held_out = inputs_of(trainer, validation)
         keep_best = KeepBest(evaluate(trainer, held_out, settings), settings.patience)
         watchers.append(keep_best)
-    history = {}
-    if settings.epochs:
-        history = trainer.fit(
-            inputs,
+    if state.epoch:
+        put_back(trainer, state, checkpoint.path)
+        if keep_best:
+            keep_best.resume(state)
+    watchers.extend(callbacks)
+    if checkpoint:
+        watchers.append(
+            KeepState(checkpoint, phase, settings.epochs, keep_best, state.history)
+        )
+    history = state.history
+    if settings.epochs and not state.done:
+        rows = ShuffledRows(inputs, settings.batch_size, settings.seed)
+        new = trainer.fit(
+            rows,
             epochs=settings.epochs,
-            batch_size=settings.batch_size,
+            initial_epoch=state.epoch,
             validation_data=(held_out,) if keep_best else None,
             validation_batch_size=max(settings.batch_size, 512),
-            callbacks=[*watchers, *callbacks],
+            callbacks=[rows.callback(), *watchers],
+            shuffle=False,  # The rows do it; Keras would mix the batches once more.
             verbose=0,
         ).history
+        history = {k: [*history.get(k, ()), *values] for k, values in new.items()}
+    elif keep_best and settings.epochs:
+        trainer.set_weights(keep_best.best_weights)
     model.fold = False
     settle_statistics(model, points, settings.batch_size)
     if keep_best is None:

@@ -1,9 +1,11 @@
 """Run a flow from the command line: options, logging, one-line errors, exit codes."""
 
 import argparse
+from contextlib import contextmanager
 import logging
 import os
 from pathlib import Path
+import signal
 import sys
 import traceback
 
@@ -18,7 +20,40 @@ LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG", "NOTSET")
 DATA_EXTENSIONS = (*EXTENSIONS, ".h5", ".hdf5", ".keras", ".nii", ".gz", ".csv", ".png")
 EXIT_ERROR = 2
 EXIT_BUG = 1
-EXIT_INTERRUPTED = 130
+STOPPING = ("SIGTERM", "SIGHUP")  # SIGINT is Python's own.
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the process to end."""
+
+    def __init__(self, number=signal.SIGINT):
+        super().__init__()
+        self.number = signal.Signals(number)
+
+
+@contextmanager
+def stoppable():
+    """Turn signals that end the process into an error that cleans up behind it.
+
+    Yields
+    ------
+    None
+        Signals that are ignored, as nohup does, stay so.
+    """
+
+    def stop(number, frame):
+        raise Stopped(number)
+
+    kept = {}
+    for name in STOPPING:
+        number = getattr(signal, name, None)  # Windows has fewer.
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            kept[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
 
 
 def run_command(flow):
@@ -32,8 +67,8 @@ def run_command(flow):
     Raises
     ------
     SystemExit
-        With 2 after a bad argument, file or training, 1 after a bug, 130 after an
-        interruption.
+        With 2 after a bad argument, file or training, 1 after a bug, and 128 plus the
+        signal's number after an interruption: 130 (SIGINT), 143 (SIGTERM).
     """
     from dipy import __version__ as dipy_version
     from dipy.workflows import flow_runner
@@ -52,12 +87,17 @@ def run_command(flow):
         # Its notes on retracing are for developers.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
-        flow_runner.run_flow(flow, extra_args=extra_args)
+        with stoppable():
+            flow_runner.run_flow(flow, extra_args=extra_args)
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        _leave("Interrupted; outputs not written yet are left out.", EXIT_INTERRUPTED)
+    except KeyboardInterrupt as err:
+        number = getattr(err, "number", signal.SIGINT)
+        _leave(
+            f"Interrupted ({number.name}); outputs not written yet are left out.",
+            128 + number,
+        )
     # Besides our own: what DIPY raises for missing files, sizes and folders.
     except (TractoencoderError, OSError, ImportError) as err:
         _show_traceback(level)

@@ -4,7 +4,13 @@ from glob import glob
 import logging
 from pathlib import Path
 
-from dipy_tractoencoder.errors import EmptyDataError, InputFileError, check_choice
+from dipy_tractoencoder.checkpoint import checkpoint_path
+from dipy_tractoencoder.errors import (
+    EmptyDataError,
+    InputFileError,
+    OutputFileError,
+    check_choice,
+)
 from dipy_tractoencoder.files import check_writable
 from dipy_tractoencoder.settings import TrainingSettings as Defaults
 from dipy_tractoencoder.workflows.base import (
@@ -54,6 +60,7 @@ class TrainVAEFlow(TractoWorkflow):
         validation_files=None,
         patience=Defaults.patience,
         refit=False,
+        resume=False,
         max_streamlines=Defaults.max_streamlines,
         precision=Defaults.precision,
         xla=Defaults.xla,
@@ -134,6 +141,10 @@ class TrainVAEFlow(TractoWorkflow):
             to the end. The best epoch is kept in any case.
         refit : bool, optional
             Train once more on everything, for as many epochs as validation chose.
+        resume : bool, optional
+            Go on with a training that was stopped, given with the same files and
+            options; the model is the same as without the stop. The training is kept
+            in a file beside the model, <name>.checkpoint.npz, until it is done.
         max_streamlines : int, optional
             Train on a random subset of this many; memory is bounded by it.
         precision : string, optional
@@ -162,6 +173,15 @@ class TrainVAEFlow(TractoWorkflow):
         outputs = ("out_model", "out_history", "out_figure")
         validation_paths = found_files(validation_files)
         read = (reference, *(validation_paths or ()))
+        model_path = Path(io_it.outputs[0][io_it.out_keys.index("out_model")])
+        kept = checkpoint_path(model_path)
+        if kept.is_file() and resume:
+            self._force_overwrite = True  # What the stopped training may have written.
+        elif kept.is_file() and not self._force_overwrite:
+            raise OutputFileError(
+                f"A training that was stopped is kept in {kept}. Nothing was done. Add "
+                "--resume to go on with it, or --force to start anew."
+            )
         rows = self.plan(io_it, inputs=0, gathered=outputs, read=read)
         paths = [path for path, _ in rows]
         target = rows[0][1]
@@ -203,6 +223,7 @@ class TrainVAEFlow(TractoWorkflow):
             validation_paths=validation_paths,
             groups=validation_groups(paths, validation_by),
             tensorboard=tensorboard,
+            resume=resume,
         )
 
 
@@ -270,8 +291,11 @@ def train_files(
     validation_paths=None,
     groups=None,
     tensorboard=None,
+    resume=False,
 ):
     """Train on files, and write model, history and figure.
+
+    The training is kept in a checkpoint beside the model until all is written.
 
     Parameters
     ----------
@@ -289,6 +313,8 @@ def train_files(
         A label per file; those of one label are held out together.
     tensorboard : str or Path, optional
         Folder for TensorBoard logs.
+    resume : bool, optional
+        Go on from the checkpoint, if there is one.
     """
     from dipy_tractoencoder.metrics import point_distance, pooled_distance
     from dipy_tractoencoder.model_file import check_model_extension, save_model
@@ -320,6 +346,8 @@ def train_files(
             and chunked(validation_paths, "Reading", reference=reference),
             groups=groups,
             tensorboard=tensorboard,
+            checkpoint=checkpoint_path(model_path),
+            resume=resume,
         )
     except EmptyDataError as err:
         names = ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
@@ -342,6 +370,7 @@ def train_files(
     save_figure(figure, figure_path)
     save_table(history_rows(record.history), history_path)
     save_model(model, model_path, overwrite=True)
+    checkpoint_path(model_path).unlink(missing_ok=True)
     logger.info(
         "Error on %d %s: %.3f mm; PCA with %d dimensions: %.3f mm.",
         len(run.points),
