@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from nibabel.streamlines import ArraySequence
 import numpy as np
 
 from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError, check_number
@@ -105,6 +106,28 @@ def gather(tractograms, preprocessing, *, max_streamlines=None, normalise=True, 
     return TrainingData(points, source, preprocessing, n_read, rejects)
 
 
+def several(tractograms):
+    """Make a list of what may be a single tractogram.
+
+    Parameters
+    ----------
+    tractograms : StatefulTractogram, sequence of ndarray, or iterable of them
+        A sequence of arrays of shape (any, 3) is one tractogram.
+
+    Returns
+    -------
+    tractograms : iterable
+        Of tractograms.
+    """
+    single = hasattr(tractograms, "space_attributes")
+    single = single or isinstance(tractograms, (ArraySequence, TractogramChunks))
+    if not single and isinstance(tractograms, (list, tuple)):
+        single = bool(tractograms) and all(
+            isinstance(item, np.ndarray) and item.ndim == 2 for item in tractograms
+        )
+    return [tractograms] if single else tractograms
+
+
 def chunks_of(tractogram):
     """Parts of a tractogram: its own, or the whole of one that is in memory.
 
@@ -167,8 +190,7 @@ def add_held_out(data, tractograms):
     EmptyDataError
         If none of the new streamlines can be used.
     """
-    if hasattr(tractograms, "space_attributes"):
-        tractograms = [tractograms]
+    tractograms = several(tractograms)
     numbered = [
         (number, data.preprocessing.array(chunk))
         for number, tractogram in enumerate(tractograms, start=data.source.max() + 1)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dipy_tractoencoder.dataset import add_held_out, gather, split
+from dipy_tractoencoder.dataset import add_held_out, gather, several, split
 from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError
 from dipy_tractoencoder.preprocessing import Preprocessing
 from dipy_tractoencoder.tractogram_chunks import TractogramChunks
@@ -259,3 +259,12 @@ def test_gather_in_chunks_is_the_same(
     joined, held_out = add_held_out(found, chunks)
     assert held_out.sum() == 60
     assert len(np.unique(joined.source[held_out])) == 2
+
+
+def test_a_single_tractogram_of_any_kind_is_one(bundles, tractogram):
+    sequence = tractogram.streamlines
+    for single in (tractogram, sequence, list(bundles[0]), tuple(bundles[0])):
+        (one,) = several(single)
+        assert one is single
+    assert several(bundles) is bundles
+    assert several([tractogram]) == [tractogram]
