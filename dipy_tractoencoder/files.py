@@ -1,11 +1,20 @@
 """Write files whole or not at all."""
 
 from contextlib import contextmanager, suppress
+from itertools import count
 import os
 from pathlib import Path
+import re
+import socket
 import tempfile
+import time
 
 from dipy_tractoencoder.errors import OutputFileError, TractoencoderError
+
+# Unfinished files of processes that are gone are removed when this old (s): a process
+# that cannot be seen from here, in a container say, has written to its own lately.
+STRAY_AGE = 60
+_numbers = count()
 
 
 @contextmanager
@@ -13,8 +22,10 @@ def whole_file(path):
     """Give a path to write to that becomes ``path`` only when all went well.
 
     The file is written beside its target under a hidden name with the same
-    extension (writers choose the format by it) and moved into place at the end,
-    so a failure leaves an older file at ``path`` as it was.
+    extension (writers choose the format by it), brought to the disk and moved into
+    place at the end, so a failure leaves an older file at ``path`` as it was. The name
+    is this process's own: of two that write the same file, the last one's stays. What
+    a killed process left unfinished is removed by the next that writes the file.
 
     Parameters
     ----------
@@ -32,11 +43,15 @@ def whole_file(path):
         If the folder cannot be made or the file cannot be written.
     """
     path = Path(path)
-    partial = path.with_name(f".{os.getpid()}.partial.{path.name}")
+    owner = f"{_host()}-{os.getpid()}-{next(_numbers)}"
+    partial = path.with_name(f".{owner}.partial.{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_strays(path)
         yield partial
+        _to_disk(partial)
         os.replace(partial, path)
+        _to_disk(path.parent)
     except TractoencoderError:
         raise
     except OSError as err:
@@ -45,6 +60,62 @@ def whole_file(path):
     finally:
         with suppress(OSError):  # A parent that is a file, say.
             partial.unlink(missing_ok=True)
+
+
+def remove_strays(path):
+    """Remove what killed processes of this machine left of a file unfinished.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write.
+    """
+    pattern = re.compile(
+        rf"\.{re.escape(_host())}-(\d+)-\d+\.partial\.{re.escape(path.name)}"
+    )
+    with os.scandir(path.parent) as entries:
+        strays = [
+            entry.path
+            for entry in entries
+            if (found := pattern.fullmatch(entry.name)) and not _runs(int(found[1]))
+        ]
+    for stray in strays:
+        with suppress(OSError):  # Another process was quicker, or it is not ours.
+            if time.time() - os.stat(stray).st_mtime > STRAY_AGE:
+                os.unlink(stray)
+
+
+def _host():
+    """Name this machine in a way that fits into file names."""
+    return re.sub(r"[^\w.]", "_", socket.gethostname())[:32]
+
+
+def _runs(pid):
+    """Tell whether a process of this machine is running."""
+    if os.name != "posix":
+        return True  # There the question would end it.
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _to_disk(path):
+    """Have the system write a file or folder to the disk, where it can."""
+    folder = path.is_dir()
+    if folder and os.name != "posix":
+        return
+    handle = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    except OSError:
+        if not folder:  # Some file systems cannot do it for folders.
+            raise
+    finally:
+        os.close(handle)
 
 
 def check_writable(path):

@@ -1,3 +1,8 @@
+import os
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pytest
 
@@ -117,3 +122,88 @@ def test_check_writable(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputFileError, match="file"):
         check_writable(tmp_path / "file" / "a.txt")
+
+
+# Kills, and two at once
+
+WRITE = """
+import os, sys, time
+from dipy_tractoencoder.files import whole_file
+with whole_file(sys.argv[1]) as partial:
+    partial.write_text(sys.argv[2] * 100)
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+def start_writing(path, text):
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITE, str(path), text],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def make_older(folder, seconds=1000):
+    for path in folder.iterdir():
+        os.utime(path, (time.time() - seconds,) * 2)
+
+
+def test_a_killed_process_leaves_the_older_file_and_the_next_cleans_up(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("older")
+    process = start_writing(path, "x")
+    process.kill()
+    process.wait()
+    assert path.read_text() == "older"
+    (stray,) = (found for found in tmp_path.iterdir() if found != path)
+    with whole_file(path) as partial:  # It may be of a process not to be seen.
+        partial.write_text("new")
+    assert stray.exists()
+    make_older(tmp_path)
+    others = [tmp_path / name for name in (".1.partial.a.txt", "b.txt", stray.name[1:])]
+    for other in others:
+        other.write_text("of others")
+    with whole_file(path) as partial:
+        partial.write_text("newer")
+    assert path.read_text() == "newer"
+    assert sorted(tmp_path.iterdir()) == sorted([path, *others])
+
+
+def test_two_processes_do_not_mix(tmp_path):
+    path = tmp_path / "a.txt"
+    first, second = (start_writing(path, text) for text in "xy")
+    make_older(tmp_path)
+    with whole_file(path) as partial:  # Nor take each other's for strays.
+        partial.write_text("between")
+    assert path.read_text() == "between"
+    for process, text in ((second, "y"), (first, "x")):
+        process.communicate()
+        assert process.returncode == 0
+        assert path.read_text() == text * 100
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_in_one_process_do_not_mix(tmp_path):
+    path = tmp_path / "a.txt"
+    with whole_file(path) as outer, whole_file(path) as inner:
+        assert outer != inner
+        outer.write_text("outer")
+        inner.write_text("inner")
+    assert path.read_text() == "outer"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_content_is_on_the_disk_before_the_name(tmp_path, monkeypatch):
+    done = []
+    monkeypatch.setattr(os, "fsync", lambda handle: done.append("sync"))
+    replace = os.replace
+    monkeypatch.setattr(
+        os, "replace", lambda *paths: (done.append("move"), replace(*paths))
+    )
+    with whole_file(tmp_path / "a.txt") as partial:
+        partial.write_text("whole")
+    assert done == ["sync", "move", "sync"]
