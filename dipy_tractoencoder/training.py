@@ -20,7 +20,7 @@ from dipy_tractoencoder.callbacks import (
 )
 from dipy_tractoencoder.checkpoint import Checkpoint, FitState, put_back
 from dipy_tractoencoder.coefficients import inputs_of, trainer_of
-from dipy_tractoencoder.dataset import add_held_out, gather, split
+from dipy_tractoencoder.dataset import add_held_out, gather, several, split
 from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError
 from dipy_tractoencoder.fitting import (
     STATISTICS_SAMPLE,
@@ -166,10 +166,8 @@ def run_training(
     keeper = None
     if checkpoint is not None:
         keeper = Checkpoint(checkpoint, settings, software_versions(), resume=resume)
-    if hasattr(tractograms, "space_attributes"):
-        tractograms = [tractograms]
     data = gather(
-        tractograms,
+        several(tractograms),
         preprocessing,
         max_streamlines=settings.max_streamlines,
         normalise=settings.normalise,
