@@ -8,13 +8,9 @@ import keras
 from keras import ops
 import numpy as np
 
+from dipy_tractoencoder.encoded import Encoded, encode_side
 from dipy_tractoencoder.errors import TrainingDivergedError
-from dipy_tractoencoder.evaluation import (
-    Encoded,
-    encode_side,
-    model_figures,
-    space_figures,
-)
+from dipy_tractoencoder.evaluation import model_figures, space_figures
 from dipy_tractoencoder.latent import decode
 from dipy_tractoencoder.latent_metrics import neighbor_label_scores, sample_rows
 from dipy_tractoencoder.metrics import curve_length, point_distance, pooled_distance

@@ -8,14 +8,12 @@ import numpy as np
 import pytest
 
 from dipy_tractoencoder import save_model, save_tractogram
+from dipy_tractoencoder.encoded import encode_side, encode_side_by_pca, pca_decoder
 from dipy_tractoencoder.errors import EmptyDataError
 from dipy_tractoencoder.evaluation import (
     bundle_rows,
-    encode_side,
-    encode_side_by_pca,
     evaluate_model,
     kl_per_dimension,
-    pca_decoder,
 )
 from dipy_tractoencoder.metrics import point_distance
 from dipy_tractoencoder.reconstruction import reconstruct
