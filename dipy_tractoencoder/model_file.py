@@ -1,11 +1,21 @@
-"""Models in one ``.keras`` file that loads without running anything of its own."""
+"""Models in one ``.keras`` file that loads without running anything of its own.
 
+Keras' loader would follow what the archive's configuration names and unpack whatever it
+holds. Ours takes numbers and weights of two known classes from it, and nothing else.
+"""
+
+from dataclasses import dataclass
+import errno
+import io
 import json
 from pathlib import Path
+import tempfile
 import zipfile
 
 from dipy_tractoencoder.errors import FingerprintError, InputFileError, OutputFileError
 from dipy_tractoencoder.files import whole_file
+from dipy_tractoencoder.principal import N_COMPONENTS
+from dipy_tractoencoder.record import TrainingRecord
 
 FORMAT_VERSION = 1
 EXTENSION = ".keras"
@@ -14,6 +24,15 @@ CLASSES = {
     "StreamlineVAE": "dipy_tractoencoder.vae",
 }
 CARD = "tractoencoder.json"
+CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+NAMES = {"metadata.json", CONFIG, WEIGHTS, CARD}
+
+# Bounds of what is unpacked: ours are stored as they are, and others may have been
+# packed again; text holds the history of a training.
+LARGEST_RATIO = 100
+LARGEST_TEXT = 64 * 2**20
+LARGEST_WEIGHTS = 4 * 2**30
+NO_SPACE = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 
 def save_model(model, path, *, overwrite=False):
@@ -79,25 +98,34 @@ def load_model(path):
         If the content is not what was written.
     """
     path = Path(path)
-    name, card = check_model_file(path)
+    archive = _read_archive(path)
 
     import importlib
 
-    import keras
-
     from dipy_tractoencoder.fingerprint import fingerprint
 
-    cls = getattr(importlib.import_module(CLASSES[name]), name)
+    cls = getattr(importlib.import_module(CLASSES[archive.name]), archive.name)
     try:
-        model = keras.saving.load_model(
-            path, custom_objects={name: cls}, compile=False, safe_mode=True
-        )
+        _check_weights(archive.weights, archive.config)
+        model = cls.from_config(archive.config)
+        if not isinstance(model.record, TrainingRecord | None):
+            raise TypeError("its record of the training is none")
+        with tempfile.TemporaryDirectory() as folder:
+            weights_path = Path(folder) / WEIGHTS
+            weights_path.write_bytes(archive.weights)
+            model.load_weights(weights_path)
     # Keras raises many kinds for an archive whose parts do not fit together.
     except Exception as err:
+        if isinstance(err, OSError) and err.errno in NO_SPACE:
+            raise OutputFileError(
+                f"Cannot unpack {path} in {tempfile.gettempdir()}: {err.strerror}. "
+                "Make room there, or set TMPDIR to another folder."
+            ) from err
         raise InputFileError(
             f"Cannot read {path}: {type(err).__name__}: {_first_line(err)} The file is "
             "damaged or was changed; copy or train it again."
         ) from err
+    card = archive.card
     if fingerprint(model) != card.get("fingerprint"):
         raise FingerprintError(
             f"Cannot use {path}: its weights or settings are not those it was written "
@@ -143,43 +171,121 @@ def check_model_file(path):
     InputFileError
         If the file is missing, damaged, of a newer format, or no such model.
     """
+    archive = _read_archive(path, only_texts=True)
+    return archive.name, archive.card
+
+
+@dataclass(frozen=True)
+class _Archive:
+    """What is taken from a model's file."""
+
+    name: str
+    config: dict
+    card: dict
+    weights: bytes
+
+
+def _read_archive(path, only_texts=False):
+    """Read a model's archive, and check all that can be without Keras."""
     path = Path(path)
     if not path.is_file():
         raise InputFileError(f"File not found: {path}.")
-    name, card = _read_cards(path)
-    version = card.get("format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise InputFileError(
-            f"Cannot read {path}: its format has version {version}, known are up to "
-            f"{FORMAT_VERSION}. Update dipy_tractoencoder."
-        )
-    return name, card
-
-
-def _read_cards(path):
-    """Class name of a model's archive, and our own card in it."""
     foreign = (
         f"Cannot read {path}: it is a Keras archive, but no model of "
         "dipy_tractoencoder. Train one with dipy_train_vae."
     )
     try:
         with zipfile.ZipFile(path) as archive:
-            if archive.testzip() is not None:
+            _check_members(archive)
+            config = json.loads(archive.read(CONFIG))
+            has_card = CARD in archive.namelist()
+            card = json.loads(archive.read(CARD)) if has_card else None
+            weights = b""
+            if not only_texts:
+                weights = archive.read(WEIGHTS)
+            elif archive.testzip() is not None:
                 raise zipfile.BadZipFile("a part of it is damaged")
-            config = json.loads(archive.read("config.json"))
-            names = archive.namelist()
-            card = json.loads(archive.read(CARD)) if CARD in names else None
     except KeyError:
         raise InputFileError(foreign.replace("a Keras archive", "an archive")) from None
-    except (zipfile.BadZipFile, json.JSONDecodeError, OSError, EOFError) as err:
+    # What the zip module raises for broken archives, besides its own.
+    except (
+        *(zipfile.BadZipFile, OSError, EOFError, ValueError, RecursionError),
+        *(NotImplementedError, RuntimeError, zipfile.zlib.error, MemoryError),
+    ) as err:
         raise InputFileError(
             f"Cannot read {path}: {_first_line(err)} It is no model file, or was cut "
             "short; copy or train it again."
         ) from err
     name = config.get("class_name") if isinstance(config, dict) else None
-    if name not in CLASSES or not isinstance(card, dict):
+    known = isinstance(name, str) and name in CLASSES
+    if not known or not isinstance(card, dict):
         raise InputFileError(foreign)
-    return name, card
+    version = card.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise InputFileError(
+            f"Cannot read {path}: its format has version {version}, known are up to "
+            f"{FORMAT_VERSION}. Update dipy_tractoencoder."
+        )
+    return _Archive(name, config.get("config"), card, weights)
+
+
+def _check_members(archive):
+    """Raise unless an archive holds parts of a model only, in sizes that can be."""
+    seen = set()
+    for info in archive.infolist():
+        name = info.filename
+        if name in seen:
+            raise zipfile.BadZipFile(f"{name!r} is in it twice")
+        seen.add(name)
+        largest = LARGEST_WEIGHTS if name == WEIGHTS else LARGEST_TEXT
+        packed = info.file_size > LARGEST_RATIO * (info.compress_size + 1024)
+        if info.file_size > largest or packed:
+            raise zipfile.BadZipFile(
+                f"{name!r} would unpack to {info.file_size} bytes, too much to be "
+                "part of a model"
+            )
+    if {CONFIG, CARD} <= seen and not seen <= NAMES:
+        raise zipfile.BadZipFile(
+            f"it holds {min(seen - NAMES)!r}, which is no part of a model"
+        )
+
+
+def _check_weights(weights, config):
+    """Raise unless weights are plain arrays in the file, enough for the model."""
+    import h5py
+
+    def check(name, item):
+        if not isinstance(item, h5py.Dataset):
+            return
+        if item.external or item.is_virtual or item.nbytes > len(weights):
+            raise ValueError(f"the weights {name!r} do not lie in the file")
+
+    with h5py.File(io.BytesIO(weights)) as file:
+        _check_links(file)
+        file.visititems(check)
+    n_points = config["preprocessing"]["n_points"]
+    latent_dim = config["latent_dim"]
+    # Of the principal directions and the mean's head, which every model has.
+    n_components = min(max(N_COMPONENTS, latent_dim), 3 * n_points)
+    if 4 * max(3 * n_points * n_components, latent_dim) > len(weights):
+        raise ValueError("the model is larger than its weights")
+
+
+def _check_links(group, seen=None):
+    """Raise where a name in an HDF5 file stands for something elsewhere."""
+    import h5py
+
+    seen = set() if seen is None else seen
+    address = h5py.h5o.get_info(group.id).addr
+    if address in seen:  # Names of one group may be many, or lead back to it.
+        return
+    seen.add(address)
+    for name in group:
+        link = group.get(name, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            raise ValueError(f"the weights {name!r} do not lie in the file")
+        if isinstance(item := group[name], h5py.Group):
+            _check_links(item, seen)
 
 
 def _first_line(err):

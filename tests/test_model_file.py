@@ -1,9 +1,11 @@
 """Model files: the same numbers everywhere, and nothing but our own models."""
 
+import errno
 import importlib.util
 import io
 import json
 import os
+import time
 import zipfile
 
 from flow_data import run_python
@@ -372,3 +374,148 @@ def test_functions_of_other_modules_are_not_called(path, tmp_path, place):
     refused(path, TractoencoderError)
     assert not mark.exists()
     assert os.path.exists(path)
+
+
+# Archives made to harm
+
+
+def add_member(path, name, content=b"x", compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name, content, compression)
+
+
+@pytest.mark.parametrize(
+    "name", ["../climbs.txt", "/tmp/absolute.txt", "assets/x.pkl", "data.pkl", "a/b"]
+)
+def test_parts_that_are_none_of_a_model(path, name):
+    add_member(path, name)
+    before = set(path.parent.parent.rglob("*"))
+    assert "no part of a model" in refused(path)
+    assert set(path.parent.parent.rglob("*")) == before
+
+
+def test_a_part_twice(path):
+    with pytest.warns(UserWarning, match="Duplicate"):
+        add_member(path, CONFIG, part(path, CONFIG))
+    assert "twice" in refused(path)
+
+
+@pytest.mark.parametrize("name", [CONFIG, CARD, WEIGHTS, "metadata.json"])
+def test_zip_bomb(path, name):
+    rewrite(path, **{name.replace(".", "__"): None})
+    add_member(path, name, bytes(300 * 2**20), zipfile.ZIP_DEFLATED)
+    start = time.monotonic()
+    assert "would unpack" in refused(path)
+    assert time.monotonic() - start < 1
+
+
+def test_size_that_is_a_lie(path):
+    """The directory says 99 bytes, the part unpacks to more."""
+    config = part(path, CONFIG) + b" " * 10**5
+    rewrite(path, config__json=None)
+    add_member(path, CONFIG, config, zipfile.ZIP_DEFLATED)
+    content = bytearray(path.read_bytes())
+    at = content.rindex(b"PK\x01\x02")
+    content[at + 24 : at + 28] = (99).to_bytes(4, "little")
+    path.write_bytes(content)
+    refused(path)
+
+
+def test_a_model_packed_again_can_be_read(path):
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, value in content.items():
+            archive.writestr(name, value)
+    load_model(path)
+
+
+@pytest.mark.parametrize("text", ["[" * 10**5, "1" * 10**5, '{"class_name": []}'])
+def test_texts_that_break_readers(path, text):
+    for name in (CONFIG, CARD):
+        rewrite(path, **{name.replace(".", "__"): text})
+        refused(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"latent_dim": 10**9, "linear_skip": False},
+        {"record": "text"},
+        {"record": ["text"]},
+        {"record": {"other": 1}},
+        {"name": 3},
+        {"preprocessing": {"n_points": 10**9}},
+        {"preprocessing": {"n_points": -(10**9)}},
+        {"preprocessing": None},
+        {"preprocessing": {"n_points": 16, "axis": "abc"}},
+        {"extra": 1},
+    ],
+)
+def test_numbers_that_no_model_has(path, change):
+    change_config(path, lambda config: config["config"].update(change))
+    start = time.monotonic()
+    refused(path, TractoencoderError)
+    assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize("config", [None, [], "text", 3])
+def test_configuration_of_another_kind(path, config):
+    change_config(path, lambda whole: whole.update(config=config))
+    refused(path)
+
+
+def elsewhere(file, tmp_path):
+    (tmp_path / "raw").write_bytes(bytes(4000))
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["x"] = np.zeros(3)
+    return {
+        "external link": lambda: file.__setitem__(
+            "x", h5py.ExternalLink(str(tmp_path / "other.h5"), "x")
+        ),
+        "soft link": lambda: file.__setitem__("x", h5py.SoftLink("/layers")),
+        "external data": lambda: file.create_dataset(
+            "x", (1000,), "f4", external=[(str(tmp_path / "raw"), 0, 4000)]
+        ),
+        "virtual data": lambda: file.create_virtual_dataset(
+            "x", h5py.VirtualLayout((3,), "f8")
+        ),
+        "bomb": lambda: file.create_dataset(
+            "x", (10**12,), "f4", chunks=(10**6,), compression="gzip"
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    "kind", ["external link", "soft link", "external data", "virtual data", "bomb"]
+)
+def test_weights_that_lie_elsewhere(path, tmp_path, kind):
+    content = io.BytesIO(part(path, WEIGHTS))
+    with h5py.File(content, "a") as file:
+        elsewhere(file, tmp_path)[kind]()
+    rewrite(path, model__weights__h5=content.getvalue())
+    assert "do not lie in the file" in refused(path)
+
+
+def test_groups_that_hold_each_other(path):
+    content = io.BytesIO(part(path, WEIGHTS))
+    with h5py.File(content, "a") as file:
+        group = file
+        for _ in range(60):  # 2^60 ways through.
+            inner = group.create_group("left")
+            group["right"] = inner
+            group = inner
+        group["back"] = file["/"]
+    rewrite(path, model__weights__h5=content.getvalue())
+    start = time.monotonic()
+    load_model(path)  # Names that no model asks for do no harm.
+    assert time.monotonic() - start < 30
+
+
+def test_no_room_to_unpack(path, monkeypatch):
+    def full(self, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(OutputFileError, match="No space.*TMPDIR"):
+        load_model(path)
