@@ -15,7 +15,11 @@ import zipfile
 
 import numpy as np
 
-from dipy_tractoencoder.errors import InputFileError, TrainingDivergedError
+from dipy_tractoencoder.errors import (
+    InputFileError,
+    OutputFileError,
+    TrainingDivergedError,
+)
 from dipy_tractoencoder.files import whole_file
 
 logger = logging.getLogger(__name__)
@@ -23,6 +27,7 @@ logger = logging.getLogger(__name__)
 FORMAT_VERSION = 1
 EXTENSION = ".checkpoint.npz"
 SECONDS_BETWEEN_WRITES = 5.0
+SECONDS_AFTER_FAILURE = 60.0
 WRITING_SHARE = 0.02  # of the time, at most
 SECONDS_BETWEEN_COPIES = 1.0  # in memory, written when the training is stopped
 ABOUT = "about"
@@ -127,7 +132,7 @@ class Checkpoint:
             self.remove()  # It would only diverge again.
             return
         if not self._written:
-            self.write()
+            self._try_to_write()
         if self.states and self.path.is_file():
             logger.warning(
                 "The training is kept in %s, %s. The same command with --resume goes "
@@ -181,7 +186,7 @@ class Checkpoint:
         self._written = False
         self._kept_at = time.monotonic()
         if self._kept_at - self._written_at >= self._pause:
-            self.write()
+            self._try_to_write()
 
     def write(self):
         """Write all states, whole or not at all."""
@@ -200,6 +205,15 @@ class Checkpoint:
         self._written_at = time.monotonic()
         took = self._written_at - start
         self._pause = max(SECONDS_BETWEEN_WRITES, took / WRITING_SHARE)
+
+    def _try_to_write(self):
+        """Write, but let no full disk end the training; there may be room later."""
+        try:
+            self.write()
+        except OutputFileError as err:
+            self._written_at = time.monotonic()
+            self._pause = SECONDS_AFTER_FAILURE
+            logger.warning("%s The training goes on without it.", err)
 
     def remove(self):
         """Delete the file, once its model has been written."""

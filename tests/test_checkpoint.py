@@ -1,5 +1,6 @@
 """A training that was stopped goes on as if it had not been."""
 
+import errno
 import json
 import os
 import signal
@@ -159,6 +160,16 @@ def test_a_diverged_training_leaves_no_checkpoint(bundles, path):
     with pytest.raises(TrainingDivergedError):
         run_training(bundles, **QUICK, checkpoint=path, callbacks=[Diverge()])
     assert not path.exists()
+
+
+def test_a_full_disk_does_not_end_the_training(bundles, path, monkeypatch, caplog):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module.np, "savez", full)
+    run_training(bundles, **QUICK, checkpoint=path)
+    assert caplog.text.count("No space left on device") == 1  # Not each epoch.
+    assert not list(path.parent.iterdir())
 
 
 # Another training, or a broken file
