@@ -1,0 +1,352 @@
+"""The command that makes new streamlines of bundles."""
+
+import logging
+from pathlib import Path
+
+from dipy_tractoencoder.errors import (
+    InputFileError,
+    InvalidArgumentError,
+    OutputFileError,
+    check_choice,
+    check_number,
+)
+from dipy_tractoencoder.tables import rejects_text
+from dipy_tractoencoder.workflows.base import (
+    TractoWorkflow,
+    as_list,
+    check_figure_extension,
+    load_backend,
+)
+from dipy_tractoencoder.workflows.progress import streamlines_bar
+
+logger = logging.getLogger(__name__)
+
+SHOWN = {
+    "bundle": "bundle",
+    "density": "density",
+    "n_parts": "parts",
+    "tried": "tried",
+    "accepted": "accepted",
+    "yield": "yield",
+    "nearest_mm": "nearest mm",
+    "real_nearest_mm": "real nearest mm",
+}
+
+
+class SampleVAEFlow(TractoWorkflow):
+    """Make new streamlines of bundles."""
+
+    @classmethod
+    def get_short_name(cls):
+        """Prefix of this flow's options in a combined workflow."""
+        return "sample"
+
+    def run(
+        self,
+        model_file,
+        bundle_files=None,
+        density_file=None,
+        groups=None,
+        n_streamlines=500,
+        density="mixture",
+        max_parts=12,
+        mask=None,
+        min_inside=0.95,
+        max_tries=None,
+        seed=0,
+        one_file=False,
+        reference=None,
+        chunk_size=20000,
+        out_dir="",
+        out_tractogram="new.trx",
+        out_densities="densities.h5",
+        out_table="samples.csv",
+        out_figure="samples.png",
+    ):
+        """Make new streamlines of bundles, as GESTA does.
+
+        Example: dipy_sample_vae vae.keras --bundle_files atlas --mask wm.nii.gz
+
+        A density is fitted to the latents of each bundle; draws from it are decoded,
+        and kept if they are plausible: as likely as all but the least likely hundredth
+        of the bundle's own streamlines, as long (from the first to the 99th percentile
+        and 5 percent more), bent no more sharply (the 99th percentile and 10 percent
+        more) and, with --mask, inside of it. New streamlines are in the space of their
+        bundle's tractogram; trx and trk files carry the logarithm of the density as
+        data per streamline, vae_log_density. In the table, the distance (MDF) of new
+        streamlines to the nearest real one stands beside that of real ones to the
+        nearest other: much less would be copies, much more would be strange.
+
+        Parameters
+        ----------
+        model_file : string or Path
+            Model of dipy_train_vae.
+        bundle_files : variable string or Path, optional
+            Bundles: tractograms named as bundles, folders of them, or trx files with
+            groups. Files of one name in several folders are one bundle.
+        density_file : string or Path, optional
+            Densities (h5) of an earlier run with the same model, instead of bundles.
+        groups : variable string, optional
+            Which groups of trx files are bundles, or which bundles of the densities
+            are wanted; wildcards can be used.
+        n_streamlines : int, optional
+            New streamlines wanted of each bundle.
+        density : string, optional
+            mixture (of Gaussians, their number by the Bayesian information criterion),
+            kernel (a Gaussian about each streamline, its width by cross-validation) or
+            prior (the model's own, which knows nothing of bundles).
+        max_parts : int, optional
+            Most parts of a mixture; a bundle gets no more than one for each eight of
+            its streamlines.
+        mask : string or Path, optional
+            Image in whose voxels above 0 new streamlines have to lie. Its own affine
+            is used, so that its grid may be another than the tractograms'.
+        min_inside : float, optional
+            Share of a streamline's points that have to lie inside of the mask.
+        max_tries : int, optional
+            Most draws for each bundle; 20 for each streamline wanted by default.
+        seed : int, optional
+            Seed of the draws.
+        one_file : bool, optional
+            Write one trx file with a group per bundle, instead of a file per bundle.
+        reference : string or Path, optional
+            Image (or trk) whose space files without one are in.
+        chunk_size : int, optional
+            Streamlines read at a time.
+        out_dir : string or Path, optional
+            Output directory.
+        out_tractogram : string, optional
+            Name of the new tractograms; names of bundles go in front.
+        out_densities : string, optional
+            Name of the file of densities, to be used again with --density_file.
+        out_table : string, optional
+            Name of the table of yields, rejects and distances.
+        out_figure : string, optional
+            Name of the picture of real and new streamlines.
+        """
+        io_it = self.get_io_iterator()
+
+        from dipy_tractoencoder.density import DENSITIES
+
+        check_figure_extension(out_figure)
+        check_choice("density", density, DENSITIES)
+        for name, value in (
+            ("n_streamlines", n_streamlines),
+            ("max_parts", max_parts),
+            ("chunk_size", chunk_size),
+        ):
+            check_number(name, value, low=1, integer=True)
+        check_number("min_inside", min_inside, low=0, high=1)
+        check_number("seed", seed, low=0, high=2**31 - 1, integer=True)
+        if max_tries is not None:
+            check_number("max_tries", max_tries, low=1, integer=True)
+        if bool(bundle_files) == bool(density_file):
+            raise InvalidArgumentError(
+                "Give either bundles, with --bundle_files (tractograms, folders of "
+                "them, a trx with groups), or the densities of an earlier run, with "
+                "--density_file."
+            )
+        if one_file and Path(out_tractogram).suffix != ".trx":
+            raise OutputFileError(
+                f"Cannot write {out_tractogram}: only trx files have groups. Let "
+                "--out_tractogram end in .trx, or leave out --one_file."
+            )
+
+        from dipy_tractoencoder.bundle_names import bundle_names, check_bundle_paths
+        from dipy_tractoencoder.density_file import load_densities
+        from dipy_tractoencoder.latents_file import check_latents_extension
+        from dipy_tractoencoder.model_file import check_model_file, load_model
+        from dipy_tractoencoder.plausibility import load_mask
+        from dipy_tractoencoder.tractogram_file import check_output_extension
+
+        groups = as_list(groups)
+        if density_file:
+            files = []
+            names = [b.name for b in load_densities(density_file, groups=groups)]
+        else:
+            files = check_bundle_paths(as_list(bundle_files), reference)
+            refuse_latents(files)
+            names = bundle_names(files, groups)
+            check_latents_extension(out_densities)
+        ((_, outputs),) = self.plan(
+            io_it,
+            inputs=0,
+            unused=("out_densities",) if density_file else (),
+            read=(reference, mask, density_file, *files),
+            parts={} if one_file else {"out_tractogram": names},
+        )
+        check_output_extension(out_tractogram)
+        check_model_file(model_file)
+        inside = load_mask(mask) if mask else None
+        load_backend()
+        model = load_model(model_file)
+
+        from dipy_tractoencoder.bundle_files import bundle_arrays
+        from dipy_tractoencoder.density_file import save_densities
+        from dipy_tractoencoder.fingerprint import fingerprint
+        from dipy_tractoencoder.plotting import save_figure
+        from dipy_tractoencoder.sampling import (
+            fit_bundle_density,
+            sample_streamlines,
+            save_samples,
+        )
+        from dipy_tractoencoder.sampling_plotting import samples_figure
+        from dipy_tractoencoder.tables import format_table, save_table
+
+        real = {}
+        if density_file:
+            bundles = load_densities(density_file, model, groups=groups)
+        else:
+            with streamlines_bar(files, "Bundles", reference=reference) as advance:
+                real, spaces = bundle_arrays(
+                    *(model, files),
+                    groups=groups,
+                    reference=reference,
+                    chunk_size=chunk_size,
+                    progress=advance,
+                )
+            bundles = [
+                fit_bundle_density(
+                    *(model, points, density),
+                    max_parts=max_parts,
+                    name=name,
+                    space=spaces[name],
+                )
+                for name, points in real.items()
+            ]
+        options = {"mask": inside, "min_inside": min_inside}
+        samples = {}
+        with streamlines_bar(
+            (), "Sampling", total=n_streamlines * len(bundles)
+        ) as advance:
+            for bundle in bundles:
+                if inside is not None:
+                    check_bundle_in_mask(model, bundle, real.get(bundle.name), options)
+                samples[bundle.name] = sample_streamlines(
+                    *(model, bundle, n_streamlines),
+                    **{**options, "max_tries": max_tries, "seed": seed},
+                    progress=advance,
+                )
+        self.table = [
+            table_row(bundle, samples[bundle.name], real.get(bundle.name))
+            for bundle in bundles
+        ]
+        spaces = {bundle.name: bundle.space for bundle in bundles}
+        save_samples(samples, spaces, outputs["out_tractogram"])
+        save_table(self.table, outputs["out_table"])
+        points = {name: new.points for name, new in samples.items()}
+        save_figure(samples_figure(points, real), outputs["out_figure"])
+        for line in format_table(self.table, SHOWN).splitlines():
+            logger.info(line)
+        for bundle in bundles:
+            new = samples[bundle.name]
+            if len(new) < n_streamlines:
+                logger.warning(
+                    "%s: %d of %d streamlines after %d draws%s. Allow more with "
+                    "--max_tries.",
+                    *(bundle.name, len(new), n_streamlines, new.n_tried),
+                    rejects_text(new.rejects),
+                )
+        if not density_file:
+            save_densities(bundles, outputs["out_densities"], fingerprint(model))
+            logger.info("Densities: %s", outputs["out_densities"])
+        logger.info(
+            "New streamlines: %s",
+            outputs["out_tractogram"] if one_file else Path(out_dir or "."),
+        )
+        logger.info("Table: %s", outputs["out_table"])
+        logger.info("Next: look at %s", outputs["out_figure"])
+
+
+def refuse_latents(paths):
+    """Raise if a bundle is given as latents, which have no length and no curvature.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Of bundles.
+
+    Raises
+    ------
+    InputFileError
+        If there are latents among them.
+    """
+    for path in paths:
+        if path.suffix in (".h5", ".hdf5"):
+            raise InputFileError(
+                f"{path} is no tractogram. Densities of an earlier run are given with "
+                "--density_file; latents cannot tell how long and how bent a bundle's "
+                "streamlines are: give their tractogram."
+            )
+
+
+def check_bundle_in_mask(model, bundle, points, options):
+    """Raise if no part of a bundle lies inside of the mask; warn if few streamlines do.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        To decode with, if there are no real streamlines.
+    bundle : BundleDensity
+        The bundle.
+    points : ndarray, shape (n_streamlines, n_points, 3), or None
+        Its real streamlines, if they are at hand; mm.
+    options : dict
+        "mask" and "min_inside".
+    """
+    import numpy as np
+
+    from dipy_tractoencoder.latent import decode
+    from dipy_tractoencoder.plausibility import check_mask, share_inside
+
+    if points is None:
+        rng = np.random.default_rng(0)
+        points = decode(model, bundle.density.sample(200, rng))
+    check_mask(points, options["mask"], f"the bundle {bundle.name}")
+    share = share_inside(points, *options["mask"]) >= options["min_inside"]
+    if share.mean() < 0.5:
+        logger.warning(
+            "Only %.0f %% of the streamlines of %s lie inside of the mask as far as "
+            "--min_inside asks for; choose a smaller share or a wider mask.",
+            100 * share.mean(),
+            bundle.name,
+        )
+
+
+def table_row(bundle, samples, real=None):
+    """Say in numbers how the sampling of a bundle went.
+
+    Parameters
+    ----------
+    bundle : BundleDensity
+        The bundle.
+    samples : Samples
+        Its new streamlines.
+    real : ndarray, shape (n_streamlines, n_points, 3), optional
+        Its real ones, mm.
+
+    Returns
+    -------
+    row : dict
+        For the table.
+    """
+    import numpy as np
+
+    from dipy_tractoencoder.plausibility import REASONS
+    from dipy_tractoencoder.sampling import nearest_mdf
+
+    row = {
+        "bundle": bundle.name,
+        "density": bundle.density.kind,
+        "n_parts": bundle.density.n_parts,
+        "n_real": bundle.n_streamlines,
+        "tried": samples.n_tried,
+        "accepted": len(samples),
+        "yield": samples.acceptance,
+    }
+    for reason in REASONS:
+        row[f"rejected_{reason}"] = samples.rejects.get(reason, 0)
+    if real is not None:
+        row["nearest_mm"] = float(np.median(nearest_mdf(samples.points, real)))
+        row["real_nearest_mm"] = float(np.median(nearest_mdf(real)))
+    return row
