@@ -6,11 +6,13 @@ import logging
 import mmap
 from pathlib import Path
 from queue import Empty, Full, Queue
+import shutil
+import tempfile
 from threading import Event, Thread
 
 import numpy as np
 
-from dipy_tractoencoder.errors import InputFileError, check_number
+from dipy_tractoencoder.errors import InputFileError, OutputFileError, check_number
 from dipy_tractoencoder.files import whole_file
 from dipy_tractoencoder.latent import (
     named_space,
@@ -305,6 +307,15 @@ def _write_trx(chunks, path, space, n_streamlines, n_points):
     """Into a mapped file of known size."""
     from trx.trx_file_memmap import TrxFile, save
 
+    # Pages of a mapped file that find no room end the process with a signal.
+    needed = n_streamlines * (12 * n_points + 12)
+    for folder in (tempfile.gettempdir(), Path(path).parent):
+        if (free := shutil.disk_usage(folder).free) < needed:
+            raise OutputFileError(
+                f"Cannot write {Path(path).name.split('.partial.')[-1]}: it needs "
+                f"{needed / 2**20:.0f} MiB, and there is room for {free / 2**20:.0f} "
+                f"MiB in {folder}. Make room there, or set TMPDIR to another folder."
+            )
     one = tractogram_like(np.zeros((1, n_points, 3), dtype=np.float32), space)
     with (
         closing(TrxFile.from_sft(one)) as like,
