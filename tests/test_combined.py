@@ -5,11 +5,18 @@ from flow_data import files_below
 from made_data import make_tractogram
 import pytest
 
-from dipy_tractoencoder import load_latents, load_tractogram, save_tractogram
+from dipy_tractoencoder import (
+    load_latents,
+    load_tractogram,
+    save_model,
+    save_tractogram,
+)
 from dipy_tractoencoder.errors import InvalidArgumentError, OutputFileError
 from dipy_tractoencoder.workflows.decode import DecodeVAEFlow
 from dipy_tractoencoder.workflows.demo import BUNDLES, TEST_SUBJECT, VAEDemoFlow
 from dipy_tractoencoder.workflows.encode import EncodeVAEFlow
+from dipy_tractoencoder.workflows.filter import FilterVAEFlow
+from dipy_tractoencoder.workflows.label import LabelVAEFlow
 from dipy_tractoencoder.workflows.train import TrainVAEFlow
 
 TRAINING = {"n_points": 16, "latent_dim": 3, "epochs": 1}
@@ -119,3 +126,44 @@ def test_demo_called_from_python(tmp_path):
     assert (tmp_path / "demo" / "data" / TEST_SUBJECT).is_dir()
     with pytest.raises(OutputFileError, match="demo"):
         VAEDemoFlow().run(out_dir=str(tmp_path / "demo"))
+
+
+class SortOutFlow(CombinedWorkflow):
+    """Filter a tractogram, then label what was kept."""
+
+    def _get_sub_flows(self):
+        return [FilterVAEFlow, LabelVAEFlow]
+
+    def run(self, model_file, input_files, out_dir=""):
+        """Filter, then label.
+
+        Parameters
+        ----------
+        model_file : string
+            Model.
+        input_files : string
+            Tractogram.
+        out_dir : string, optional
+            Output directory.
+        """
+        filtering, labelling = (flow() for flow in self._get_sub_flows())
+        self.run_sub_flow(filtering, model_file, input_files, out_dir=out_dir)
+        kept = filtering.last_generated_outputs["out_kept"]
+        self.run_sub_flow(labelling, model_file, kept, out_dir=out_dir)
+        self.outputs = labelling.last_generated_outputs
+
+
+def test_chain_of_filter_and_label(paths, tmp_path, trained_vae):
+    model = tmp_path / "vae.keras"
+    save_model(trained_vae, model)
+    flow = SortOutFlow()
+    flow.set_sub_flows_optionals(
+        {
+            "FilterVAEFlow": {"plausible_files": paths, "quantile": 1.0},
+            "LabelVAEFlow": {"bundle_files": paths, "out_tractogram": "it.trk"},
+        }
+    )
+    flow.run(str(model), paths[0], out_dir=str(tmp_path / "out"))
+    found = load_tractogram(flow.outputs["out_tractogram_AF"])
+    assert len(found) == 20
+    assert len(load_tractogram(flow.outputs["out_tractogram_CST"])) == 0
