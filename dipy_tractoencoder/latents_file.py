@@ -2,19 +2,24 @@
 
 from contextlib import contextmanager
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 
 from dipy_tractoencoder.errors import InputFileError, OutputFileError
 from dipy_tractoencoder.files import whole_file
+from dipy_tractoencoder.tractogram_checks import check_space
 
 FORMAT_VERSION = 1
 EXTENSIONS = (".h5", ".hdf5")
 FORMAT_NAME = "dipy_tractoencoder latents"
 DATA_NAME = "latent"  # data_per_streamline; TRK allows 20 characters
 CHUNK_ROWS = 1024
-ROW_NAMES = ("mean", "log_var", "index", "is_reversed")
+# Kinds of numbers that they may be.
+ROW_NAMES = {"mean": "f", "log_var": "f", "index": "iu", "is_reversed": "b"}
+# What is unpacked, to the size of the file: latents hardly shrink.
+LARGEST_RATIO = 100
 SPACE_NAMES = {"affine", "dimensions", "voxel_sizes", "voxel_order"}
 
 
@@ -183,11 +188,15 @@ def _clear_errors(path):
     """Say which file is damaged, whatever HDF5 makes of it."""
     try:
         yield
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as err:
-        if isinstance(err, InputFileError):
-            raise
+    except InputFileError:
+        raise
+    except (
+        *(OSError, KeyError, TypeError, ValueError, RuntimeError, AttributeError),
+        *(OverflowError, MemoryError, RecursionError, IndexError),
+    ) as err:
+        text = " ".join(str(err).split()).rstrip(".")
         raise InputFileError(
-            f"Cannot read {path}: {err} It is no latents file of dipy_encode_vae, or "
+            f"Cannot read {path}: {text}. It is no latents file of dipy_encode_vae, or "
             "was cut short."
         ) from err
 
@@ -234,23 +243,14 @@ class LatentsReader:
                     if name.startswith("space_")
                 },
             }
-            shapes = {
-                name: getattr(file[name], "shape", None)  # A group has none.
-                for name in ROW_NAMES
-                if name in file or name != "log_var"
-            }
-        complete = self.about["space"].keys() in (set(), SPACE_NAMES)
-        if (
-            not complete
-            or None in shapes.values()
-            or len(shapes["mean"]) != 2
-            or any(shape[:1] != shapes["mean"][:1] for shape in shapes.values())
-        ):
-            raise InputFileError(
-                f"Cannot read {path}: its datasets do not belong together. Encode "
-                "again."
-            )
-        self.n_rows = shapes["mean"][0]
+            space = self.about["space"]
+            if space.keys() not in (set(), SPACE_NAMES):
+                raise ValueError(f"Its space is {', '.join(space)} only.")
+            if space:
+                check_space(path, **space)
+            if not isinstance(self.about["rejects"], dict):
+                raise ValueError("Its rejects are no counts by reason.")
+            self.n_rows = check_datasets(file, path.stat().st_size)
 
     def rows(self, start, stop):
         """Read some rows.
@@ -277,7 +277,61 @@ class LatentsReader:
                 name: self.file[name][start:stop] if name in self.file else None
                 for name in ROW_NAMES
             }
+            index, n_streamlines = values["index"], self.about["n_streamlines"]
+            if len(index) and not 0 <= index.min() <= index.max() < n_streamlines:
+                raise ValueError("Its index counts streamlines that there are not.")
         return Latents(**values, **self.about)
+
+
+def check_datasets(file, n_bytes):
+    """Raise unless a file's datasets are those of latents and lie in it.
+
+    Parameters
+    ----------
+    file : h5py.File
+        Open for reading.
+    n_bytes : int
+        Its size.
+
+    Returns
+    -------
+    n_rows : int
+        Streamlines that were encoded.
+
+    Raises
+    ------
+    ValueError, KeyError
+        If a dataset is missing, elsewhere, of another type or shape, or would take far
+        more memory than the file.
+    """
+    import h5py
+
+    bound = LARGEST_RATIO * (n_bytes + 2**16)
+    shapes = {}
+    for name, kinds in ROW_NAMES.items():
+        if name not in file and name == "log_var":
+            continue
+        here = isinstance(file.get(name, getlink=True), h5py.HardLink)
+        item = file[name] if here else None
+        if not isinstance(item, h5py.Dataset) or item.external or item.is_virtual:
+            raise ValueError(f"Its `{name}` does not lie in the file.")
+        if item.dtype.kind not in kinds or item.dtype.itemsize > 8:
+            raise ValueError(f"Its `{name}` are {item.dtype}.")
+        chunk = math.prod(item.chunks or ()) * item.dtype.itemsize
+        if max(item.nbytes, chunk) > bound:
+            raise ValueError(
+                f"Its `{name}` would take {max(item.nbytes, chunk)} bytes."
+            )
+        shapes[name] = item.shape
+    rows = shapes["mean"][:1]
+    wanted = {"mean": 2, "log_var": 2, "index": 1, "is_reversed": 1}
+    if (
+        any(len(shape) != wanted[name] for name, shape in shapes.items())
+        or any(shape[:1] != rows for shape in shapes.values())
+        or shapes.get("log_var", shapes["mean"]) != shapes["mean"]
+    ):
+        raise ValueError(f"Its datasets do not belong together: {shapes}.")
+    return rows[0]
 
 
 def check_latents_extension(path):

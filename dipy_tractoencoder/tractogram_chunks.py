@@ -20,6 +20,11 @@ from dipy_tractoencoder.latent import (
     tractogram_space,
 )
 from dipy_tractoencoder.streamlines import CHUNK_SIZE, as_sequence
+from dipy_tractoencoder.tractogram_checks import (
+    check_contents,
+    check_offsets,
+    trx_header,
+)
 from dipy_tractoencoder.tractogram_file import (
     SELF_CONTAINED,
     check_output_extension,
@@ -71,6 +76,7 @@ class TractogramChunks:
     def __init__(self, path, reference=None, *, chunk_size=CHUNK_SIZE, progress=None):
         check_number("chunk_size", chunk_size, low=1, integer=True)
         check_tractogram_path(path, reference)
+        check_contents(path)
         self.path = Path(path)
         self.reference = reference
         self.chunk_size = chunk_size
@@ -83,6 +89,8 @@ class TractogramChunks:
                 self._open_lazy()
             elif suffix == ".trx":
                 self._open_trx()
+        except InputFileError:
+            raise
         # Readers raise whatever a broken file leads them to.
         except Exception as err:
             raise self._damaged(err) from err
@@ -169,14 +177,17 @@ class TractogramChunks:
         self._opened = load(str(self.path))
         self._space_of(str(self.path))
         self.n_streamlines = len(self._opened.streamlines)
+        promised = trx_header(self.path)["NB_STREAMLINES"]
+        check_offsets(self.path, self._opened.streamlines, promised)
 
     def _damaged(self, err, at=None):
         where = "" if at is None else f", after streamline {at}"
         hint = ""
         if self.path.suffix not in SELF_CONTAINED:
             hint = f", or the reference {self.reference} wrong"
+        text = " ".join(str(err).split()).rstrip(".") or "more than there is"
         return InputFileError(
-            f"Cannot read {self.path}{where}: {type(err).__name__}: {err}. The file "
+            f"Cannot read {self.path}{where}: {type(err).__name__}: {text}. The file "
             f"may be damaged{hint}."
         )
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from dipy_tractoencoder.errors import InputFileError, OutputFileError
 from dipy_tractoencoder.files import whole_file
+from dipy_tractoencoder.tractogram_checks import check_contents, check_trx_offsets
 
 logger = logging.getLogger(__name__)
 
@@ -43,9 +44,12 @@ def load_tractogram(path, reference=None):
     from dipy.io.streamline import load_tractogram as dipy_load
 
     check_tractogram_path(path, reference)
+    check_contents(path)
     path = Path(path)
     own_space = path.suffix.lower() in SELF_CONTAINED
     try:
+        if path.suffix == ".trx":
+            check_trx_offsets(path)
         tractogram = dipy_load(
             str(path), "same" if own_space else str(reference), bbox_valid_check=False
         )
@@ -53,10 +57,13 @@ def load_tractogram(path, reference=None):
             tractogram.streamlines,
             {"affine": tractogram.affine, "dimensions": tractogram.dimensions},
         )
+    except InputFileError:
+        raise
     # Readers of seven formats raise whatever a broken file leads them to.
     except Exception as err:
+        text = " ".join(str(err).split()).rstrip(".")
         raise InputFileError(
-            f"Cannot read {path}: {type(err).__name__}: {err}. The file may be "
+            f"Cannot read {path}: {type(err).__name__}: {text}. The file may be "
             f"damaged{'' if own_space else f', or the reference {reference} wrong'}."
         ) from err
     if tractogram is False:
