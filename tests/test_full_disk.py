@@ -13,7 +13,7 @@ import pytest
 from dipy_tractoencoder import save_latents, save_model, save_tractogram
 from dipy_tractoencoder.errors import OutputFileError
 from dipy_tractoencoder.latent import encode
-from dipy_tractoencoder.streaming import decode_file, encode_file, reconstruct_file
+from dipy_tractoencoder.streaming import decode_file, reconstruct_file
 from dipy_tractoencoder.tables import save_table
 
 resource = pytest.importorskip("resource", reason="limits of POSIX")
@@ -41,9 +41,6 @@ def folder(lines, trained_vae, tmp_path):
 
 WRITERS = {
     "model.keras": lambda model, folder, path: save_model(model, path, overwrite=True),
-    "latents.h5": lambda model, folder, path: encode_file(
-        model, folder / "a.trk", path, chunk_size=100
-    ),
     "decoded.trk": lambda model, folder, path: decode_file(
         model, folder / "a.h5", path, chunk_size=100
     ),
@@ -71,8 +68,37 @@ def write_figure(path):
     save_figure(figure, path)
 
 
-# h5py cannot let go of a file that it could not write to the end.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+ENCODE = """
+import resource, sys
+from pathlib import Path
+from dipy_tractoencoder import load_model
+from dipy_tractoencoder.errors import OutputFileError
+from dipy_tractoencoder.streaming import encode_file
+
+model = load_model("vae.keras")
+encode_file(model, "a.trk", "warm.h5")
+Path("warm.h5").unlink()
+size = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+try:
+    encode_file(model, "a.trk", "latents.h5", chunk_size=100)
+except OutputFileError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("size", [0, 1000, 20000])
+def test_no_room_for_latents(size, folder, trained_vae):
+    """HDF5 cannot let go of a file it could not write, and crashes later on."""
+    save_model(trained_vae, folder / "vae.keras")
+    (folder / "latents.h5").write_text("older")
+    before = sorted(folder.iterdir())
+    result = run_python("-c", ENCODE, size, cwd=folder)
+    assert "latents.h5" in result.out, result.err
+    assert (folder / "latents.h5").read_text() == "older"
+    assert sorted(folder.iterdir()) == before
+
+
 @pytest.mark.parametrize("size", [0, 1000, 20000])
 @pytest.mark.parametrize("name", WRITERS)
 def test_no_room(name, size, folder, trained_vae):
