@@ -1,6 +1,7 @@
 """Write files whole or not at all."""
 
 from contextlib import contextmanager, suppress
+import io
 from itertools import count
 import os
 from pathlib import Path
@@ -60,6 +61,71 @@ def whole_file(path):
     finally:
         with suppress(OSError):  # A parent that is a file, say.
             partial.unlink(missing_ok=True)
+
+
+class Hdf5Target(io.RawIOBase):
+    """A file for HDF5 that takes everything, and says at `check` what was wrong.
+
+    HDF5 cannot let go of a file that it could not write to, and ends the process later.
+
+    Parameters
+    ----------
+    raw : io.RawIOBase
+        File open for reading and writing, without a buffer.
+    """
+
+    def __init__(self, raw):
+        self.raw = raw
+        self.error = None
+
+    def check(self):
+        """Raise what was kept back.
+
+        Raises
+        ------
+        OSError
+            The first error of the file; nothing was written after it.
+        """
+        if self.error is not None:
+            raise self.error
+
+    def _try(self, function, *arguments):
+        if self.error is None:
+            try:
+                return function(*arguments)
+            except OSError as err:
+                self.error = err
+        return 0
+
+    def write(self, data):
+        """Write all of the data, or act as if."""
+        data = memoryview(data).cast("B")
+        n_bytes = len(data)
+        while len(data) and self.error is None:
+            data = data[self._try(self.raw.write, data) :]
+        return n_bytes
+
+    def readinto(self, buffer):
+        """Fill a buffer."""
+        n_read = self._try(self.raw.readinto, buffer)
+        return n_read if self.error is None else len(buffer)
+
+    def truncate(self, size=None):
+        """Set the file's size."""
+        self._try(self.raw.truncate, size)
+        return size
+
+    def seek(self, offset, whence=0):
+        """Go to a place in the file."""
+        return self.raw.seek(offset, whence)
+
+    def tell(self):
+        """Give the place in the file."""
+        return self.raw.tell()
+
+    def flush(self):
+        """Do nothing: there is no buffer."""
+        return None
 
 
 def remove_strays(path):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from dipy_tractoencoder.errors import InputFileError, OutputFileError
-from dipy_tractoencoder.files import whole_file
+from dipy_tractoencoder.files import Hdf5Target, whole_file
 from dipy_tractoencoder.tractogram_checks import check_space
 
 FORMAT_VERSION = 1
@@ -68,8 +68,11 @@ def latents_writer(path):
     import h5py
 
     check_latents_extension(path)
-    with whole_file(path) as partial, h5py.File(partial, "w") as file:
-        yield LatentsWriter(file)
+    with whole_file(path) as partial, open(partial, "w+b", buffering=0) as raw:
+        target = Hdf5Target(raw)
+        with h5py.File(target, "w") as file:
+            yield LatentsWriter(file, target)
+        target.check()
 
 
 class LatentsWriter:
@@ -79,10 +82,12 @@ class LatentsWriter:
     ----------
     file : h5py.File
         Open for writing.
+    target : Hdf5Target
+        What it writes to.
     """
 
-    def __init__(self, file):
-        self.file = file
+    def __init__(self, file, target):
+        self.file, self.target = file, target
         self.n_rows = 0
 
     def append(self, latents):
@@ -109,6 +114,8 @@ class LatentsWriter:
                 )
             self.file[name].resize(n_rows, axis=0)
             self.file[name][self.n_rows :] = values
+        self.file.flush()
+        self.target.check()
         self.n_rows = n_rows
         self.file.attrs["fingerprint"] = latents.fingerprint
         self.file.attrs["tractogram"] = latents.tractogram
