@@ -25,6 +25,7 @@ _HOME = {
     "decode": "latent",
     "decode_tractogram": "latent",
     "encode": "latent",
+    "explore": "explorer",
     "filter_file": "filtering",
     "fit_bundle_density": "sampling",
     "fit_bundles": "neighbors",

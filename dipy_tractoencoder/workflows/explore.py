@@ -1,0 +1,112 @@
+"""The command that makes a web page of a latent space."""
+
+import logging
+from pathlib import Path
+
+from dipy_tractoencoder.errors import InvalidArgumentError, check_choice, check_number
+from dipy_tractoencoder.workflows.base import TractoWorkflow, as_list, load_backend
+from dipy_tractoencoder.workflows.progress import streamlines_bar
+
+logger = logging.getLogger(__name__)
+
+
+class ExploreVAEFlow(TractoWorkflow):
+    """Make an interactive web page of a model's latent space."""
+
+    @classmethod
+    def get_short_name(cls):
+        """Prefix of this flow's options in a combined workflow."""
+        return "explore"
+
+    def run(
+        self,
+        model_file,
+        input_files,
+        groups=None,
+        max_streamlines=2000,
+        projection="pca",
+        reference=None,
+        seed=0,
+        out_dir="",
+        out_page="explorer.html",
+    ):
+        """Make a web page to explore a model's latent space, which works offline.
+
+        Example: dipy_explore_vae vae.keras sub-05/*.trk --out_dir explore
+
+        Each tractogram, or group of a trx file, is a bundle; those of one name are one.
+        The page shows a map of the latents coloured by bundle, length or
+        reconstruction error, the chosen streamline and its reconstruction in 3-D, and
+        what the model decodes along one latent dimension or between two streamlines.
+        It needs the extra: pip install "dipy_tractoencoder[explore]"
+
+        Parameters
+        ----------
+        model_file : string or Path
+            Model of dipy_train_vae.
+        input_files : variable string or Path
+            Tractograms to show (trk, tck, trx, vtk, vtp, fib, dpy). Wildcards can be
+            used.
+        groups : variable string, optional
+            Which groups of trx files are bundles; wildcards can be used.
+        max_streamlines : int, optional
+            Streamlines shown at most, drawn over the bundles evenly; 10000 or fewer.
+        projection : string, optional
+            Map to start with: pca, which the page always has, or tsne, which takes
+            longer to make.
+        reference : string or Path, optional
+            Image (or trk) whose space files without one are in.
+        seed : int, optional
+            Seed of the choice of streamlines, and of t-SNE.
+        out_dir : string or Path, optional
+            Output directory.
+        out_page : string, optional
+            Name of the page; ends in .html.
+        """
+        io_it = self.get_io_iterator()
+        check_choice("projection", projection, ("pca", "tsne"))
+        check_number("seed", seed, low=0, integer=True)
+        if Path(out_page).suffix.lower() not in (".html", ".htm"):
+            raise InvalidArgumentError(
+                f"Cannot write {out_page}: a page's file ends in .html."
+            )
+        groups = as_list(groups)
+        rows = self.plan(io_it, inputs=1, gathered=("out_page",), read=(reference,))
+
+        from dipy_tractoencoder.bundle_names import bundle_names, check_bundle_paths
+        from dipy_tractoencoder.model_file import check_model_file, load_model
+
+        check_model_file(model_file)
+        inputs = check_bundle_paths(
+            [path for path, _ in rows], reference, latents=False
+        )
+        bundle_names(inputs, groups)  # A wrong group shows before the work.
+        load_backend()
+
+        from dipy_tractoencoder.explorer import (
+            check_max_streamlines,
+            check_plotly,
+            explore,
+        )
+
+        check_plotly()
+        check_max_streamlines(max_streamlines)
+        model = load_model(model_file)
+        with streamlines_bar(inputs, "Reading", reference=reference) as advance:
+            about = explore(
+                *(model, inputs, rows[0][1]["out_page"]),
+                model_name=Path(model_file).name,
+                max_streamlines=max_streamlines,
+                projection=projection,
+                seed=seed,
+                groups=groups,
+                reference=reference,
+                progress=advance,
+            )
+        self.about = about
+        logger.info(
+            "%d of %d streamlines of %d bundles are shown.",
+            *(about["n_shown"], about["n_streamlines"], about["n_bundles"]),
+        )
+        logger.info("Page: %s (%.1f MB)", about["path"], about["megabytes"])
+        logger.info("Next: open %s in a web browser.", about["path"].resolve())
