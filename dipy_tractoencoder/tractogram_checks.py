@@ -134,6 +134,39 @@ def check_offsets(path, streamlines, n_streamlines):
         raise broken(path, "its offsets leave points out")
 
 
+def check_trk_end(path, n_points):
+    """Raise unless a TRK file ends where the streamlines of its header end.
+
+    Readers stop after as many as the header says, or at the end of the file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    n_points : int
+        Points that were read.
+
+    Raises
+    ------
+    InputFileError
+        If there are bytes behind, or streamlines missing.
+    """
+    header = _trk_header(path)
+    promised = int(header["nb_streamlines"])
+    if promised == 0:  # TrackVis' way not to say: it was read to its end.
+        return
+    per_point = 3 + int(header["nb_scalars_per_point"])
+    per_streamline = 1 + int(header["nb_properties_per_streamline"])
+    numbers = promised * per_streamline + n_points * per_point
+    found = Path(path).stat().st_size
+    if (expected := TRK_HEADER + 4 * numbers) != found:
+        raise broken(
+            path,
+            f"its header promises {promised} streamlines; with the {n_points} points "
+            f"that were read they would take {expected} bytes, and it has {found}",
+        )
+
+
 def check_trx_offsets(path):
     """Raise unless a TRX file's offsets cut its points into streamlines.
 
@@ -205,7 +238,8 @@ def _check_count(path, count, least_bytes, n_bytes):
         )
 
 
-def _check_trk(path):
+def _trk_header(path):
+    """Read a TRK file's header, in the order of bytes that it is in."""
     from nibabel.streamlines.trk import header_2_dtype
 
     with open(path, "rb") as file:
@@ -217,6 +251,11 @@ def _check_trk(path):
         header = header.view(header_2_dtype.newbyteorder())
     if header["hdr_size"] != TRK_HEADER:
         raise broken(path, f"its header says it has {header['hdr_size']} bytes")
+    return header
+
+
+def _check_trk(path):
+    header = _trk_header(path)
     if header["version"] not in (1, 2):
         raise broken(path, f"it is of version {header['version']}; known are 1 and 2")
     affine = np.array(header["voxel_to_rasmm"], dtype=np.float64)

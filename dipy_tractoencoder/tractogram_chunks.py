@@ -23,6 +23,7 @@ from dipy_tractoencoder.streamlines import CHUNK_SIZE, as_sequence
 from dipy_tractoencoder.tractogram_checks import (
     check_contents,
     check_offsets,
+    check_trk_end,
     trx_header,
 )
 from dipy_tractoencoder.tractogram_file import (
@@ -153,11 +154,12 @@ class TractogramChunks:
     def _lazy_chunks(self):
         from nibabel.streamlines import load
 
-        n_read = 0
+        n_read = n_points = 0
         try:
             lines = iter(load(str(self.path), lazy_load=True).streamlines)
             while chunk := list(islice(lines, self.chunk_size)):
                 n_read += len(chunk)
+                n_points += sum(map(len, chunk))
                 yield as_sequence(chunk)
         except GeneratorExit:
             raise
@@ -170,6 +172,8 @@ class TractogramChunks:
                 f"Cannot read {self.path}: its header promises {promised} streamlines, "
                 f"and it ends after {n_read}. Copy or make the file again."
             )
+        if self.path.suffix == ".trk":
+            check_trk_end(self.path, n_points)
 
     def _open_trx(self):
         from trx.trx_file_memmap import load

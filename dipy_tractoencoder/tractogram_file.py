@@ -8,7 +8,11 @@ import numpy as np
 
 from dipy_tractoencoder.errors import InputFileError, OutputFileError
 from dipy_tractoencoder.files import whole_file
-from dipy_tractoencoder.tractogram_checks import check_contents, check_trx_offsets
+from dipy_tractoencoder.tractogram_checks import (
+    check_contents,
+    check_trk_end,
+    check_trx_offsets,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +57,8 @@ def load_tractogram(path, reference=None):
         tractogram = dipy_load(
             str(path), "same" if own_space else str(reference), bbox_valid_check=False
         )
+        if path.suffix == ".trk" and tractogram is not False:
+            check_trk_end(path, tractogram.streamlines.total_nb_rows)
         outside = tractogram is not False and points_outside(
             tractogram.streamlines,
             {"affine": tractogram.affine, "dimensions": tractogram.dimensions},
