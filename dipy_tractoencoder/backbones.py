@@ -133,7 +133,7 @@ def decoder_body(backbone, latent_dim, output_shape, *, upsampling, zero_output)
     Returns
     -------
     body : keras.Model
-        From (n_streamlines, latent_dim) to (n_streamlines, *output_shape).
+        From (n_streamlines, latent_dim) to ``(n_streamlines, *output_shape)``.
     """
     x = inputs = keras.Input((latent_dim,))
     last = {"kernel_initializer": "zeros"} if zero_output else {}

@@ -2,7 +2,7 @@
 
 The principal directions U are orthonormal and do not change in training, so the squared
 error of a reconstruction is that of its coefficients and what the directions leave out,
-|x - x'|^2 = |r (c - c')|^2 + |x - mu - U U^T (x - mu)|^2. The networks see and give
+``|x - x'|^2 = |r (c - c')|^2 + |x - mu - U U^T (x - mu)|^2``. The networks see and give
 coefficients only; 65 numbers a streamline are enough, and the projections, two thirds
 of a step's multiplications, are done once.
 """
