@@ -1,0 +1,84 @@
+"""The picture of the start page: streamlines, their latents, and back.
+
+    KERAS_BACKEND=jax python benchmarks/what_it_does.py
+
+Above: trained on four subjects inside DIPY, one of which chooses the epoch; drawn
+is the fifth. Below: the made FiberCup of the study, and its test streamlines. Writes
+``doc/results/figures/what_it_does.png``.
+"""
+
+import argparse
+from pathlib import Path
+
+from study_data import TEST_SUBJECT, bundles_without, phantom
+
+from dipy_tractoencoder import encode, reconstruct, train
+from dipy_tractoencoder.latent_plotting import draw_latent_map, latent_map
+from dipy_tractoencoder.metrics import point_distance, pooled_distance
+from dipy_tractoencoder.phantom_geometry import BUNDLES as PHANTOM_BUNDLES
+from dipy_tractoencoder.plotting import save_figure
+from dipy_tractoencoder.workflows.demo import BUNDLES
+
+NAMES = {"AF_L": "left arcuate", "CST_R": "right corticospinal"}
+NAMES["CC_ForcepsMajor"] = "forceps major"
+
+
+def draw_lines(axis, points, labels, view, title):
+    """Draw streamlines in a plane, coloured by bundle."""
+    from matplotlib.collections import LineCollection
+
+    for code in sorted(set(labels.tolist())):
+        lines = points[labels == code][..., view[0]]
+        axis.add_collection(LineCollection(lines, colors=f"C{code}", linewidths=0.6))
+    axis.autoscale()
+    axis.set_aspect("equal")
+    axis.set(title=title, xlabel=f"{view[1]} (mm)", ylabel=f"{view[2]} (mm)")
+
+
+def draw_row(axes, data, names, view, what, **options):
+    """Train, then draw test streamlines, their latents and reconstructions."""
+    training = dict(data["training"])
+    model = train(training.pop("tractograms"), seed=0, **training, **options)
+    lines, labels = data["test"]
+    latents = encode(model, lines)
+    made = reconstruct(model, lines)
+    assert len(latents) == len(lines)  # None was rejected, so labels fit the rows.
+    error, pca_error = (
+        pooled_distance(point_distance(made.original, points))
+        for points in (made.points, made.pca_points)
+    )
+    left, middle, right = axes
+    draw_lines(left, made.original, labels, view, f"{what}: {len(lines)} streamlines")
+    flat, _ = latent_map(latents.mean)
+    title = f"{model.latent_dim} numbers each (map)"
+    draw_latent_map(middle, flat, labels, title=title, names=names)
+    title = f"back: error {error:.2f} mm (PCA {pca_error:.2f} mm)"
+    draw_lines(right, made.points, labels, view, title)
+    right.set(xlim=left.get_xlim(), ylim=left.get_ylim())
+    middle.title.set_fontsize(left.title.get_fontsize())
+    print(f"{what}: {error:.3f} mm, PCA {pca_error:.3f} mm", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out_dir", type=Path, default=Path("doc/results/figures"))
+    options = parser.parse_args()
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 8), layout="constrained")
+    axes = figure.subplots(2, 3)
+    names = {code: NAMES[name] for code, name in enumerate(BUNDLES)}
+    side = ([1, 2], "posterior - anterior", "inferior - superior")
+    data = bundles_without(TEST_SUBJECT)
+    draw_row(axes[0], data, names, side, "a new subject", latent_dim=16)
+    names = dict(enumerate(PHANTOM_BUNDLES))
+    above = ([0, 1], "x", "y")
+    data = phantom()
+    draw_row(axes[1], data, names, above, "FiberCup", latent_dim=6, epochs=50)
+    save_figure(figure, options.out_dir / "what_it_does.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""
+=====================
+5. Chain the commands
+=====================
+
+Every command is a DIPY flow: a Python class that also is a program. So there are three
+ways to chain them: in the shell, in a ``CombinedWorkflow``, which makes a command of
+one's own, and by the library, without files. Here the same chain, train, filter, label,
+is done in the first two.
+"""
+
+import os
+from pathlib import Path
+import shlex
+import subprocess
+import tempfile
+
+from dipy.workflows.combined_workflow import CombinedWorkflow
+import matplotlib.pyplot as plt
+
+import dipy_tractoencoder as dte
+from dipy_tractoencoder.workflows.filter import FilterVAEFlow
+from dipy_tractoencoder.workflows.label import LabelVAEFlow
+from dipy_tractoencoder.workflows.train import TrainVAEFlow
+
+temporary = tempfile.TemporaryDirectory()
+folder = Path(temporary.name)
+
+###############################################################################
+# In the shell
+# ------------
+#
+# This is how the lines below are run; in a terminal, type what follows the ``$``.
+
+
+def run(line):
+    """Run a command line in the folder, and show what it prints."""
+    print("$", line)
+    done = subprocess.run(
+        shlex.split(line), cwd=folder, capture_output=True, text=True, check=False
+    )
+    print(done.stdout + done.stderr if done.returncode else done.stdout)
+    return done.returncode
+
+
+###############################################################################
+# Data: a made FiberCup with labels. TRX files have the bundles as groups.
+
+run(
+    "dipy_simulate_fibercup --n_train 800 --n_validation 150 --n_test 300 --out_dir cup"
+)
+
+###############################################################################
+# Train, then filter. Each command says at the end what it wrote, and what to do next.
+# The plausible streamlines are a group of the training file.
+
+run(
+    "dipy_train_vae cup/train.trx --validation_files cup/validation.trx "
+    "--latent_dim 16 --epochs 20 --out_dir model"
+)
+
+###############################################################################
+
+run(
+    "dipy_filter_vae model/vae.keras cup/test.trx --plausible_files cup/train.trx "
+    "--groups plausible --validation_file cup/validation.trx --out_dir filtered"
+)
+
+###############################################################################
+
+run(
+    "dipy_label_vae model/vae.keras filtered/kept.trx --bundle_files cup/train.trx "
+    "--groups bundle_* --one_file --out_dir labelled"
+)
+
+###############################################################################
+# Existing files are not replaced unless ``--force`` is given. The command ends with one
+# line and exit code 2, before any work is done, so a script under ``set -e`` stops
+# there.
+
+code = run("dipy_train_vae cup/train.trx --out_dir model")
+print("exit code:", code)
+
+###############################################################################
+# Several inputs are done in one go, so that the model is loaded once. Where names would
+# collide, the folders' names come in front.
+
+for subject in ("sub-01", "sub-02"):
+    (folder / subject).mkdir()
+    os.link(folder / "cup" / "test.trx", folder / subject / "whole.trx")
+run("dipy_encode_vae model/vae.keras sub-01/whole.trx sub-02/whole.trx --out_dir both")
+
+###############################################################################
+# As a flow of one's own
+# ----------------------
+#
+# A ``CombinedWorkflow`` names its parts and what is handed from one to the next. As any
+# flow it is a command as well: a script with ``run_flow(SortOutFlow())`` has all the
+# options of its parts, as ``--filter.quantile`` or ``--label.margin``.
+
+
+class SortOutFlow(CombinedWorkflow):
+    """Train on one tractogram; filter and label another."""
+
+    def _get_sub_flows(self):
+        return [TrainVAEFlow, FilterVAEFlow, LabelVAEFlow]
+
+    def run(self, training_file, new_file, out_dir=""):
+        """Train, filter, label.
+
+        Parameters
+        ----------
+        training_file : string
+            TRX with the groups plausible and bundle_*.
+        new_file : string
+            Tractogram to sort out.
+        out_dir : string, optional
+            Output directory.
+        """
+        train, sift, label = (
+            flow(force=self._force_overwrite) for flow in self._get_sub_flows()
+        )
+        out_dir = Path(out_dir)
+        self.run_sub_flow(train, training_file, out_dir=str(out_dir / "model"))
+        model = train.last_generated_outputs["out_model"]
+        self.run_sub_flow(
+            sift,
+            model,
+            new_file,
+            plausible_files=[training_file],
+            groups=["plausible"],
+            out_dir=str(out_dir / "filtered"),
+        )
+        kept = sift.last_generated_outputs["out_kept"]
+        self.run_sub_flow(
+            label,
+            model,
+            kept,
+            bundle_files=[training_file],
+            groups=["bundle_*"],
+            out_dir=str(out_dir / "labelled"),
+        )
+        self.tables = sift.table, label.table
+
+
+###############################################################################
+# From Python the options of the parts are set first, by the parts' class names.
+
+flow = SortOutFlow()
+flow.set_sub_flows_optionals(
+    {
+        "TrainVAEFlow": {"latent_dim": 16, "epochs": 20},
+        "FilterVAEFlow": {"quantile": 0.98},
+        "LabelVAEFlow": {"margin": 2.0},
+    }
+)
+flow.run(
+    str(folder / "cup" / "train.trx"),
+    str(folder / "cup" / "test.trx"),
+    out_dir=str(folder / "combined"),
+)
+filtered, labelled = flow.tables
+for row in filtered:
+    print({key: row[key] for key in ("n_kept", "n_removed", "threshold", "accuracy")})
+for row in labelled:
+    print({key: row[key] for key in ("bundle", "n_streamlines")})
+
+###############################################################################
+# What the filter drew for itself, as it lies in the folder:
+
+fig, axis = plt.subplots(figsize=(11, 4.5), layout="constrained")
+axis.imshow(plt.imread(folder / "combined" / "filtered" / "filter.png"))
+axis.set_axis_off()
+plt.show()
+
+###############################################################################
+# Labelled bundles are tractograms as any other:
+
+for path in sorted((folder / "combined" / "labelled").glob("*labelled.trx")):
+    tractogram = dte.load_tractogram(path)
+    print(f"{path.name:32} {len(tractogram):4}", *tractogram.data_per_streamline)

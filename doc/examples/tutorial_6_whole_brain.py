@@ -1,0 +1,194 @@
+"""
+================================================
+6. Whole-brain scale: chunks, TRX, many subjects
+================================================
+
+Whole-brain tractograms have a million streamlines and more. Files are read, resampled,
+encoded and written some streamlines at a time, so memory does not grow with the file.
+This tutorial measures that on made files of moderate size, then encodes several
+subjects, one after the other and side by side.
+
+Numbers below were measured while the page was built, on whatever else the machine was
+doing; :doc:`/speed` has those of a million streamlines.
+"""
+
+from pathlib import Path
+import subprocess
+import sys
+import tempfile
+import time
+
+from dipy.utils.parallel import paramap
+import matplotlib.pyplot as plt
+from nibabel.streamlines import ArraySequence
+import numpy as np
+
+import dipy_tractoencoder as dte
+from dipy_tractoencoder.phantom_labels import LabelledStreamlines
+from dipy_tractoencoder.streaming import encode_file
+
+temporary = tempfile.TemporaryDirectory()
+folder = Path(temporary.name)
+
+###############################################################################
+# Made data: streamlines of the phantom, copied and shifted, as TRX. TRX is the format
+# for this: it is mapped into memory rather than read, and holds groups and data per
+# streamline.
+
+seeds = dte.make_fibercup(600, 0.0, seed=0)
+rng = np.random.default_rng(0)
+
+
+def make_file(path, n_streamlines):
+    """Write a TRX of so many streamlines."""
+    rows = rng.integers(len(seeds), size=n_streamlines)
+    shifts = rng.normal(0, 1, (n_streamlines, 3)).astype(np.float32)
+    lines = ArraySequence(
+        seeds.streamlines[row] + shift for row, shift in zip(rows, shifts)
+    )
+    codes = np.zeros(n_streamlines, dtype=np.uint8)
+    made = LabelledStreamlines(lines, seeds.bundle[rows], codes + 1, codes)
+    dte.save_tractogram(made.tractogram(), path)
+    size = path.stat().st_size / 1e6
+    print(f"{path.name}: {n_streamlines:,} streamlines, {size:.0f} MB")
+
+
+for count in (20_000, 80_000):
+    make_file(folder / f"whole_{count}.trx", count)
+
+###############################################################################
+# Training keeps its streamlines in memory, resampled, 3 kB each; ``--max_streamlines``
+# takes a random part of what is read, in one pass over the files.
+
+model = dte.train(
+    [dte.load_tractogram(folder / "whole_20000.trx")],
+    max_streamlines=4000,
+    latent_dim=16,
+    epochs=15,
+    seed=0,
+)
+dte.save_model(model, folder / "vae.keras")
+print("trained on", model.record.data["n_training"], "of", model.record.data["n_read"])
+
+###############################################################################
+# Memory and time of a file
+# -------------------------
+#
+# Each run is a process of its own, so that its largest memory can be told. "Nothing"
+# loads the backend and the model and stops there: that is what everything below stands
+# on.
+
+SCRIPT = """
+from pathlib import Path
+import resource
+import sys
+import dipy_tractoencoder as dte
+from dipy_tractoencoder.streaming import encode_file
+model = dte.load_model("vae.keras")
+if len(sys.argv) > 1:
+    encode_file(model, sys.argv[1], sys.argv[2], chunk_size=int(sys.argv[3]))
+largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+if sys.platform == "linux":  # Where that counts the process that started this one.
+    status = Path("/proc/self/status").read_text()
+    largest = int(status.split("VmHWM:")[1].split()[0]) * 1024
+print("largest memory:", largest)
+"""
+
+
+def measure(*arguments):
+    """Seconds, and largest memory in MB, of a run."""
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *map(str, arguments)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seconds = time.perf_counter() - start
+    return seconds, int(done.stdout.split("largest memory:")[1]) / 1e6
+
+
+runs = {"nothing": measure()}
+for count, chunk in ((20_000, 20_000), (80_000, 20_000), (80_000, 5_000)):
+    name = f"{count // 1000}k, chunks of {chunk // 1000}k"
+    runs[name] = measure(f"whole_{count}.trx", f"{count}_{chunk}.h5", chunk)
+for name, (seconds, memory) in runs.items():
+    print(f"{name:20} {seconds:5.1f} s  {memory:6.0f} MB")
+
+fig, axes = plt.subplots(1, 2, figsize=(11, 3.5), layout="constrained")
+names = list(runs)
+axes[0].barh(names, [memory for _, memory in runs.values()], color="C0")
+axes[0].set(xlabel="largest memory (MB)")
+axes[1].barh(names, [seconds for seconds, _ in runs.values()], color="C1")
+axes[1].set(xlabel="time, starting included (s)", yticklabels=[])
+for axis in axes:
+    axis.invert_yaxis()
+plt.show()
+
+###############################################################################
+# Four times the streamlines take hardly more memory: what is in memory is the backend,
+# the chunk that is worked on, the one that waits and the one being read. Smaller chunks
+# take less.
+#
+# The latents do not depend on the chunks. To be read back in part, too:
+
+latents = dte.load_latents(folder / "80000_20000.h5")
+other = dte.load_latents(folder / "80000_5000.h5")
+difference = np.abs(latents.mean - other.mean).max()
+print(
+    latents.mean.shape, f"largest difference between chunk sizes: {difference:.1e} mm"
+)
+
+###############################################################################
+# Many subjects
+# -------------
+#
+# One command with many files loads the model once::
+#
+#     dipy_encode_vae vae.keras sub-*/whole.trx --out_dir latents
+#
+# On a machine with many cores, DIPY's ``paramap`` runs a function over subjects by one
+# of its engines. It is told which one, since its default, ray, is no dependency of
+# DIPY.
+
+subjects = []
+for number in range(1, 5):
+    (folder / f"sub-{number:02}").mkdir()
+    subjects.append(folder / f"sub-{number:02}" / "whole.trx")
+    make_file(subjects[-1], 5_000)
+
+
+def encode_subject(path, model_file):
+    """Encode the tractogram of a subject beside it."""
+    from dipy_tractoencoder import load_model
+    from dipy_tractoencoder.streaming import encode_file
+
+    counts = encode_file(load_model(model_file), path, path.with_suffix(".h5"))
+    return counts["n_encoded"]
+
+
+for engine, n_jobs in (("serial", 1), ("joblib", 2)):
+    start = time.perf_counter()
+    counts = paramap(
+        encode_subject,
+        subjects,
+        engine=engine,
+        n_jobs=n_jobs,
+        func_args=[folder / "vae.keras"],
+    )
+    seconds = time.perf_counter() - start
+    print(f"{engine:7} {n_jobs} job(s): {sum(counts):,} streamlines, {seconds:.1f} s")
+
+###############################################################################
+# Side by side is slower here, and will be for files of this size: every worker starts a
+# backend of its own, which takes seconds and most of a GB, and one process already uses
+# all cores. Processes pay on many cores and files of millions, or on a cluster, one job
+# per subject.
+#
+# The plainest way, without any engine, from Python:
+
+start = time.perf_counter()
+for path in subjects:
+    encode_file(model, path, path.with_suffix(".hdf5"))
+print(f"one model, one loop: {time.perf_counter() - start:.1f} s")
