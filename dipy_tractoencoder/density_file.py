@@ -8,7 +8,7 @@ import numpy as np
 from dipy_tractoencoder.density import DENSITIES, Density
 from dipy_tractoencoder.errors import FingerprintError, InputFileError
 from dipy_tractoencoder.files import whole_file
-from dipy_tractoencoder.latents_file import check_latents_extension
+from dipy_tractoencoder.latents_file import check_dataset, check_latents_extension
 from dipy_tractoencoder.plausibility import BundleDensity
 
 FORMAT_NAME = "dipy_tractoencoder densities"
@@ -89,7 +89,9 @@ def load_densities(path, model=None, *, groups=None):
         with h5py.File(path) as file:
             _check_format(file, path)
             made_by = str(file.attrs["fingerprint"])
-            bundles = [_read(group) for _, group in sorted(file["bundles"].items())]
+            size = path.stat().st_size
+            groups_read = sorted(file["bundles"].items())
+            bundles = [_read(group, size) for _, group in groups_read]
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as err:
         if isinstance(err, InputFileError):
             raise
@@ -106,6 +108,11 @@ def load_densities(path, model=None, *, groups=None):
                 f"The densities of {path} belong to another model (fingerprint "
                 f"{made_by[:12]}, this one's is {expected[:12]}). Give that model, or "
                 "fit densities again with --bundle_files."
+            )
+        if any(bundle.density.means.shape[1] != model.latent_dim for bundle in bundles):
+            raise InputFileError(
+                f"Cannot read {path}: its densities have not the model's "
+                f"{model.latent_dim} dimensions. The file was damaged."
             )
     chosen = [
         bundle
@@ -135,11 +142,14 @@ def _check_format(file, path):
         )
 
 
-def _read(group):
+def _read(group, n_bytes):
     """Read one bundle; ValueError if its numbers do not belong together."""
     attributes = dict(group.attrs)
     name = str(attributes["name"])
-    weights, means, factors = (np.array(group[name], np.float64) for name in ARRAYS)
+    weights, means, factors = (
+        np.array(check_dataset(group, array, "f", n_bytes), np.float64)
+        for array in ARRAYS
+    )
     limits = {name: float(attributes[name]) for name in LIMITS}
     space = {
         name.removeprefix("space_"): value

@@ -311,25 +311,11 @@ def check_datasets(file, n_bytes):
         If a dataset is missing, elsewhere, of another type or shape, or would take far
         more memory than the file.
     """
-    import h5py
-
-    bound = LARGEST_RATIO * (n_bytes + 2**16)
-    shapes = {}
-    for name, kinds in ROW_NAMES.items():
-        if name not in file and name == "log_var":
-            continue
-        here = isinstance(file.get(name, getlink=True), h5py.HardLink)
-        item = file[name] if here else None
-        if not isinstance(item, h5py.Dataset) or item.external or item.is_virtual:
-            raise ValueError(f"Its `{name}` does not lie in the file.")
-        if item.dtype.kind not in kinds or item.dtype.itemsize > 8:
-            raise ValueError(f"Its `{name}` are {item.dtype}.")
-        chunk = math.prod(item.chunks or ()) * item.dtype.itemsize
-        if max(item.nbytes, chunk) > bound:
-            raise ValueError(
-                f"Its `{name}` would take {max(item.nbytes, chunk)} bytes."
-            )
-        shapes[name] = item.shape
+    shapes = {
+        name: check_dataset(file, name, kinds, n_bytes).shape
+        for name, kinds in ROW_NAMES.items()
+        if name in file or name != "log_var"
+    }
     rows = shapes["mean"][:1]
     wanted = {"mean": 2, "log_var": 2, "index": 1, "is_reversed": 1}
     if (
@@ -339,6 +325,45 @@ def check_datasets(file, n_bytes):
     ):
         raise ValueError(f"Its datasets do not belong together: {shapes}.")
     return rows[0]
+
+
+def check_dataset(group, name, kinds, n_bytes):
+    """Give a dataset of numbers, or raise unless it lies in its file and fits there.
+
+    Parameters
+    ----------
+    group : h5py.Group
+        Where it has to be.
+    name : str
+        Of the dataset.
+    kinds : str
+        Letters of the types that will do, as ``numpy.dtype.kind``.
+    n_bytes : int
+        Size of the file.
+
+    Returns
+    -------
+    dataset : h5py.Dataset
+        Not read yet.
+
+    Raises
+    ------
+    ValueError
+        If it is missing, elsewhere, of another type, or would take far more memory
+        than the file.
+    """
+    import h5py
+
+    here = isinstance(group.get(name, getlink=True), h5py.HardLink)
+    item = group[name] if here else None
+    if not isinstance(item, h5py.Dataset) or item.external or item.is_virtual:
+        raise ValueError(f"Its `{name}` does not lie in the file.")
+    if item.dtype.kind not in kinds or item.dtype.itemsize > 8:
+        raise ValueError(f"Its `{name}` are {item.dtype}.")
+    chunk = math.prod(item.chunks or ()) * item.dtype.itemsize
+    if max(item.nbytes, chunk) > LARGEST_RATIO * (n_bytes + 2**16):
+        raise ValueError(f"Its `{name}` would take {max(item.nbytes, chunk)} bytes.")
+    return item
 
 
 def check_latents_extension(path):

@@ -1,17 +1,35 @@
 """Files of every released format keep loading and keep their numbers.
 
-``tests/data`` holds what each format version's release wrote; `make_files` made it.
+``tests/data`` holds what each format version's release wrote; `make_files` made it, and
+`make_densities` the densities.
 """
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
-from dipy_tractoencoder import decode, encode, load_latents, load_model
+from dipy_tractoencoder import (
+    decode,
+    density_file,
+    encode,
+    latents_file,
+    load_latents,
+    load_model,
+    model_file,
+)
+from dipy_tractoencoder.density_file import load_densities, save_densities
+from dipy_tractoencoder.errors import InputFileError
 
 DATA = Path(__file__).parent / "data"
 VERSIONS = (1,)
+SPACE = {
+    "affine": np.diag([-2.0, 2, 2, 1]),
+    "dimensions": np.array([90, 100, 80]),
+    "voxel_sizes": np.full(3, 2.0),
+    "voxel_order": "LAS",
+}
 
 
 def helices(n_streamlines=24):
@@ -50,6 +68,23 @@ def make_files(version):
         np.save(DATA / f"{model}_v{version}_decoded.npy", decode(trained, latents))
 
 
+def make_densities(version):
+    """Write densities of a format version; run once, by its release."""
+    from dipy_tractoencoder.sampling import fit_bundle_density
+
+    model = load_model(DATA / f"vae_v{version}.keras")
+    latents = load_latents(DATA / f"vae_v{version}.h5")
+    points = np.load(DATA / f"vae_v{version}_decoded.npy")
+    bundles = [
+        fit_bundle_density(model, points, kind, name=kind, space=SPACE)
+        for kind in ("mixture", "kernel")
+    ]
+    path = DATA / f"densities_v{version}.h5"
+    save_densities(bundles, path, latents.fingerprint)
+    values = [bundle.density.log_density(latents.mean) for bundle in bundles]
+    np.save(DATA / f"densities_v{version}_log.npy", values)
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("name", ["vae", "ae"])
 def test_old_files_load_and_give_their_numbers(name, version):
@@ -67,8 +102,32 @@ def test_old_files_load_and_give_their_numbers(name, version):
     assert model.record.settings["epochs"] == 3
 
 
-def test_the_current_formats_are_kept():
-    from dipy_tractoencoder import latents_file, model_file
+@pytest.mark.parametrize("version", VERSIONS)
+def test_old_densities_load_and_give_their_numbers(version):
+    model = load_model(DATA / f"vae_v{version}.keras")
+    latents = load_latents(DATA / f"vae_v{version}.h5")
+    bundles = load_densities(DATA / f"densities_v{version}.h5", model)
+    assert [bundle.name for bundle in bundles] == ["mixture", "kernel"]
+    stored = np.load(DATA / f"densities_v{version}_log.npy")
+    for bundle, values in zip(bundles, stored):
+        assert bundle.n_streamlines == len(latents)
+        found = bundle.density.log_density(latents.mean)
+        np.testing.assert_allclose(found, values, rtol=1e-6)
+        np.testing.assert_array_equal(bundle.space["affine"], SPACE["affine"])
+        np.testing.assert_array_equal(bundle.space["dimensions"], SPACE["dimensions"])
 
+
+def test_newer_densities_are_refused(tmp_path):
+    path = tmp_path / "newer.h5"
+    path.write_bytes((DATA / "densities_v1.h5").read_bytes())
+    with h5py.File(path, "r+") as file:
+        file.attrs["format_version"] = density_file.FORMAT_VERSION + 1
+    model = load_model(DATA / "vae_v1.keras")
+    with pytest.raises(InputFileError, match="newer.h5.* Update"):
+        load_densities(path, model)
+
+
+def test_the_current_formats_are_kept():
+    assert density_file.FORMAT_VERSION in VERSIONS
     assert model_file.FORMAT_VERSION in VERSIONS
     assert latents_file.FORMAT_VERSION in VERSIONS
