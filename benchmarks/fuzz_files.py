@@ -1,13 +1,14 @@
 """Mutated files through the commands: only success or our own errors.
 
-    python benchmarks/fuzz_files.py                    # 2,800 files
+    python benchmarks/fuzz_files.py                    # 3,100 files
     python benchmarks/fuzz_files.py --cases 50         # per kind
     python benchmarks/fuzz_files.py --only trx --first 137 --cases 1 --keep build/
 
-Worker processes take mutated TRK, TCK, TRX, model and latents files through the public
-commands. A case may take 20 s, and 2 GB of memory more than the worker had before. What
-ends a worker, takes longer, is reported as a bug, or is an error that is not one of
-ours, is a crash; the table in ``doc/results/fuzzing.csv`` counts them.
+Worker processes take mutated TRK, TCK, TRX, model, latents and densities files through
+the public commands: tractograms are encoded, and some reconstructed, filtered, labelled
+or trained on. A case may take 20 s, and 2 GB of memory more than the worker had before.
+What ends a worker, takes longer, is reported as a bug, or is an error that is not one
+of ours, is a crash; the table in ``doc/results/fuzzing.csv`` counts them.
 """
 
 import argparse
@@ -26,7 +27,7 @@ import time
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
-CASES = {"trk": 700, "tck": 500, "trx": 600, "keras": 400, "h5": 600}
+CASES = {"trk": 700, "tck": 500, "trx": 600, "keras": 400, "h5": 600, "densities": 300}
 SECONDS, BYTES = 20, 2 * 2**30
 SLOW = 3  # said, to look at
 
@@ -160,7 +161,7 @@ def main():
     if options.work:
         work(options.work)
         return
-    from mutations import arguments, make_good_files, mutated
+    from mutations import arguments, file_name, make_good_files, mutated
 
     rows, bad = [], 0
     with tempfile.TemporaryDirectory() as name:
@@ -174,7 +175,7 @@ def main():
             for number in range(options.first, options.first + n_cases):
                 if worker.process is None:
                     worker.start()
-                path = folder / f"case.{kind}"
+                path = folder / file_name(kind)
                 path.write_bytes(mutated(good[kind], kind, number))
                 start = time.perf_counter()
                 answer = worker.run(arguments(kind, path, folder, number))

@@ -113,8 +113,8 @@ def mutated(content, kind, number):
     ----------
     content : bytes
         A good file.
-    kind : {"trk", "tck", "trx", "keras", "h5"}
-        Its extension.
+    kind : {"trk", "tck", "trx", "keras", "h5", "densities"}
+        What it is: its extension, h5 for latents.
     number : int
         Which one.
 
@@ -140,17 +140,20 @@ def make_good_files(folder):
     Returns
     -------
     files : dict of str to bytes
-        Content by extension; besides, "vae.keras" and "reference.trk" lie there.
+        Content by kind; besides, "vae.keras" and "reference.trk" lie there.
     """
     from made_data import make_bundles, make_tractogram
 
     from dipy_tractoencoder import (
+        decode,
         encode,
         save_latents,
         save_model,
         save_tractogram,
         train,
     )
+    from dipy_tractoencoder.density_file import save_densities
+    from dipy_tractoencoder.sampling import fit_bundle_density
 
     bundles = make_bundles(np.random.default_rng(7), n_streamlines=5)
     tractogram = make_tractogram([line for bundle in bundles for line in bundle])
@@ -160,11 +163,32 @@ def make_good_files(folder):
     for extension in ("trk", "tck", "trx"):
         save_tractogram(tractogram, folder / f"good.{extension}")
     save_tractogram(tractogram, folder / "reference.trk")
-    save_latents(encode(model, tractogram), folder / "good.h5")
+    latents = encode(model, tractogram)
+    save_latents(latents, folder / "good.h5")
+    points = decode(model, latents)
+    density = fit_bundle_density(model, points, name="one", space=latents.space)
+    save_densities([density], folder / "good_densities.h5", latents.fingerprint)
     files = {
         e: (folder / f"good.{e}").read_bytes() for e in ("trk", "tck", "trx", "h5")
     }
+    files["densities"] = (folder / "good_densities.h5").read_bytes()
     return {**files, "keras": (folder / "vae.keras").read_bytes()}
+
+
+def file_name(kind):
+    """Name a mutated file.
+
+    Parameters
+    ----------
+    kind : str
+        What it is.
+
+    Returns
+    -------
+    name : str
+        With its extension.
+    """
+    return "case.h5" if kind == "densities" else f"case.{kind}"
 
 
 def arguments(kind, path, folder, number):
@@ -173,7 +197,7 @@ def arguments(kind, path, folder, number):
     Parameters
     ----------
     kind : str
-        The file's extension.
+        What the file is.
     path, folder : Path
         The file, and where `make_good_files` wrote.
     number : int
@@ -194,6 +218,21 @@ def arguments(kind, path, folder, number):
         extension = ("trk", "tck", "trx")[number % 3]
         command = "dipy_decode_vae"
         values = [model, path, "--out_tractogram", f"decoded.{extension}"]
+    elif kind == "densities":
+        command = "dipy_sample_vae"
+        values = [model, "--density_file", path, "--n_streamlines", "2"]
+    elif number % 40 == 7:
+        command = "dipy_train_vae"
+        values = [path, "--reference", folder / "reference.trk", "--n_points", 16]
+        values += ["--latent_dim", 3, "--epochs", 1]
+    elif number % 40 == 11:
+        command = "dipy_filter_vae"
+        known = ["--plausible_files", folder / "reference.trk"]
+        values = [model, path, *known, "--reference", folder / "reference.trk"]
+    elif number % 40 == 27:
+        command = "dipy_label_vae"
+        known = ["--bundle_files", folder / "reference.trk"]
+        values = [model, path, *known, "--reference", folder / "reference.trk"]
     else:
         command = "dipy_encode_vae" if number % 20 else "dipy_reconstruct_vae"
         values = [model, path, "--reference", folder / "reference.trk"]

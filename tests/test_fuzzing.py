@@ -4,7 +4,7 @@ from flow_data import assert_refused, call_command
 from hypothesis import HealthCheck, given, settings, strategies as st
 from hypothesis.extra import numpy as some
 from made_data import make_tractogram
-from mutations import arguments, make_good_files, mutated
+from mutations import arguments, file_name, make_good_files, mutated
 import numpy as np
 import pytest
 
@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("kind", ["trk", "tck", "trx", "keras", "h5"])
+@pytest.mark.parametrize("kind", ["trk", "tck", "trx", "keras", "h5", "densities"])
 def test_mutated_files(folder, kind, capsys, monkeypatch):
     folder, good = folder
     model = load_model(folder / "vae.keras")
@@ -33,7 +33,7 @@ def test_mutated_files(folder, kind, capsys, monkeypatch):
         )
     codes = set()
     for number in range(N_SAMPLE):
-        path = folder / f"case.{kind}"
+        path = folder / file_name(kind)
         path.write_bytes(mutated(good[kind], kind, number))
         name, values = arguments(kind, path, folder, number)
         result = call_command(capsys, name, *values)
