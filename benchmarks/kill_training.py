@@ -3,10 +3,12 @@
     python benchmarks/kill_training.py                 # 20 kills
     python benchmarks/kill_training.py --kills 3 --epochs 40
 
-One training through ``dipy_train_vae`` gets SIGKILL at random moments, from the start
-of Python to the writing of the outputs, and is started again with ``--resume`` until it
-ends. States are written every half second instead of every five, so that kills meet the
-writing too. The table in ``doc/results/kill_training.csv`` has a row per kill.
+One training through ``dipy_train_vae`` gets SIGKILL and is started again with
+``--resume`` until it ends. Three quarters of the kills fall at random places of the
+work, its first part and the refit, soon after a random epoch; the others within the
+first seconds of a process, while Python starts or the state is read. States are written
+every half second instead of every five, so that kills meet the writing too. The table
+in ``doc/results/kill_training.csv`` has a row per kill.
 """
 
 import argparse
@@ -55,12 +57,47 @@ def make_data(folder, n_streamlines):
 def kept_state(out):
     """Phase and epochs that are in the checkpoint."""
     path = out / "vae.checkpoint.npz"
-    if not path.exists():
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            phases = json.loads(str(file["about"]))["phases"]
+    except FileNotFoundError:
         return "none", 0
-    with np.load(path, allow_pickle=False) as file:
-        phases = json.loads(str(file["about"]))["phases"]
     name, state = list(phases.items())[-1]
     return name, state["epoch"]
+
+
+def epochs_done(out, epochs):
+    """Epochs of both parts that are in the checkpoint."""
+    phase, epoch = kept_state(out)
+    return epoch + epochs * (phase == "refit")
+
+
+def kill(process, out, epochs, place, delay):
+    """Kill a training; give its code if it ended before.
+
+    Parameters
+    ----------
+    process : subprocess.Popen
+        The training.
+    out : Path
+        Its folder.
+    epochs : int
+        Of its first part.
+    place : int or None
+        Epochs, of both parts, that have to be done first.
+    delay : float
+        Seconds to wait then.
+    """
+    while place is not None and epochs_done(out, epochs) < place:
+        if process.poll() is not None:
+            return process.returncode
+        time.sleep(0.05)
+    try:
+        return process.wait(delay)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return None
 
 
 def same_weights(first, second):
@@ -93,31 +130,41 @@ def main():
         )
         whole = time.perf_counter() - start
         print(f"Unbroken: {whole:.0f} s", flush=True)
+        from dipy_tractoencoder import load_model
+
+        refit = load_model(folder / "whole" / "vae.keras").record.best_epoch
+        print(f"Epochs: {options.epochs}, refit: {refit}", flush=True)
         out = folder / "killed"
-        # So that it gets on by a little more than the start takes, on the average.
-        longest = 2 * whole / options.kills + 15
+        n_placed = round(0.75 * options.kills)
+        # Not so late that it ends before it is killed.
+        places = list(rng.integers(0, options.epochs + refit - 10, n_placed))
+        # Those of the start come where the training happens to be.
+        places += [None] * (options.kills - n_placed)
+        order = rng.permutation(len(places))
+        waiting = sorted(place for place in places if place is not None)
         ended = False
-        while len(rows) < options.kills and not ended:
+        for number in order:
+            place = None if places[number] is None else waiting.pop(0)
             process = subprocess.Popen(
                 command(folder, out, options.epochs, "--resume"),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
             )
-            wait = float(rng.uniform(0, longest))
-            try:
-                process.wait(wait)
-                ended = True
-                if process.returncode:
-                    sys.exit(process.stderr.read())
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                phase, epoch = kept_state(out)
-                strays = len(list(out.glob(".*"))) if out.exists() else 0
-                row = {"kill": len(rows) + 1, "after_s": round(wait, 1)}
-                rows.append({**row, "kept": phase, "epoch": epoch, "strays": strays})
-                print(rows[-1], flush=True)
+            delay = float(rng.uniform(0, 10 if place is None else 1))
+            start = time.perf_counter()
+            code = kill(process, out, options.epochs, place, delay)
+            took = time.perf_counter() - start
+            if code:
+                sys.exit(process.stderr.read())
+            ended = code == 0
+            if ended:
+                break
+            phase, epoch = kept_state(out)
+            strays = len(list(out.glob(".*"))) if out.exists() else 0
+            row = {"kill": len(rows) + 1, "after_s": round(took, 1)}
+            rows.append({**row, "kept": phase, "epoch": epoch, "strays": strays})
+            print(rows[-1], flush=True)
         if not ended:
             subprocess.run(
                 command(folder, out, options.epochs, "--resume"),

@@ -187,6 +187,25 @@ def test_encode_writes_latents_and_annotated_tractograms(home, chain):
         assert f"Encoded 20 of 20 streamlines of {home}/sub {number}/AF.trk" in text
 
 
+def test_encoding_does_not_depend_on_the_order_of_files(home, call, tmp_path):
+    """Whatever stands before a file in the same call."""
+    paths = [home / f"sub {number}" / "AF.trk" for number in (1, 2)]
+    for out, order in (("there", paths), ("back", paths[::-1])):
+        result = call(
+            *("dipy_encode_vae", home / "m" / "vae.keras", *order),
+            *("--out_dir", tmp_path / out),
+        )
+        assert result.code == 0, result.err
+    for number in (1, 2):
+        there, back = (
+            load_latents(tmp_path / out / f"sub {number}_AF_latents.h5")
+            for out in ("there", "back")
+        )
+        np.testing.assert_array_equal(there.mean, back.mean)
+        np.testing.assert_array_equal(there.log_var, back.log_var)
+        np.testing.assert_array_equal(there.index, back.index)
+
+
 def test_decode_goes_back_to_the_original_space(home, chain):
     out, _ = chain
     names = [f"sub {number}_AF_latents_x.trk" for number in (1, 2)]

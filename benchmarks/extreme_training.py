@@ -1,0 +1,61 @@
+"""Train under extreme settings and data, on every KL schedule: finite, or a clear stop.
+
+    python benchmarks/extreme_training.py
+
+The cases of ``tests/test_numerics.py``, of which CI takes each on one schedule, here on
+all four, and on convolutions without a skip. A training that ends with a number that is
+not finite, or in another error than `TrainingDivergedError`, is a failure. The table
+goes to ``doc/results/extreme_training.csv``.
+"""
+
+import argparse
+from collections import Counter
+import csv
+from pathlib import Path
+import sys
+
+from dipy_tractoencoder.annealing import KL_ANNEALINGS
+from dipy_tractoencoder.files import whole_file
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+CONVOLUTIONS = {"backbone": "compact", "linear_skip": False}
+
+
+def outcome(name, options):
+    from test_numerics import finite_or_stopped
+
+    try:
+        return "finite" if finite_or_stopped(name, **options) else "stopped"
+    except Exception as err:  # Whatever it is, it is what this looks for.
+        return f"failed: {type(err).__name__}: {err}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "doc" / "results" / "extreme_training.csv"
+    )
+    options = parser.parse_args()
+    from test_numerics import CASES
+
+    rows = []
+    for name in CASES:
+        for backbone, more in (("dense", {}), ("compact, no skip", CONVOLUTIONS)):
+            for kl_annealing in KL_ANNEALINGS:
+                what = outcome(name, {"kl_annealing": kl_annealing, **more})
+                row = {"case": name, "networks": backbone, "kl_annealing": kl_annealing}
+                rows.append({**row, "outcome": what})
+                if what.startswith("failed"):
+                    print(rows[-1], flush=True)
+    with whole_file(options.out) as partial, open(partial, "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    counts = Counter(row["outcome"].partition(":")[0] for row in rows)
+    print(dict(counts))
+    sys.exit(counts["failed"] > 0)
+
+
+if __name__ == "__main__":
+    main()
