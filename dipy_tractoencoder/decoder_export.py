@@ -4,6 +4,8 @@ The web page of `explorer` decodes in the browser; ``templates/decoder.js`` runs
 list there. Nothing in it needs Keras, so any language can do the same.
 """
 
+import base64
+
 from keras import layers
 import numpy as np
 
@@ -59,6 +61,48 @@ def export_decoder(model):
         inputs = [places[id(tensor)] for tensor in given]
         operations.append({**_operation(layer), "inputs": inputs})
     return operations
+
+
+def packed_operations(operations):
+    """Make a list of operations fit for JSON.
+
+    Parameters
+    ----------
+    operations : list of dict
+        Of `export_decoder`.
+
+    Returns
+    -------
+    operations : list of dict
+        With the arrays packed, as `packed` does, in float32.
+    """
+    return [
+        {
+            key: packed(value, "float32") if isinstance(value, np.ndarray) else value
+            for key, value in operation.items()
+        }
+        for operation in operations
+    ]
+
+
+def packed(values, kind):
+    """Pack an array as text.
+
+    Parameters
+    ----------
+    values : array_like
+        Any shape.
+    kind : {"float32", "uint16", "int32"}
+        Of the numbers kept.
+
+    Returns
+    -------
+    packed : dict
+        "type", "shape", and "data": the little-endian numbers in base64.
+    """
+    values = np.ascontiguousarray(values, dtype=np.dtype(kind).newbyteorder("<"))
+    text = base64.b64encode(values.tobytes()).decode("ascii")
+    return {"type": kind, "shape": list(values.shape), "data": text}
 
 
 def _operation(layer):

@@ -1,13 +1,16 @@
 """One web page to look at a latent space, its streamlines, and walks through it."""
 
-import base64
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from dipy_tractoencoder.decoder_export import export_decoder
+from dipy_tractoencoder.decoder_export import (
+    export_decoder,
+    packed,
+    packed_operations,
+)
 from dipy_tractoencoder.errors import InvalidArgumentError, check_choice, check_number
 from dipy_tractoencoder.explorer_data import explorer_data, fair_share
 from dipy_tractoencoder.files import whole_file
@@ -207,16 +210,16 @@ def page_content(model, data, *, projection="pca", seed=0):
         "error": data.error,
         "pca_error": data.pca_error,
     }
-    arrays = {name: _packed(values, "float32") for name, values in numbers.items()}
-    arrays["points"] = _packed(((points - origin) / step).round(), "uint16")
+    arrays = {name: packed(values, "float32") for name, values in numbers.items()}
+    arrays["points"] = packed(((points - origin) / step).round(), "uint16")
     for name in ("bundle", "source", "number"):
-        arrays[name] = _packed(getattr(data, name), "int32")
+        arrays[name] = packed(getattr(data, name), "int32")
     latent = data.latent.astype(np.float64)
     flat, share = latent_map(latent)
-    maps = [{"name": "PCA", "share": share, "points": _packed(flat, "float32")}]
+    maps = [{"name": "PCA", "share": share, "points": packed(flat, "float32")}]
     if projection == "tsne":
         flat_tsne, _ = latent_map(latent, "tsne", seed=seed)
-        maps.insert(0, {"name": "t-SNE", "points": _packed(flat_tsne, "float32")})
+        maps.insert(0, {"name": "t-SNE", "points": packed(flat_tsne, "float32")})
     mean, std = latent.mean(axis=0), latent.std(axis=0)
     # The map is linear in the latents, so least squares give its very directions.
     directions = np.linalg.lstsq(latent - mean, flat, rcond=None)[0]
@@ -234,15 +237,7 @@ def page_content(model, data, *, projection="pca", seed=0):
         "dimensions": np.argsort(-std, kind="stable").tolist(),
         "nearest_99": float(np.percentile(own_distances(latent), 99)),
         "context": _context(data),
-        "decoder": [
-            {
-                key: _packed(value, "float32")
-                if isinstance(value, np.ndarray)
-                else value
-                for key, value in operation.items()
-            }
-            for operation in export_decoder(model)
-        ],
+        "decoder": packed_operations(export_decoder(model)),
     }
 
 
@@ -258,13 +253,6 @@ def _context(data):
         for code, size in enumerate(sizes)
     ]
     return np.concatenate(rows).tolist()
-
-
-def _packed(values, kind):
-    """Pack an array as base64 of little-endian numbers, for the page's script."""
-    values = np.ascontiguousarray(values, dtype=np.dtype(kind).newbyteorder("<"))
-    text = base64.b64encode(values.tobytes()).decode("ascii")
-    return {"type": kind, "shape": list(values.shape), "data": text}
 
 
 def _version_text(versions):
