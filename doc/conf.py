@@ -103,4 +103,16 @@ html_theme_options = {
     "header_links_before_dropdown": 5,
     "show_toc_level": 2,
 }
-html_sidebars = {"index": [], "install": [], "start": [], "cite": []}
+# Pages without pages below them have nothing to navigate to at the side.
+LEAVES = (
+    "index",
+    "install",
+    "start",
+    "uses",
+    "explorer",
+    "report",
+    "model",
+    "defaults",
+)
+LEAVES += ("speed", "trust", "formats", "cite")
+html_sidebars = {name: [] for name in LEAVES}

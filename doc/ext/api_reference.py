@@ -3,6 +3,7 @@
 `api_page` needs the package only; Sphinx calls it before it looks for pages.
 """
 
+import inspect
 from pathlib import Path
 import re
 
@@ -94,6 +95,25 @@ def add_sources(app, what, name, obj, options, lines):
         lines += ["", ".. rubric:: Sources", "", ".. footbibliography::", ""]
 
 
+def own_signature(app, what, name, obj, options, signature, returns):
+    """Show the arguments of a class' own making, where Keras' hide them.
+
+    Parameters
+    ----------
+    app, what, name, obj, options, signature, returns : object
+        As Sphinx calls it.
+
+    Returns
+    -------
+    shown : tuple of str, or None
+        Arguments, and what is returned; None leaves them as they are.
+    """
+    if what != "class" or "__init__" not in vars(obj):
+        return None
+    _, *others = inspect.signature(obj.__init__).parameters.values()
+    return str(inspect.Signature(others)), returns
+
+
 def setup(app):
     """Write the page before Sphinx looks for any.
 
@@ -117,4 +137,5 @@ def setup(app):
     app.connect("config-inited", write)
     # After numpydoc, which sorts sections.
     app.connect("autodoc-process-docstring", add_sources, priority=900)
+    app.connect("autodoc-process-signature", own_signature, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -145,9 +145,10 @@ def argument_lines(action, own):
     heads = action.option_strings or [action.dest + several]
     if action.option_strings and action.metavar:
         heads = [f"{head} <{action.metavar}>{several}" for head in heads]
-    lines = [f".. option:: {', '.join(heads)}", "", f"   {plain(text, own)}"]
+    text = plain(text, own)
     if default and default != "None" and action.nargs != 0:
-        lines += ["", f"   Default: ``{default}``"]
+        text = f"{text} Default: ``{default}``"
+    lines = [f".. option:: {', '.join(heads)}", "", f"   {text}"]
     return [*lines, ""]
 
 
