@@ -76,7 +76,7 @@ def group_distances(means, points, is_reference, *, seed=0):
     -------
     distances : dict of ndarray, shape (n_subjects,)
         "latent_distance": Wasserstein distance of the latents (first order, exact on
-        the sample). "bmd": bundle-minimum distance :footcite:p:`Garyfallidis2014b`,
+        the sample). "bmd": bundle-minimum distance :footcite:p:`Garyfallidis2015`,
         mm, the mean of both ways' mean MDF to the nearest streamline.
     """
     distances = {"latent_distance": [], "bmd": []}

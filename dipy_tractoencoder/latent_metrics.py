@@ -99,7 +99,7 @@ def bundle_distances(mean, points, labels, *, n_per_bundle=100, seed=0):
     latent : ndarray, shape (n_bundles, n_bundles)
         Wasserstein distances of the latents (first order, exact on the sample).
     reference : ndarray, shape (n_bundles, n_bundles)
-        Bundle-minimum distances :footcite:p:`Garyfallidis2014b`, mm: the mean of both
+        Bundle-minimum distances :footcite:p:`Garyfallidis2015`, mm: the mean of both
         ways' mean distance to the nearest streamline.
     mantel : dict of float
         "mantel_r", the correlation of the two matrices, and "mantel_p", its p-value by

@@ -3,11 +3,11 @@
 7. Into an existing DIPY script: RecoBundles, BUAN
 ==================================================
 
-Suppose a script of yours takes bundles out of a tractogram with RecoBundles and
-compares profiles of fractional anisotropy along them (BUAN :footcite:p:`Chandio2020a`).
-This tutorial puts the latent filter and labels in the place of RecoBundles, leaves the
-rest as it is, and looks at what changes. Since the data are made, the true members of
-each bundle are known.
+Suppose a script of yours takes bundles out of a tractogram with RecoBundles
+:footcite:p:`Garyfallidis2018` and compares profiles of fractional anisotropy along them
+(BUAN :footcite:p:`Chandio2020a`). This tutorial puts the latent filter and labels in
+the place of RecoBundles, leaves the rest as it is, and looks at what changes. Since the
+data are made, the true members of each bundle are known.
 """
 
 import time
