@@ -60,9 +60,10 @@ print("best epoch:", record.best_epoch)
 
 ###############################################################################
 # The record of the training is kept with the model. Below, the error on the held-out
-# subject is the one to look at: where it rises while that of the training falls, the
-# networks learn what is particular to the three subjects. The best epoch comes before;
-# epoch 0 would be the untrained model, which is PCA.
+# subject is the one to look at. It falls little, or not at all, while that of the
+# training goes on falling: the networks learn what is particular to three subjects. The
+# best epoch is the one whose weights count; epoch 0 would be the untrained model, which
+# is PCA.
 
 history = record.history
 epochs = np.arange(1, len(history["error_mm"]) + 1)

@@ -103,9 +103,8 @@ for name, points in (
 # real unknown ones do, and as near to the rest of the bundle; copies stay nearer to
 # what they were made of. What is sampled is less diverse than the real bundle, for one
 # Gaussian fitted to 25 streamlines is narrow; copies do better there. Both visit voxels
-# that the real bundle does not: samples add fewer voxels than copies, and a smaller
-# share of those is outside. On a table like this shifted copies are not easily beaten;
-# what they cannot do is to change shape.
+# that the real bundle does not, and do not differ much in that. On a table like this
+# shifted copies are not easily beaten; what they cannot do is to change shape.
 
 figure, axes = plt.subplots(1, 3, figsize=(13, 5), layout="constrained")
 panels = {
