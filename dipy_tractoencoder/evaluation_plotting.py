@@ -58,6 +58,28 @@ def evaluation_figure(evaluation, *, method="pca"):
     return figure
 
 
+def kl_figure(kl):
+    """Draw the Kullback-Leibler divergence of each latent dimension.
+
+    Parameters
+    ----------
+    kl : sequence of float
+        Nats, in the order of the dimensions.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        To be saved with `plotting.save_figure`.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 2.6), layout="constrained")
+    axis = figure.subplots()
+    axis.bar(np.arange(1, len(kl) + 1), kl)
+    axis.set(xlabel="latent dimension", ylabel="KL (nats)")
+    return figure
+
+
 def draw_errors(axis, names, test, by_pca):
     """Draw the spread of errors over the streamlines of each bundle.
 

@@ -6,6 +6,7 @@ from dipy_tractoencoder.files import whole_file
 from dipy_tractoencoder.metrics import point_distance, pooled_distance
 
 MOST_STREAMLINES = 300  # per picture; more only paint over each other
+MOST_STEPS = 64  # per streamline drawn; finer ones are not to be seen
 VIEWS = (
     ("sagittal, from the right", 1, 2, "posterior - anterior", "inferior - superior"),
     ("coronal, from behind", 0, 2, "left - right", "inferior - superior"),
@@ -43,7 +44,32 @@ def training_figure(history, original, reconstructed, *, pca_error, best_epoch, 
     return figure
 
 
-def reconstruction_figure(original, reconstructed, *, what):
+def curves_figure(history, *, pca_error, best_epoch):
+    """Draw the errors, the terms of the loss, learning rate and KL weight by epoch.
+
+    Parameters
+    ----------
+    history : dict of list
+        Quantities per epoch, of `TrainingRecord`.
+    pca_error : float or None
+        Error in mm of PCA with as many dimensions, on the validation streamlines, if
+        it is known.
+    best_epoch : int
+        Epoch whose weights were kept.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        To be saved with `save_figure`.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    _draw_curves(figure.subplots(1, 3), history, pca_error, best_epoch)
+    return figure
+
+
+def reconstruction_figure(original, reconstructed, *, what, most=MOST_STREAMLINES):
     """Draw input, reconstruction and error in three anatomical views.
 
     Parameters
@@ -52,6 +78,8 @@ def reconstruction_figure(original, reconstructed, *, what):
         RASMM, mm.
     what : str
         Which streamlines these are, for the title.
+    most : int, optional
+        Streamlines drawn, at random if there are more.
 
     Returns
     -------
@@ -61,7 +89,7 @@ def reconstruction_figure(original, reconstructed, *, what):
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 11), layout="constrained")
-    _draw_views(figure, original, reconstructed, what)
+    _draw_views(figure, original, reconstructed, what, most)
     return figure
 
 
@@ -86,7 +114,8 @@ def _draw_curves(axes, history, pca_error, best_epoch):
     for name, label in (("error_mm", "training"), ("val_error_mm", "validation")):
         if name in history:
             error.plot(epochs, history[name], label=label)
-    error.axhline(pca_error, color="0.4", ls="--", label="PCA, same dimensions")
+    if pca_error is not None:
+        error.axhline(pca_error, color="0.4", ls="--", label="PCA, same dimensions")
     error.axvline(best_epoch, color="0.7", lw=1, label=f"kept: epoch {best_epoch}")
     error.set(title="Reconstruction error", ylabel="mm")
     low, high = error.get_ylim()
@@ -101,27 +130,30 @@ def _draw_curves(axes, history, pca_error, best_epoch):
     rate = history.get("learning_rate", ())
     schedules.plot(epochs, rate, color="C2", label="learning rate")
     schedules.set(title="Schedules")
-    handles = schedules.get_lines()
+    handles, top = schedules.get_lines(), schedules
     if "kl_weight" in history:
-        twin = schedules.twinx()
-        twin.plot(epochs, history["kl_weight"], color="C3", label="KL weight")
-        twin.set_ylim(bottom=0)
-        handles = handles + twin.get_lines()
+        top = schedules.twinx()
+        top.plot(epochs, history["kl_weight"], color="C3", label="KL weight")
+        top.set_ylim(bottom=0)
+        handles = handles + top.get_lines()
     for axis in axes:
         axis.set_xlabel("epoch")
     error.legend(fontsize="small")
     terms.legend(fontsize="small")
-    schedules.legend(handles=handles, fontsize="small")
+    top.legend(handles=handles, fontsize="small", loc="lower left")
 
 
-def _draw_views(figure, original, reconstructed, what):
+def _draw_views(figure, original, reconstructed, what, most=MOST_STREAMLINES):
     """Rows: input, reconstruction, error; columns: the three views."""
     from matplotlib.collections import LineCollection
 
     rng = np.random.default_rng(0)
     distance = point_distance(original, reconstructed)
-    chosen = rng.permutation(len(original))[:MOST_STREAMLINES]
-    original, reconstructed = original[chosen], reconstructed[chosen]
+    chosen = rng.permutation(len(original))[:most]
+    n_points = original.shape[1]
+    places = np.linspace(0, n_points - 1, min(n_points, MOST_STEPS + 1)).round()
+    shown = np.ix_(chosen, places.astype(int))
+    original, reconstructed = original[shown], reconstructed[shown]
     local = np.linalg.norm(original - reconstructed, axis=2)
     local = (local[:, 1:] + local[:, :-1]) / 2
     # Segments in the colours of their direction, as DIPY's viewers: |x|, |y|, |z|.
