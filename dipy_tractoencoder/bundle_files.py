@@ -52,7 +52,14 @@ class BundleChunk(NamedTuple):
 
 
 def bundle_chunks(
-    model, paths, *, groups=None, reference=None, chunk_size=CHUNK_SIZE, progress=None
+    model,
+    paths,
+    *,
+    groups=None,
+    reference=None,
+    chunk_size=CHUNK_SIZE,
+    progress=None,
+    on_read=None,
 ):
     """Read bundles chunk by chunk, rejected, oriented and resampled.
 
@@ -72,6 +79,9 @@ def bundle_chunks(
         Streamlines worked on at a time.
     progress : callable, optional
         Called with the number of streamlines done, chunk by chunk.
+    on_read : callable, optional
+        Called with the file's path and each StreamlineArray read of it, which says
+        how many streamlines were left out.
 
     Yields
     ------
@@ -97,6 +107,8 @@ def bundle_chunks(
             counts.setdefault(name, [path, 0, []])
         try:
             for array in prepared_chunks(model, reader):
+                if on_read is not None:
+                    on_read(path, array)
                 for name, numbers in members.items():
                     part = array
                     if numbers is not None:

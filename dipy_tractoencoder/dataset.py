@@ -23,17 +23,25 @@ class TrainingData:
         Position of each row's tractogram in the list it came from.
     preprocessing : Preprocessing
         Learned from these streamlines.
-    n_read : int
-        Streamlines read, kept or not.
-    rejects : dict of str to int
-        Streamlines left out, by reason.
+    reads : tuple of dict
+        For each tractogram, "n_read" (streamlines read, kept or not) and "rejects"
+        (those left out, by reason).
     """
 
     points: np.ndarray
     source: np.ndarray
     preprocessing: Preprocessing
-    n_read: int
-    rejects: dict
+    reads: tuple
+
+    @property
+    def n_read(self):
+        """Streamlines read, kept or not."""
+        return sum(read["n_read"] for read in self.reads)
+
+    @property
+    def rejects(self):
+        """Streamlines left out of all tractograms, by reason."""
+        return merge_rejects(read["rejects"] for read in self.reads)
 
     def __len__(self):
         return len(self.points)
@@ -73,20 +81,21 @@ def gather(tractograms, preprocessing, *, max_streamlines=None, normalise=True, 
     as_read = replace(preprocessing, orientation="as_is")
     points = np.empty((0, preprocessing.n_points, 3), dtype=np.float32)
     source, keys = np.empty(0, dtype=int), np.empty(0)
-    parts, rejects, n_read = [], [], 0
+    parts, reads = [], []
     for number, tractogram in enumerate(tractograms):
+        reads.append({"n_read": 0, "rejects": {}})
         for chunk in chunks_of(tractogram):
             array = as_read.array(chunk)
-            n_read += array.n_streamlines
-            rejects.append(array.rejects)
+            _count(reads[-1], array)
             parts.append((array.points, np.full(len(array), number)))
             keys = np.append(keys, rng.random(len(array)))
             if max_streamlines is not None and len(keys) > 2 * max_streamlines:
                 parts, keys = smallest_keys(parts, keys, max_streamlines)
     if max_streamlines is not None and len(keys) > max_streamlines:
         parts, keys = smallest_keys(parts, keys, max_streamlines)
-    rejects = merge_rejects(rejects)
     if len(keys) == 0:
+        rejects = merge_rejects(read["rejects"] for read in reads)
+        n_read = sum(read["n_read"] for read in reads)
         reasons = ", ".join(f"{count} {reason}" for reason, count in rejects.items())
         raise EmptyDataError(
             f"No streamline is left to train on: of {n_read} read, "
@@ -103,7 +112,13 @@ def gather(tractograms, preprocessing, *, max_streamlines=None, normalise=True, 
         learned["centre"], learned["scale"] = fit_normalisation(points)
     preprocessing = replace(preprocessing, **learned)
     points = preprocessing.normalise(points)
-    return TrainingData(points, source, preprocessing, n_read, rejects)
+    return TrainingData(points, source, preprocessing, tuple(reads))
+
+
+def _count(read, array):
+    """Add a chunk to what was read of its tractogram."""
+    read["n_read"] += array.n_streamlines
+    read["rejects"] = merge_rejects([read["rejects"], array.rejects])
 
 
 def several(tractograms):
@@ -190,12 +205,13 @@ def add_held_out(data, tractograms):
     EmptyDataError
         If none of the new streamlines can be used.
     """
-    tractograms = several(tractograms)
-    numbered = [
-        (number, data.preprocessing.array(chunk))
-        for number, tractogram in enumerate(tractograms, start=data.source.max() + 1)
-        for chunk in chunks_of(tractogram)
-    ]
+    reads = list(data.reads)
+    numbered = []
+    for number, tractogram in enumerate(several(tractograms), start=len(reads)):
+        reads.append({"n_read": 0, "rejects": {}})
+        for chunk in chunks_of(tractogram):
+            numbered.append((number, data.preprocessing.array(chunk)))
+            _count(reads[-1], numbered[-1][1])
     arrays = [array for _, array in numbered]
     n_new = sum(map(len, arrays))
     if n_new == 0:
@@ -208,8 +224,7 @@ def add_held_out(data, tractograms):
         data,
         points=np.concatenate([data.points, *points]),
         source=np.concatenate([data.source, source]),
-        n_read=data.n_read + sum(array.n_streamlines for array in arrays),
-        rejects=merge_rejects([data.rejects, *(array.rejects for array in arrays)]),
+        reads=tuple(reads),
     )
     return joined, np.arange(len(joined)) >= len(data)
 
@@ -266,3 +281,28 @@ def split(source, validation_fraction, *, groups=None, seed=0):
     )
     rng = np.random.default_rng(seed)
     return np.isin(members, rng.choice(choices, n_held_out, replace=False))
+
+
+def counts_of(data, held_out):
+    """Count what was read and used of each tractogram.
+
+    Parameters
+    ----------
+    data : TrainingData
+        Training and validation streamlines.
+    held_out : ndarray, shape (n_streamlines,), bool
+        Those for validation.
+
+    Returns
+    -------
+    counts : list of dict
+        "n_read", "n_training", "n_validation" and "rejects" of each.
+    """
+    used = [
+        np.bincount(data.source[rows], minlength=len(data.reads)).tolist()
+        for rows in (~held_out, held_out)
+    ]
+    return [
+        {**read, "n_training": n_training, "n_validation": n_validation}
+        for read, n_training, n_validation in zip(data.reads, *used)
+    ]

@@ -20,7 +20,7 @@ from dipy_tractoencoder.callbacks import (
 )
 from dipy_tractoencoder.checkpoint import Checkpoint, FitState, put_back
 from dipy_tractoencoder.coefficients import inputs_of, trainer_of
-from dipy_tractoencoder.dataset import add_held_out, gather, several, split
+from dipy_tractoencoder.dataset import add_held_out, counts_of, gather, several, split
 from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError
 from dipy_tractoencoder.fitting import (
     STATISTICS_SAMPLE,
@@ -61,6 +61,9 @@ class TrainingRun:
         What as many principal components of the same training streamlines made.
     held_out : bool
         Whether ``points`` took no part in the training that is shown.
+    source : ndarray, shape (n_streamlines,), int
+        Number of the tractogram that each of ``points`` comes from, counted through
+        those to train on and those to validate on.
     """
 
     model: StreamlineAutoencoder
@@ -68,6 +71,7 @@ class TrainingRun:
     reconstructed: np.ndarray
     pca_reconstructed: np.ndarray
     held_out: bool
+    source: np.ndarray
 
 
 def train(tractograms, settings=None, **options):
@@ -213,6 +217,7 @@ def run_training(
             "n_validation": int(held_out.sum()),
             "n_read": data.n_read,
             "rejects": data.rejects,
+            "tractograms": counts_of(data, held_out),
         },
         history=history,
         best_epoch=best_epoch,
@@ -224,6 +229,7 @@ def run_training(
         reconstructed=reconstructed,
         pca_reconstructed=pca_reconstructed,
         held_out=bool(held_out.any()),
+        source=data.source[held_out] if held_out.any() else data.source,
     )
 
 
