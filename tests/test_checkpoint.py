@@ -311,6 +311,7 @@ def test_command_keeps_resumes_and_cleans_up(here, capsys, monkeypatch):
     assert whole.code == 0, whole.err
     assert sorted(path.name for path in (here / "whole").iterdir()) == [
         "history.csv",
+        "report.html",
         "training.png",
         "vae.keras",
     ]

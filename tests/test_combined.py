@@ -88,7 +88,7 @@ def test_chain_of_our_flows_and_force(paths, tmp_path):
         assert len(load_tractogram(decoded)) == len(original) == 20
     written = files_below(tmp_path)
     assert {str(path) for path in written} == {
-        *("vae.keras", "history.csv", "training.png"),
+        *("vae.keras", "history.csv", "training.png", "report.html"),
         *(f"{name}_latents.h5" for name in ("AF", "CST")),
         *(f"{name}_encoded.trx" for name in ("AF", "CST")),
         *(f"{name}_latents_there and back.trk" for name in ("AF", "CST")),
@@ -110,6 +110,7 @@ def test_flow_called_from_python(paths, tmp_path):
         "out_model": str(tmp_path / "a.keras"),
         "out_history": str(tmp_path / "history.csv"),
         "out_figure": str(tmp_path / "training.png"),
+        "out_report": str(tmp_path / "report.html"),
     }
     assert sorted(flow.flat_outputs) == sorted(flow.last_generated_outputs.values())
     with pytest.raises(InvalidArgumentError, match="latent_dim"):

@@ -112,7 +112,8 @@ def names_below(folder):
 
 
 def test_training_writes_model_history_and_figure(home):
-    assert names_below(home / "m") == ["history.csv", "training.png", "vae.keras"]
+    names = ["history.csv", "report.html", "training.png", "vae.keras"]
+    assert names_below(home / "m") == names
     rows = read_table(home / "m" / "history.csv")
     assert [row["epoch"] for row in rows] == ["1", "2"]
     model = load_model(home / "m" / "vae.keras")
@@ -123,7 +124,7 @@ def test_training_writes_model_history_and_figure(home):
     assert model.record.data["n_training"] == 40
     text = (home / "train.log").read_text()
     assert "Training on 40 streamlines, 0 held out" in text
-    for path in ("m/vae.keras", "m/history.csv", "m/training.png"):
+    for path in ("m/vae.keras", "m/history.csv", "m/training.png", "m/report.html"):
         assert path in text
     assert "dipy_encode_vae m/vae.keras" in text
 
@@ -350,7 +351,7 @@ def test_existing_outputs_stop_the_command_before_any_work(home, here, call):
     model, tractogram = home / "m" / "vae.keras", home / "good.trk"
     broken = home / "cut.keras"  # Reading it would be an error of its own.
     for name, inputs, outputs in (
-        ("dipy_train_vae", [home / "cut.trk"], ["training.png"]),
+        ("dipy_train_vae", [home / "cut.trk"], ["training.png", "report.html"]),
         ("dipy_encode_vae", [broken, tractogram], ["latents.h5"]),
         ("dipy_decode_vae", [broken, model], ["decoded.trx"]),
         ("dipy_reconstruct_vae", [broken, tractogram], ["reconstruction.csv"]),
@@ -528,6 +529,7 @@ def test_all_rejected(home, here, refuses):
         (["--orientation", "up"], ["orientation", "canonical", "up"]),
         (["--out_model", "a.h5"], ["a.h5", ".keras"]),
         (["--out_figure", "a.txt"], ["a.txt", ".png"]),
+        (["--out_report", "a.txt"], ["a.txt", ".html"]),
         (["--learning_rate", 1e30, "--epochs", 1, "--n_points", 8, "--latent_dim", 2],
          ["Training stopped", "learning rate"]),
     ],

@@ -37,6 +37,7 @@ def test_everything_is_there(demo):
         *(f"reconstruction/{name}_reconstructed.trx" for name in BUNDLES),
         *(f"reconstruction/{name}_reconstruction.png" for name in BUNDLES),
         "reconstruction/reconstruction.csv",
+        "report.html",
     }
 
 
@@ -79,7 +80,8 @@ def test_last_words_say_the_errors_and_where_everything_is(demo):
     for name, row in table(folder).items():
         bundle = name.removesuffix(".trk")
         assert f"{bundle} {float(row['error_mm']):.2f} mm" in words
-    for path in ("model/training.png", "reconstruction", "model/vae.keras"):
+    places = ("model/training.png", "reconstruction", "model/vae.keras", "report.html")
+    for path in places:
         assert f"tractoencoder_demo/{path}" in words
         assert (folder / path).exists()
 

@@ -139,6 +139,7 @@ def test_command_writes_tables_and_picture(home, capsys):
         (("--training_files", "nowhere"), ["nowhere", "not found"]),
         (("--training_files", "vae.keras"), ["vae.keras", "extension"]),
         (("--out_figure", "x.txt"), ["x.txt"]),
+        (("--out_report", "x.txt"), ["x.txt", ".html"]),
     ],
 )
 def test_command_refuses(home, capsys, arguments, says):

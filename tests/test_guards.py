@@ -15,7 +15,7 @@ import pytest
 from dipy_tractoencoder.settings import TrainingSettings
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
-HEAVY = ("keras", "tensorflow", "torch", "jax", "matplotlib", "sklearn")
+HEAVY = ("keras", "tensorflow", "torch", "jax", "matplotlib", "sklearn", "jinja2")
 # DIPY's parser finds the type by parts of words; these are what it reads rightly.
 TYPES = {"string", "string or Path", "int", "float", "bool"}
 TYPES |= {"variable string", "variable string or Path"}
@@ -262,7 +262,7 @@ def test_backends_are_reached_through_keras_only(path):
 @every_module
 def test_slow_modules_are_imported_where_used(path):
     at_top = {name.partition(".")[0] for name in imports(tree(path).body)}
-    assert not at_top & {"matplotlib", "sklearn", "h5py", "tqdm"}
+    assert not at_top & {"matplotlib", "sklearn", "h5py", "tqdm", "jinja2", "PIL"}
 
 
 def floors():

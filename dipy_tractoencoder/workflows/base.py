@@ -1,5 +1,7 @@
 """What our flows add to DIPY's: outputs that never collide, checked before any work."""
 
+from glob import glob
+import inspect
 import logging
 import os
 from pathlib import Path
@@ -21,7 +23,14 @@ class TractoWorkflow(Workflow):
 
     A flow's ``run`` calls ``self.get_io_iterator()`` first, which reads the caller's
     arguments, and hands the result to `plan`.
+
+    Attributes
+    ----------
+    command : str or None
+        Command line that runs the flow, quoted for the shell; None from Python.
     """
+
+    command = None
 
     def manage_output_overwrite(self):
         """Leave existing outputs to `plan`, which knows which ones will be written."""
@@ -129,6 +138,59 @@ def _places(key, path):
     if isinstance(path, dict):
         return [(f"{key}_{part}", place) for part, place in path.items()]
     return [(key, path)]
+
+
+def chosen_options(run, values):
+    """Take the options of a flow out of its local variables, for a report.
+
+    Parameters
+    ----------
+    run : method
+        The flow's ``run``.
+    values : dict
+        Its local variables, before it changes any.
+
+    Returns
+    -------
+    settings, defaults : dict
+        Name of an option to its value, and to its default; without outputs.
+    """
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(run).parameters.items()
+        if parameter.default is not parameter.empty and not name.startswith("out_")
+    }
+    return {name: values[name] for name in defaults}, defaults
+
+
+def found_files(patterns):
+    """Files that paths and wildcards stand for, as DIPY expands its inputs.
+
+    Parameters
+    ----------
+    patterns : list of str, or None
+        Paths, some with wildcards.
+
+    Returns
+    -------
+    paths : list of Path, or None
+        Sorted per pattern; a path without wildcards is kept whether it exists or not.
+
+    Raises
+    ------
+    InputFileError
+        If a wildcard finds nothing.
+    """
+    if not patterns:
+        return None
+    paths = []
+    for pattern in map(str, patterns):
+        wild = any(character in pattern for character in "*?[")
+        found = sorted(glob(pattern)) if wild else [pattern]
+        if not found:
+            raise InputFileError(f"File not found: {pattern}.")
+        paths += map(Path, found)
+    return paths
 
 
 def as_list(values):

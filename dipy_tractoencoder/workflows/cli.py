@@ -5,6 +5,7 @@ from contextlib import contextmanager
 import logging
 import os
 from pathlib import Path
+import shlex
 import signal
 import sys
 import traceback
@@ -74,6 +75,7 @@ def run_command(flow):
     from dipy.workflows import flow_runner
 
     level = _configure_logging()
+    flow.command = command_line()
     # A closed pipe (`| head`) ends the messages, not the work.
     logging.raiseExceptions = level == "DEBUG"
     # TensorFlow's notes on processors and devices drown the messages meant for users.
@@ -109,6 +111,19 @@ def run_command(flow):
             "with what --log_level DEBUG prints.",
             EXIT_BUG,
         )
+
+
+def command_line():
+    """Write down how this process was called, so that it can be copied.
+
+    Returns
+    -------
+    command : str
+        Quoted for the shell; the backend in front, where one was chosen.
+    """
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    backend = os.environ.get("KERAS_BACKEND")
+    return f"KERAS_BACKEND={shlex.quote(backend)} {command}" if backend else command
 
 
 def _explain(err):

@@ -1,5 +1,6 @@
 """The command that shows all others on real bundles that ship with DIPY."""
 
+from dataclasses import replace
 import logging
 from pathlib import Path
 import shutil
@@ -7,6 +8,7 @@ import shutil
 from dipy.workflows.combined_workflow import CombinedWorkflow
 
 from dipy_tractoencoder.errors import OutputFileError
+from dipy_tractoencoder.report import check_report_extension, save_report
 from dipy_tractoencoder.workflows.encode import EncodeVAEFlow
 from dipy_tractoencoder.workflows.reconstruct import ReconstructVAEFlow
 from dipy_tractoencoder.workflows.train import TrainVAEFlow
@@ -21,6 +23,8 @@ BUNDLES = ("AF_L", "CST_R", "CC_ForcepsMajor")
 class VAEDemoFlow(CombinedWorkflow):
     """Train, encode and reconstruct on the bundles inside DIPY's wheel."""
 
+    command = None  # As of TractoWorkflow.
+
     @classmethod
     def get_short_name(cls):
         """Prefix of this flow's options in a combined workflow."""
@@ -29,7 +33,7 @@ class VAEDemoFlow(CombinedWorkflow):
     def _get_sub_flows(self):
         return [TrainVAEFlow, EncodeVAEFlow, ReconstructVAEFlow]
 
-    def run(self, out_dir="tractoencoder_demo"):
+    def run(self, out_dir="tractoencoder_demo", out_report="report.html"):
         """Train on four subjects that ship with DIPY, and reconstruct a fifth.
 
         Example: dipy_vae_demo --train.latent_dim 6
@@ -41,10 +45,14 @@ class VAEDemoFlow(CombinedWorkflow):
         ----------
         out_dir : string or Path, optional
             Output directory.
+        out_report : string, optional
+            Name of the report, one HTML file: of the training and of the fifth subject.
         """
+        check_report_extension(out_report)
         from dipy.data.fetcher import extract_example_tracts
 
         out_dir = Path(out_dir)
+        report_path = (out_dir / out_report).resolve()
         data_dir = out_dir / "data"
         occupied = out_dir.is_file() or any(
             path.is_file() for path in out_dir.rglob("*")
@@ -72,6 +80,7 @@ class VAEDemoFlow(CombinedWorkflow):
             flow(output_strategy="absolute", force=self._force_overwrite)
             for flow in self._get_sub_flows()
         )
+        train.command = self.command
         training_bundles = [
             path for subject in TRAINING_SUBJECTS for path in bundles[subject]
         ]
@@ -81,7 +90,11 @@ class VAEDemoFlow(CombinedWorkflow):
         chosen = {**defaults, **self._optionals[TrainVAEFlow.__name__], "refit": True}
         self._optionals[TrainVAEFlow.__name__] = chosen
         try:
-            self.run_sub_flow(train, training_bundles, out_dir=str(out_dir / "model"))
+            self.run_sub_flow(
+                *(train, training_bundles),
+                out_dir=str(out_dir / "model"),
+                out_report=str(report_path),
+            )
         except BaseException:
             if made:  # Nothing of it in the next run's way.
                 shutil.rmtree(data_dir, ignore_errors=True)
@@ -99,18 +112,36 @@ class VAEDemoFlow(CombinedWorkflow):
             out_dir=str(out_dir / "reconstruction"),
         )
         self.table = reconstruct.table
-        logger.info(
-            "Error on %s, which took no part in the training: %s.",
-            TEST_SUBJECT,
-            "; ".join(
-                f"{Path(row['file']).stem} {row['error_mm']:.2f} mm "
-                f"(PCA {row['pca_error_mm']:.2f} mm)"
-                for row in self.table
-            ),
+        errors = "; ".join(
+            f"{Path(row['file']).stem} {row['error_mm']:.2f} mm "
+            f"(PCA {row['pca_error_mm']:.2f} mm)"
+            for row in self.table
         )
+        words = f"{TEST_SUBJECT}, which took no part in the training: {errors}"
+        from dipy_tractoencoder.report_evaluation import reconstruction_sections
+
+        sections, checks = reconstruction_sections(
+            self.table,
+            {
+                row["file"]: outputs["out_figure"]
+                for row, outputs in zip(self.table, reconstruct.generated)
+            },
+            f"A new subject, {TEST_SUBJECT}",
+            linear_skip=not chosen.get("no_linear_skip", False),
+        )
+        self.report = replace(
+            train.report,
+            title="Demo: training, and a new subject",
+            summary=(f"Error on {words}.", *train.report.summary),
+            checks=(*checks, *train.report.checks),
+            sections=(*sections, *train.report.sections),
+        )
+        save_report(self.report, report_path)
+        logger.info("Error on %s.", words)
         written = reconstruct.last_generated_outputs
         figure = train.last_generated_outputs["out_figure"]
         logger.info("Picture of the training: %s", figure)
         logger.info("Pictures of the subject: %s", Path(written["out_figure"]).parent)
         logger.info("Table: %s", written["out_table"])
         logger.info("Model: %s", model_file)
+        logger.info("Report: %s", out_dir / out_report)

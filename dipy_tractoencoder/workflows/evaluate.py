@@ -1,12 +1,16 @@
 """The command that measures a model on tractograms."""
 
+from functools import partial
 import logging
+from pathlib import Path
 
 from dipy_tractoencoder.errors import check_choice, check_number
+from dipy_tractoencoder.report import check_report_extension, save_report
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     as_list,
     check_figure_extension,
+    chosen_options,
     load_backend,
 )
 from dipy_tractoencoder.workflows.progress import streamlines_bar
@@ -47,6 +51,7 @@ class EvaluateVAEFlow(TractoWorkflow):
         out_table="evaluation.csv",
         out_bundles="evaluation_bundles.csv",
         out_figure="evaluation.png",
+        out_report="evaluation.html",
     ):
         """Measure a model on tractograms, with PCA of as many dimensions beside.
 
@@ -91,8 +96,13 @@ class EvaluateVAEFlow(TractoWorkflow):
             Name of the table of bundles.
         out_figure : string, optional
             Name of the picture of errors, KL per dimension and latents.
+        out_report : string, optional
+            Name of the report, one HTML file: what was measured on what, warnings in
+            plain words, tables and pictures.
         """
         io_it = self.get_io_iterator()
+        chosen, defaults = chosen_options(self.run, locals())
+        check_report_extension(out_report)
         check_figure_extension(out_figure)
         check_choice("projection", projection, ("pca", "tsne"))
         check_number("seed", seed, low=0, integer=True)
@@ -101,7 +111,7 @@ class EvaluateVAEFlow(TractoWorkflow):
         rows = self.plan(
             io_it,
             inputs=1,
-            gathered=("out_table", "out_bundles", "out_figure"),
+            gathered=("out_table", "out_bundles", "out_figure", "out_report"),
             read=(reference, *training_files),
         )
 
@@ -121,9 +131,11 @@ class EvaluateVAEFlow(TractoWorkflow):
         from dipy_tractoencoder.evaluation import evaluate_model
         from dipy_tractoencoder.evaluation_plotting import evaluation_figure
         from dipy_tractoencoder.plotting import save_figure
+        from dipy_tractoencoder.report_evaluation import evaluation_report
         from dipy_tractoencoder.tables import format_table, save_table
 
-        points = {}
+        points, reads = {}, {}
+        uses = {"test": "Measured on", "train": "Learned from"}
         for side, files in paths.items():
             heading = f"Reading, {side}"
             with streamlines_bar(files, heading, reference=reference) as advance:
@@ -134,6 +146,7 @@ class EvaluateVAEFlow(TractoWorkflow):
                     max_streamlines=max_streamlines,
                     seed=seed,
                     progress=advance,
+                    on_read=partial(count_read, reads, uses[side]),
                 )
         if "train" not in points:
             logger.warning(
@@ -153,8 +166,45 @@ class EvaluateVAEFlow(TractoWorkflow):
         figure = evaluation_figure(result, method=projection)
         save_figure(figure, outputs["out_figure"])
         self.table, self.bundles = result.rows, result.bundles
+        self.report = evaluation_report(
+            model,
+            result,
+            name=str(model_file),
+            figure=figure,
+            files=list(reads.values()),
+            settings=chosen,
+            defaults=defaults,
+            command=self.command,
+            folder=str(Path.cwd()),
+            seed=seed,
+        )
+        save_report(self.report, outputs["out_report"])
+        for check in self.report.findings:
+            logger.warning("%s: %s", check.name, check.found)
         for line in format_table(result.rows, SHOWN).splitlines():
             logger.info(line)
-        for what in ("out_table", "out_bundles", "out_figure"):
+        for what in ("out_table", "out_bundles", "out_figure", "out_report"):
             logger.info("%s: %s", what.removeprefix("out_").title(), outputs[what])
         logger.info("Next: dipy_reconstruct_vae %s %s", model_file, inputs[0])
+
+
+def count_read(reads, use, path, array):
+    """Add some streamlines to what was read of a file.
+
+    Parameters
+    ----------
+    reads : dict of dict
+        File to its counts; changed in place.
+    use : str
+        What the file is read for.
+    path : Path
+        The file.
+    array : StreamlineArray
+        Streamlines of it.
+    """
+    from dipy_tractoencoder.streamlines import merge_rejects
+
+    blank = {"file": str(path), "use": use, "n_read": 0, "rejects": {}}
+    row = reads.setdefault(str(path), blank)
+    row["n_read"] += array.n_streamlines
+    row["rejects"] = merge_rejects([row["rejects"], array.rejects])

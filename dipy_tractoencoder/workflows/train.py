@@ -1,6 +1,5 @@
 """The command that trains a model on tractograms."""
 
-from glob import glob
 import logging
 from pathlib import Path
 
@@ -12,10 +11,13 @@ from dipy_tractoencoder.errors import (
     check_choice,
 )
 from dipy_tractoencoder.files import check_writable
+from dipy_tractoencoder.report import check_report_extension, save_report
 from dipy_tractoencoder.settings import TrainingSettings as Defaults
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     check_figure_extension,
+    chosen_options,
+    found_files,
     load_backend,
 )
 from dipy_tractoencoder.workflows.progress import chunked
@@ -71,6 +73,7 @@ class TrainVAEFlow(TractoWorkflow):
         out_model="vae.keras",
         out_history="history.csv",
         out_figure="training.png",
+        out_report="report.html",
     ):
         """Train a variational autoencoder on the streamlines of tractograms.
 
@@ -166,11 +169,16 @@ class TrainVAEFlow(TractoWorkflow):
             Name of the table of losses per epoch.
         out_figure : string, optional
             Name of the figure of loss curves and reconstructions.
+        out_report : string, optional
+            Name of the report, one HTML file: what was done, warnings in plain words,
+            errors, curves and pictures.
         """
         io_it = self.get_io_iterator()
+        chosen, defaults = chosen_options(self.run, locals())
+        check_report_extension(out_report)
         check_choice("validation_by", validation_by, VALIDATION_BY)
         check_figure_extension(out_figure)
-        outputs = ("out_model", "out_history", "out_figure")
+        outputs = ("out_model", "out_history", "out_figure", "out_report")
         validation_paths = found_files(validation_files)
         read = (reference, *(validation_paths or ()))
         model_path = Path(io_it.outputs[0][io_it.out_keys.index("out_model")])
@@ -213,48 +221,20 @@ class TrainVAEFlow(TractoWorkflow):
             xla=xla,
             seed=seed,
         )
-        train_files(
+        self.report = train_files(
             paths,
             settings,
             target["out_model"],
             target["out_history"],
             target["out_figure"],
+            target["out_report"],
+            about={"settings": chosen, "defaults": defaults, "command": self.command},
             reference=reference,
             validation_paths=validation_paths,
             groups=validation_groups(paths, validation_by),
             tensorboard=tensorboard,
             resume=resume,
         )
-
-
-def found_files(patterns):
-    """Files that paths and wildcards stand for, as DIPY expands its inputs.
-
-    Parameters
-    ----------
-    patterns : list of str, or None
-        Paths, some with wildcards.
-
-    Returns
-    -------
-    paths : list of Path, or None
-        Sorted per pattern; a path without wildcards is kept whether it exists or not.
-
-    Raises
-    ------
-    InputFileError
-        If a wildcard finds nothing.
-    """
-    if not patterns:
-        return None
-    paths = []
-    for pattern in map(str, patterns):
-        wild = any(character in pattern for character in "*?[")
-        found = sorted(glob(pattern)) if wild else [pattern]
-        if not found:
-            raise InputFileError(f"File not found: {pattern}.")
-        paths += map(Path, found)
-    return paths
 
 
 def validation_groups(paths, validation_by):
@@ -286,14 +266,16 @@ def train_files(
     model_path,
     history_path,
     figure_path,
+    report_path,
     *,
+    about,
     reference=None,
     validation_paths=None,
     groups=None,
     tensorboard=None,
     resume=False,
 ):
-    """Train on files, and write model, history and figure.
+    """Train on files, and write model, history, figure and report.
 
     The training is kept in a checkpoint beside the model until all is written.
 
@@ -303,8 +285,10 @@ def train_files(
         Tractograms.
     settings : TrainingSettings
         All choices.
-    model_path, history_path, figure_path : Path
+    model_path, history_path, figure_path, report_path : Path
         Files to write.
+    about : dict
+        "settings" as given, their "defaults", and the "command", for the report.
     reference : str or Path, optional
         Space of files without one.
     validation_paths : list of Path, optional
@@ -315,6 +299,11 @@ def train_files(
         Folder for TensorBoard logs.
     resume : bool, optional
         Go on from the checkpoint, if there is one.
+
+    Returns
+    -------
+    report : report.Report
+        As written.
     """
     from dipy_tractoencoder.metrics import point_distance, pooled_distance
     from dipy_tractoencoder.model_file import check_model_extension, save_model
@@ -369,7 +358,19 @@ def train_files(
     )
     save_figure(figure, figure_path)
     save_table(history_rows(record.history), history_path)
-    save_model(model, model_path, overwrite=True)
+    mark = save_model(model, model_path, overwrite=True)
+    from dipy_tractoencoder.report_training import training_report
+
+    files = [str(path) for path in (*paths, *(validation_paths or ()))]
+    report = training_report(
+        run,
+        name=str(model_path),
+        files=files,
+        fingerprint=mark,
+        folder=str(Path.cwd()),
+        **about,
+    )
+    save_report(report, report_path)
     checkpoint_path(model_path).unlink(missing_ok=True)
     logger.info(
         "Error on %d %s: %.3f mm; PCA with %d dimensions: %.3f mm.",
@@ -389,4 +390,8 @@ def train_files(
     logger.info("Model: %s", model_path)
     logger.info("History: %s", history_path)
     logger.info("Figure: %s", figure_path)
+    for check in report.findings:
+        logger.warning("%s: %s", check.name, check.found)
+    logger.info("Report: %s", report_path)
     logger.info("Next: dipy_encode_vae %s FILES", model_path)
+    return report

@@ -1,0 +1,232 @@
+"""What can be wrong with the data of a training or a measurement, in plain words.
+
+Each function looks for one thing, in numbers that are there anyway, and gives a
+`Check`: when it warns, and, if it does, what was seen and what to do. It gives None
+where there is nothing to look at.
+"""
+
+from dataclasses import dataclass
+
+PER_DIMENSION = 30  # training streamlines
+FEWEST_HELD_OUT = 30
+FEWEST_PER_BUNDLE = 20
+FAULTY = 0.05  # share of what was read
+OUTSIDE_LIMITS = 0.5  # share of what was read
+MOST_NAMED = 5  # of files, bundles or dimensions
+BY_LIMITS = ("too_short", "too_long")
+REASONS = {
+    "non_finite": "have coordinates that are not finite, or beyond 1e15 mm",
+    "too_few_points": "have fewer than two different points",
+    "too_short": "are shorter than min_length",
+    "too_long": "are longer than max_length",
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked for.
+
+    Attributes
+    ----------
+    name : str
+        What it is.
+    rule : str
+        When it warns.
+    found : str
+        What was seen and what it means; empty if nothing was.
+    advice : str
+        What to do about it.
+    """
+
+    name: str
+    rule: str
+    found: str = ""
+    advice: str = ""
+
+
+def applicable(*checks):
+    """Leave out checks that had nothing to look at.
+
+    Parameters
+    ----------
+    *checks : Check or None
+        From the functions below.
+
+    Returns
+    -------
+    checks : tuple of Check
+        Without the Nones.
+    """
+    return tuple(check for check in checks if check is not None)
+
+
+def few_streamlines(n_training, latent_dim):
+    """Look for too few streamlines to learn from.
+
+    Parameters
+    ----------
+    n_training : int
+        Streamlines trained on.
+    latent_dim : int
+        Latent dimensions.
+
+    Returns
+    -------
+    check : Check
+        Warns below 30 per dimension.
+    """
+    name = "Few streamlines to train on"
+    rule = f"there are fewer than {PER_DIMENSION} per latent dimension."
+    if n_training >= PER_DIMENSION * latent_dim:
+        return Check(name, rule)
+    found = (
+        f"{counted(n_training, 'streamline')} for {counted(latent_dim, 'dimension')}: "
+        "from so few, networks hardly learn more than PCA knows."
+    )
+    most = n_training // PER_DIMENSION
+    fewer = f", or take {most} dimensions or fewer" if most else ""
+    return Check(name, rule, found, f"Train on more streamlines or subjects{fewer}.")
+
+
+def few_held_out(n_held_out):
+    """Look for too few streamlines to choose the best epoch by.
+
+    Parameters
+    ----------
+    n_held_out : int
+        Streamlines held out in training.
+
+    Returns
+    -------
+    check : Check
+        Warns if there are none, or few.
+    """
+    name = "Held-out streamlines"
+    rule = f"fewer than {FEWEST_HELD_OUT} streamlines were held out."
+    if n_held_out >= FEWEST_HELD_OUT:
+        return Check(name, rule)
+    if not n_held_out:
+        found = (
+            "No streamline was held out: the last epoch was kept whatever it is worth, "
+            "and errors are those on training streamlines, better than new ones will "
+            "have."
+        )
+        return Check(name, rule, found, "Set validation_fraction to 0.1, say.")
+    found = (
+        f"The best epoch was chosen by {counted(n_held_out, 'streamline')}, and the "
+        "errors are those of so few: both may be chance."
+    )
+    advice = "Hold out more: a larger validation_fraction, or validation_files."
+    return Check(name, rule, found, advice)
+
+
+def few_per_bundle(counts, what="bundle"):
+    """Look for bundles or files of very few streamlines.
+
+    Parameters
+    ----------
+    counts : dict of str to int
+        Name to its usable streamlines.
+    what : str, optional
+        What the names are of.
+
+    Returns
+    -------
+    check : Check or None
+        None without names.
+    """
+    if not counts:
+        return None
+    name = f"Few streamlines per {what}"
+    rule = f"a {what} has fewer than {FEWEST_PER_BUNDLE} usable streamlines."
+    few = {key: n for key, n in counts.items() if n < FEWEST_PER_BUNDLE}
+    if not few:
+        return Check(name, rule)
+    smallest = sorted(few, key=few.get)
+    named = listed([f"{key} ({few[key]})" for key in smallest])
+    found = (
+        f"{len(few)} of {counted(len(counts), what)}: {named}. Their errors and bundle "
+        "metrics are uncertain, and a model can hardly learn their shape."
+    )
+    advice = "Add streamlines or subjects, or do not read much into their figures."
+    return Check(name, rule, found, advice)
+
+
+def rejects(n_read, counts):
+    """Look for many streamlines that were left out.
+
+    Parameters
+    ----------
+    n_read : int
+        Streamlines read.
+    counts : dict of str to int
+        Streamlines left out, by reason.
+
+    Returns
+    -------
+    check : Check or None
+        None if nothing was read.
+    """
+    if not n_read:
+        return None
+    name = "Many streamlines left out"
+    rule = (
+        f"more than {FAULTY:.0%} of the streamlines are faulty, or more than "
+        f"{OUTSIDE_LIMITS:.0%} lie outside of the limits of length."
+    )
+    outside = sum(counts.get(reason, 0) for reason in BY_LIMITS)
+    faulty = sum(counts.values()) - outside
+    if faulty <= FAULTY * n_read and outside <= OUTSIDE_LIMITS * n_read:
+        return Check(name, rule)
+    reasons = "; ".join(f"{n:,} {REASONS.get(r, r)}" for r, n in counts.items())
+    found = (
+        f"{sum(counts.values()):,} of {n_read:,} streamlines "
+        f"({sum(counts.values()) / n_read:.0%}) were left out: {reasons}."
+    )
+    advice = []
+    if faulty > FAULTY * n_read:
+        advice.append(
+            "Look at the files in a viewer: a broken export or a wrong affine makes "
+            "such streamlines."
+        )
+    if outside > OUTSIDE_LIMITS * n_read:
+        advice.append(
+            "Check that min_length and max_length are meant in mm and fit the data."
+        )
+    return Check(name, rule, found, " ".join(advice))
+
+
+def listed(names):
+    """Join names, not too many of them.
+
+    Parameters
+    ----------
+    names : list of str
+        At most five are said.
+
+    Returns
+    -------
+    text : str
+        With the number of the others.
+    """
+    rest = len(names) - MOST_NAMED
+    text = ", ".join(names[:MOST_NAMED])
+    return f"{text} and {rest} more" if rest > 0 else text
+
+
+def counted(number, noun):
+    """Write a number and its noun.
+
+    Parameters
+    ----------
+    number : int
+        How many.
+    noun : str
+        What, in the singular.
+
+    Returns
+    -------
+    text : str
+        In the plural where it is due.
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,352 @@
+"""Parts that reports of different commands share: settings, files, origins, errors."""
+
+import keras
+from keras import ops
+import numpy as np
+
+from dipy_tractoencoder.encoded import encode_side
+from dipy_tractoencoder.evaluation import kl_per_dimension
+from dipy_tractoencoder.evaluation_plotting import kl_figure
+from dipy_tractoencoder.metrics import (
+    curve_length,
+    paired_mdf,
+    point_distance,
+    pooled_distance,
+)
+from dipy_tractoencoder.plotting import reconstruction_figure
+from dipy_tractoencoder.report import Table, picture
+from dipy_tractoencoder.report_checks import REASONS
+from dipy_tractoencoder.report_warnings import COLLAPSED_KL
+from dipy_tractoencoder.streamlines import merge_rejects
+
+MOST_DRAWN = 150  # streamlines per picture
+MOST_MEASURED = 2000  # streamlines that KL and statistics are measured on
+LONG_TABLE = 15  # rows from which a table is folded
+
+
+def settings_tables(settings, defaults):
+    """List settings, those that are not the defaults first.
+
+    Parameters
+    ----------
+    settings : dict
+        Name to value.
+    defaults : dict
+        Name to the value it has if nothing is said.
+
+    Returns
+    -------
+    parts : list of str or Table
+        For a section of a report.
+    """
+    changed = [
+        (name, value, defaults.get(name))
+        for name, value in settings.items()
+        if name not in defaults or value != defaults[name]
+    ]
+    every = [(name, value, defaults.get(name)) for name, value in settings.items()]
+    columns = ("setting", "value", "default")
+    as_text = [tuple(map(_setting, row)) for row in every]
+    parts = [Table(f"All {len(every)} settings", columns, as_text, folded=True)]
+    if changed:
+        rows = [tuple(map(_setting, row)) for row in changed]
+        return [Table("Settings that differ from the defaults", columns, rows), *parts]
+    return ["All settings are the defaults.", *parts]
+
+
+def _setting(value):
+    """Write a setting as it is given, unrounded."""
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(str, value))
+    return {None: "none", True: "yes", False: "no"}.get(value, str(value))
+
+
+def files_tables(rows, used):
+    """List files with what was read of them and used, and rejects by reason.
+
+    Parameters
+    ----------
+    rows : list of dict
+        "file", "n_read", "rejects", and the counts that ``used`` names.
+    used : dict of str to str
+        Name of a count to its heading.
+
+    Returns
+    -------
+    tables : list of Table
+        Of files, and of rejects by reason where there are any.
+    """
+    n_rejects = [sum(row["rejects"].values()) for row in rows]
+    body = [
+        (row["file"], row["n_read"], *(row[key] for key in used), count)
+        for row, count in zip(rows, n_rejects)
+    ]
+    columns = ("file", "read", *used.values(), "left out as faulty or by length")
+    if len(rows) > 1:
+        sums = zip(*(line[1:] for line in body))
+        body.append((f"all {len(rows)} files", *map(sum, sums)))
+    tables = [
+        Table("Streamlines of each file", columns, body, folded=len(rows) > LONG_TABLE)
+    ]
+    if tables[0].folded:
+        tables.insert(0, Table("Streamlines", columns, body[-1:]))
+    rejects = merge_rejects(row["rejects"] for row in rows)
+    if rejects:
+        total = sum(row["n_read"] for row in rows)
+        lines = [
+            (reason, count, 100 * count / total, f"they {REASONS.get(reason, reason)}")
+            for reason, count in rejects.items()
+        ]
+        columns = ("reason", "streamlines", "share (%)", "meaning")
+        tables.append(Table("Streamlines left out, by reason", columns, lines))
+    return tables
+
+
+def origin_facts(model, fingerprint, versions, **facts):
+    """Say where results come from: model, fingerprint, versions, backend, seed.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Trained model.
+    fingerprint : str
+        The model's.
+    versions : dict of str
+        As from `record.software_versions`.
+    **facts
+        More of them, shown first.
+
+    Returns
+    -------
+    facts : list of (str, object)
+        For a `report.Report`.
+    """
+    kind = "variational autoencoder" if model.variational else "autoencoder"
+    packages = {k: v for k, v in versions.items() if k != "backend"}
+    about = {
+        **{name.replace("_", " "): value for name, value in facts.items()},
+        "kind of model": f"{kind}, {model.latent_dim} latent dimensions, "
+        f"{model.backbone} backbone, "
+        f"{'with' if model.linear_skip else 'without'} linear skip",
+        "fingerprint": fingerprint,
+        "backend": versions.get("backend"),
+        "versions": ", ".join(f"{name} {value}" for name, value in packages.items()),
+    }
+    return list(about.items())
+
+
+def error_table(points, reconstructed, pca_reconstructed, caption):
+    """Measure reconstructions of a model and of PCA in several ways.
+
+    Parameters
+    ----------
+    points, reconstructed, pca_reconstructed : ndarray, shape (n, n_points, 3)
+        Streamlines, and what model and PCA made of them; mm.
+    caption : str
+        Of the table.
+
+    Returns
+    -------
+    table : Table
+        In mm.
+    """
+    sides = (reconstructed, pca_reconstructed)
+    distances = [point_distance(points, side) for side in sides]
+    mdf = [paired_mdf(points, side) for side in sides]
+    length = curve_length(points)
+    longer = [curve_length(side) - length for side in sides]
+    measures = (
+        ("root mean square", [pooled_distance(d) for d in distances]),
+        ("median streamline", [float(np.median(d)) for d in distances]),
+        ("95th percentile", [float(np.percentile(d, 95)) for d in distances]),
+        ("worst streamline", [float(d.max()) for d in distances]),
+        ("MDF, mean", [float(m.mean()) for m in mdf]),
+        ("length, mean change", [float(change.mean()) for change in longer]),
+    )
+    rows = [(name, *pair) for name, pair in measures]
+    note = (
+        "Distances of corresponding points of input and reconstruction; MDF is the "
+        "minimum average direct-flip distance. PCA has as many dimensions and the same "
+        "training streamlines."
+    )
+    columns = ("error", "model (mm)", "PCA (mm)")
+    return Table(caption, columns, rows, note=note)
+
+
+def grouped_errors(points, reconstructed, pca_reconstructed, groups):
+    """Measure errors of a model and of PCA, group by group.
+
+    Parameters
+    ----------
+    points, reconstructed, pca_reconstructed : ndarray, shape (n, n_points, 3)
+        Streamlines, and what model and PCA made of them; mm.
+    groups : sequence of str, length n
+        Name of each one's file or bundle.
+
+    Returns
+    -------
+    errors : dict of str to (int, float, float)
+        Name to the number of streamlines and both errors (root mean square, mm).
+    """
+    groups = np.asarray(groups)
+    distances = [
+        point_distance(points, side) for side in (reconstructed, pca_reconstructed)
+    ]
+    return {
+        str(name): (
+            int((groups == name).sum()),
+            *(pooled_distance(distance[groups == name]) for distance in distances),
+        )
+        for name in dict.fromkeys(groups.tolist())
+    }
+
+
+def views(points, reconstructed, what):
+    """Draw input, reconstruction and error in three views.
+
+    Parameters
+    ----------
+    points, reconstructed : ndarray, shape (n_streamlines, n_points, 3)
+        RASMM, mm.
+    what : str
+        Which streamlines these are.
+
+    Returns
+    -------
+    picture : Picture
+        For a report.
+    """
+    alt = (
+        f"{what}: three rows of three pictures. Rows: input, reconstruction, error; "
+        "columns: sagittal, coronal and axial view."
+    )
+    caption = (
+        "Colours of the first two rows: direction (red left to right, green front to "
+        "back, blue up and down). Third row: how far each point is from where it was, "
+        "in mm; the scale ends at the 98th percentile."
+    )
+    figure = reconstruction_figure(points, reconstructed, what=what, most=MOST_DRAWN)
+    return picture(figure, alt, caption)
+
+
+def latent_use(model, points):
+    """Measure what each latent dimension holds.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Trained model.
+    points : ndarray, shape (n_streamlines, n_points, 3)
+        RASMM, mm, in the model's orientation; 2000 of them at most are used.
+
+    Returns
+    -------
+    variance : ndarray, shape (latent_dim,)
+        Of the posterior means, over the prior's.
+    kl : ndarray, shape (latent_dim,), or None
+        Nats, of a VAE.
+    """
+    points = sample(points)
+    encoded = encode_side(model, points, np.zeros(len(points), dtype=int))
+    variance = np.var(encoded.latent / model.latent_unit, axis=0)
+    if not model.variational:
+        return variance, None
+    return variance, kl_per_dimension(model, encoded).mean(axis=0)
+
+
+def latent_parts(model, variance, kl):
+    """Show what `latent_use` found.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Trained model.
+    variance, kl : ndarray, shape (latent_dim,)
+        From `latent_use`.
+
+    Returns
+    -------
+    parts : list of str, Table or Picture
+        For a section of a report.
+    """
+    unit = "mm" if model.linear_skip else "no unit"
+    spread = np.sqrt(variance) * model.latent_unit
+    numbers = np.arange(1, model.latent_dim + 1).tolist()
+    rows = list(zip(numbers, kl.tolist(), spread.tolist()))
+    table = Table(
+        "Each latent dimension",
+        ("dimension", "KL (nats)", f"standard deviation of the latents ({unit})"),
+        rows,
+        folded=True,
+    )
+    least = int(kl.argmin())
+    alt = (
+        f"Bars: KL of the {len(kl)} latent dimensions, {kl.max():.3g} nats at most, "
+        f"{kl[least]:.3g} at least (dimension {least + 1})."
+    )
+    text = (
+        "The Kullback-Leibler divergence (KL) of a dimension says how much it tells of "
+        f"a streamline: {kl.sum():.1f} nats in all. One below {COLLAPSED_KL} nats "
+        "tells nothing."
+    )
+    return [text, picture(kl_figure(kl), alt, vector=True), table]
+
+
+def batch_statistics_error(model, points):
+    """Error of a model with batch normalisation as it ran in training.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Trained model; it is left as it is.
+    points : ndarray, shape (n_streamlines, n_points, 3)
+        RASMM, mm, in the model's orientation; 2000 of them at most are used.
+
+    Returns
+    -------
+    errors : tuple of float, or None
+        Error (mm) by the statistics kept, and by those of the batch; None without
+        batch normalisation.
+    """
+    layers = [
+        layer
+        for layer in model.encoder_body.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    if not layers:
+        return None
+    points = sample(points)
+    normalised = ops.convert_to_tensor(model.preprocessing.normalise(points))
+    momenta = [layer.momentum for layer in layers]
+    found = []
+    try:
+        for layer in layers:
+            layer.momentum = 1.0  # What is remembered stays as it is.
+        for training in (False, True):
+            mean = model.encode_tensors(normalised, training=training)["mean"]
+            back = ops.convert_to_numpy(model.decode_tensors(mean))
+            back = model.preprocessing.denormalise(back)
+            found.append(pooled_distance(point_distance(points, back)))
+    finally:
+        for layer, momentum in zip(layers, momenta):
+            layer.momentum = momentum
+    return tuple(found)
+
+
+def sample(points, size=MOST_MEASURED):
+    """Draw some rows, always the same ones.
+
+    Parameters
+    ----------
+    points : ndarray
+        Rows to choose from.
+    size : int, optional
+        Rows wanted, all if there are fewer.
+
+    Returns
+    -------
+    points : ndarray
+        In their order.
+    """
+    rows = np.random.default_rng(0).permutation(len(points))[:size]
+    return points[np.sort(rows)]
