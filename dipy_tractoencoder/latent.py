@@ -75,7 +75,13 @@ def encode(model, streamlines, *, tractogram="", batch_size=None):
     -------
     latents : Latents
         One row per streamline that was not rejected.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If there is no model, or no streamlines.
     """
+    _check_model(model)
     array = streamlines
     if not isinstance(array, StreamlineArray):
         array = model.preprocessing.array(streamlines)
@@ -121,13 +127,20 @@ def decode(model, latents, *, batch_size=None):
     FingerprintError
         If the latents come from another model.
     InvalidArgumentError
-        If their size is not the model's, or one is not finite.
+        If there is no model, their size is not the model's, or one is not finite.
     """
+    _check_model(model)
     mean, is_reversed = latents, None
     if isinstance(latents, Latents):
         check_same_model(model, latents)
         mean, is_reversed = latents.mean, latents.is_reversed
-    mean = np.asarray(mean, dtype=np.float32)
+    try:
+        mean = np.asarray(mean, dtype=np.float32)
+    except (TypeError, ValueError) as err:
+        raise InvalidArgumentError(
+            "Invalid value received for `latents`. Expected what `encode` or "
+            f"`load_latents` gives, or an array. Received: {repr(latents)[:80]}."
+        ) from err
     if mean.ndim != 2 or mean.shape[1] != model.latent_dim:
         raise InvalidArgumentError(
             "Invalid value received for `latents`. Expected shape (n_streamlines, "
@@ -143,6 +156,15 @@ def decode(model, latents, *, batch_size=None):
     if is_reversed is not None:
         points[is_reversed] = points[is_reversed, ::-1]
     return points
+
+
+def _check_model(model):
+    """Raise unless something can encode."""
+    if not hasattr(model, "preprocessing"):
+        raise InvalidArgumentError(
+            "Invalid value received for `model`. Expected what `train` or `load_model` "
+            f"gives. Received: {repr(model)[:80]}."
+        )
 
 
 def decode_tractogram(model, latents):

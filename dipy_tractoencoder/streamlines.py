@@ -10,7 +10,7 @@ from dipy.tracking.streamline import set_number_of_points
 from nibabel.streamlines import ArraySequence
 import numpy as np
 
-from dipy_tractoencoder.errors import check_choice
+from dipy_tractoencoder.errors import InvalidArgumentError, check_choice
 
 ORIENTATIONS = ("canonical", "augment", "as_is")
 
@@ -263,6 +263,11 @@ def as_sequence(streamlines):
     -------
     streamlines : ArraySequence
         For a StatefulTractogram in RASMM, mm; nothing is copied if it is already.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is neither, or a streamline is not (n_points, 3).
     """
     if hasattr(streamlines, "space_attributes"):
         from dipy.io.stateful_tractogram import Origin, Space
@@ -273,11 +278,40 @@ def as_sequence(streamlines):
             streamlines.to_center()
         return streamlines.streamlines
     if isinstance(streamlines, ArraySequence):
+        if len(streamlines) and streamlines.common_shape != (3,):
+            raise _no_streamline(f"points of shape {streamlines.common_shape}")
         return streamlines
-    lines = [np.asarray(line).reshape(-1, 3) for line in streamlines]
+    if isinstance(streamlines, (str, bytes, dict)) or not hasattr(
+        streamlines, "__iter__"
+    ):
+        raise _no_streamline(repr(streamlines)[:80])
+    lines = [_streamline(line) for line in streamlines]
     counts = np.array([len(line) for line in lines], dtype=np.int64)
     points = np.concatenate(lines) if lines else np.empty((0, 3))
     return _sequence(points.astype(np.float32, copy=False), counts)
+
+
+def _streamline(line):
+    """Give one streamline as an array, or raise unless it is one."""
+    try:
+        points = np.asarray(line)
+    except (TypeError, ValueError) as err:
+        raise _no_streamline(str(err)) from err
+    if points.size == 0:
+        return np.empty((0, 3), dtype=np.float32)
+    if points.dtype.kind not in "fiu" or points.ndim != 2 or points.shape[1] != 3:
+        raise _no_streamline(f"shape {points.shape}, {points.dtype}")
+    return points
+
+
+def _no_streamline(what):
+    """Make the error for what is given instead of streamlines."""
+    what = " ".join(what.split())
+    return InvalidArgumentError(
+        "Invalid value received for streamlines. Expected a tractogram, or a list of "
+        f"arrays of numbers of shape (n_points, 3), in mm. Received: {what}. A file "
+        "is read with `load_tractogram`."
+    )
 
 
 def merge_rejects(counts):

@@ -263,3 +263,14 @@ def test_fingerprint_tells_what_a_model_computes(trained_vae):
     preprocessing = same.preprocessing
     same.preprocessing = replace(preprocessing, min_length=3.0)
     assert fingerprint(same) != mine
+
+
+def test_what_is_no_model_and_no_latents(trained_vae, lines):
+    for nothing in (None, "vae.keras"):
+        with pytest.raises(InvalidArgumentError, match="load_model"):
+            encode(nothing, lines)
+        with pytest.raises(InvalidArgumentError, match="load_model"):
+            decode(nothing, np.zeros((2, 5)))
+    for nothing in ("latents.h5", None, {}):
+        with pytest.raises(InvalidArgumentError, match="latents"):
+            decode(trained_vae, nothing)

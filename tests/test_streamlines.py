@@ -350,3 +350,31 @@ def test_space_and_origin_of_a_tractogram(tractogram, lines, space, origin):
     if (space, origin) != (Space.RASMM, Origin.NIFTI):
         # The test would say nothing if the coordinates were the same anyway.
         assert np.abs(before - np.concatenate(lines)).max() > 0.5
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        "bundle.trk",
+        ["one.trk", "two.trk"],
+        {"AF": [GOOD]},
+        7,
+        None,
+        GOOD,  # One streamline, which is no list of them.
+        [GOOD[:, :2]],
+        [np.stack([GOOD, GOOD])],
+        [GOOD + 1j],
+        [[[0, 0, 0], [1, 1]]],
+        ArraySequence([np.zeros((4, 2), np.float32)]),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_what_is_no_streamlines(nothing):
+    with pytest.raises(InvalidArgumentError, match=r"\(n_points, 3\).*load_tractogram"):
+        as_sequence(nothing)
+
+
+def test_lists_of_points_and_nothing_are_streamlines():
+    found = as_sequence([[[0, 0, 0], [1, 2, 3]], [], np.empty((0, 3)), GOOD])
+    assert [len(line) for line in found] == [2, 0, 0, 3]
+    np.testing.assert_array_equal(found[0], [[0, 0, 0], [1, 2, 3]])
