@@ -353,6 +353,11 @@ def test_view_is_turned_by_buttons(page):
         page.locator(f"[data-view={view}]").click()
         eye = page.evaluate("view._fullLayout.scene.camera.eye")
         assert max(eye, key=lambda name: abs(eye[name])) == axis
+        page.wait_for_function(
+            "(name) => ['x', 'y', 'z'].every((other) => (name !== other) ==="
+            " view.layout.scene[other + 'axis'].showticklabels)",
+            arg=axis,  # Its labels would lie on a heap.
+        )
 
 
 def test_without_webgl_the_rest_works(launch, address, data):

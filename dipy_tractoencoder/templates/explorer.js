@@ -24,6 +24,9 @@
   ];
   const colourOf = (code) => COLOURS[code % COLOURS.length];
   const shapeOf = (code) => SHAPES[Math.floor(code / COLOURS.length) % SHAPES.length];
+  const AXES = [
+    ["x", "x, to the right (mm)"], ["y", "y, to the front (mm)"], ["z", "z, up (mm)"],
+  ];
   // Seen along the axes of RASMM, as in the package's pictures.
   const VIEWS = {
     right: { eye: { x: 2, y: 0, z: 0 }, up: { x: 0, y: 0, z: 1 } },
@@ -279,21 +282,34 @@
       Object.assign(trace, { type: "scatter3d", mode: "lines", connectgaps: false });
     }
     const { ranges, ratio } = sceneBox();
-    const titles = ["x, to the right (mm)", "y, to the front (mm)", "z, up (mm)"];
     const scene = {
       aspectmode: "manual",
       aspectratio: { x: ratio[0], y: ratio[1], z: ratio[2] },
       camera: { ...VIEWS.behind, eye: { x: 1.3, y: -1.5, z: 0.8 }, projection: { type: "orthographic" } },
     };
-    ["xaxis", "yaxis", "zaxis"].forEach((name, axis) => {
-      scene[name] = {
-        title: { text: titles[axis], font: { size: 12 } }, range: ranges[axis],
-        showspikes: false, nticks: 6, gridcolor: "#ddd", zeroline: false,
+    AXES.forEach(([name], axis) => {
+      scene[`${name}axis`] = {
+        title: { text: AXES[axis][1], font: { size: 12 } }, range: ranges[axis],
+        showticklabels: true, showspikes: false, nticks: 6, gridcolor: "#ddd", zeroline: false,
       };
     });
     return Plotly.newPlot(viewPlot, traces, {
       margin: { l: 0, r: 0, t: 0, b: 0 }, showlegend: false, uirevision: "view", scene,
     }, { ...PLOT_OPTIONS, modeBarButtons: VIEW_BUTTONS });
+  }
+
+  /* Leave out the labels of an axis that is looked along: they would lie on a heap. */
+  function labelAxes() {
+    const { eye } = viewPlot._fullLayout.scene.camera;
+    const reach = Math.hypot(eye.x, eye.y, eye.z);
+    const change = {};
+    for (const [name, title] of AXES) {
+      const shown = Math.abs(eye[name]) < 0.98 * reach;
+      if (viewPlot.layout.scene[`${name}axis`].showticklabels === shown) continue;
+      change[`scene.${name}axis.showticklabels`] = shown;
+      change[`scene.${name}axis.title.text`] = shown ? title : "";
+    }
+    if (Object.keys(change).length) Plotly.relayout(viewPlot, change);
   }
 
   /* Put a curve (x, y, z columns) in place of another, and make room for it. */
@@ -476,6 +492,9 @@
     drawLegend();
     await Promise.all([drawView(), drawMap()]);
     mapPlot.on("plotly_click", (event) => choose(event.points[0].customdata));
+    viewPlot.on("plotly_relayout", (event) => {
+      if ("scene.camera" in event) labelAxes();
+    });
     choose(0);
     describeEnds();
     document.body.dataset.ready = "yes"; // For tests: all is drawn.
