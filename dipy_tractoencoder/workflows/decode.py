@@ -75,3 +75,4 @@ class DecodeVAEFlow(TractoWorkflow):
                 except (FingerprintError, InvalidArgumentError) as err:
                     raise type(err)(f"Cannot decode {path}: {err}") from err
                 logger.info("Decoded %d streamlines of %s: %s", n_decoded, path, target)
+        logger.info("Next: look at %s, with dipy_horizon for example.", target)

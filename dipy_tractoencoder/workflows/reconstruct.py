@@ -128,6 +128,7 @@ class ReconstructVAEFlow(TractoWorkflow):
         for line in format_table(table, SHOWN).splitlines():
             logger.info(line)
         logger.info("Table: %s", rows[0][1]["out_table"])
+        logger.info("Next: look at %s", rows[0][1]["out_figure"])
 
 
 def distinct_file_names(paths):
