@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dipy_tractoencoder.plotting import VIEWS
+from dipy_tractoencoder.plotting import VIEWS, equal_scales
 
 MOST_PER_BUNDLE = 100  # drawn; more only paint over each other
 
@@ -59,7 +59,7 @@ def bundles_figure(streamlines, members, *, what, confusion=(), seed=0):
             axis.add_collection(LineCollection(flat, colors=[colour], linewidths=0.5))
     for axis, (view, _, _, across_name, up_name) in zip(axes, VIEWS):
         axis.autoscale()
-        axis.set_aspect("equal")
+        equal_scales(axis)
         axis.set_title(view, fontsize="small")
         axis.set_xlabel(f"{across_name} (mm)", fontsize="small")
         axis.set_ylabel(f"{up_name} (mm)", fontsize="small")

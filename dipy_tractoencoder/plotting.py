@@ -7,6 +7,7 @@ from dipy_tractoencoder.metrics import point_distance, pooled_distance
 
 MOST_STREAMLINES = 300  # per picture; more only paint over each other
 MOST_STEPS = 64  # per streamline drawn; finer ones are not to be seen
+LARGEST_RATIO = 100  # of the sides of a view that is drawn to scale
 VIEWS = (
     ("sagittal, from the right", 1, 2, "posterior - anterior", "inferior - superior"),
     ("coronal, from behind", 0, 2, "left - right", "inferior - superior"),
@@ -91,6 +92,20 @@ def reconstruction_figure(original, reconstructed, *, what, most=MOST_STREAMLINE
     figure = Figure(figsize=(12, 11), layout="constrained")
     _draw_views(figure, original, reconstructed, what, most)
     return figure
+
+
+def equal_scales(axis):
+    """Give both axes of a view one scale, unless that would leave a line of it.
+
+    Parameters
+    ----------
+    axis : matplotlib.axes.Axes
+        With its limits set.
+    """
+    extents = [abs(high - low) for low, high in (axis.get_xlim(), axis.get_ylim())]
+    # One streamline far out, in a damaged file, is enough for that.
+    if max(extents) <= LARGEST_RATIO * min(extents):
+        axis.set_aspect("equal")
 
 
 def save_figure(figure, path):
@@ -178,7 +193,7 @@ def _draw_views(figure, original, reconstructed, what, most=MOST_STREAMLINES):
                 margin = 0.05 * (limits[k][1] - limits[k][0]) + 1
                 set_limit(limits[k][0] - margin, limits[k][1] + margin)
             axis.set_title(f"{title}, {view}", fontsize="small")
-            axis.set_aspect("equal")
+            equal_scales(axis)
             axis.set_xlabel(f"{across_name} (mm)", fontsize="small")
             axis.set_ylabel(f"{up_name} (mm)", fontsize="small")
     figure.colorbar(lines, ax=list(axes[2]), label="distance of points (mm)")

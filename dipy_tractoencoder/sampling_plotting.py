@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dipy_tractoencoder.plotting import VIEWS
+from dipy_tractoencoder.plotting import VIEWS, equal_scales
 
 MOST_PER_BUNDLE = 100  # drawn; more only paint over each other
 
@@ -48,7 +48,6 @@ def samples_figure(new, real=None, *, seed=0):
             axis.set_title(f"{kind}, {view}", fontsize="small")
             axis.set_xlabel(f"{across_name} (mm)", fontsize="small")
             axis.set_ylabel(f"{up_name} (mm)", fontsize="small")
-            axis.set_aspect("equal")
     everything = [points for bundles in rows.values() for points in bundles.values()]
     low = np.min([points.min(axis=(0, 1)) for points in everything], axis=0)
     high = np.max([points.max(axis=(0, 1)) for points in everything], axis=0)
@@ -56,6 +55,7 @@ def samples_figure(new, real=None, *, seed=0):
         for axis, (_, across, up, _, _) in zip(line, VIEWS):
             axis.set_xlim(low[across] - 3, high[across] + 3)
             axis.set_ylim(low[up] - 3, high[up] + 3)
+            equal_scales(axis)
     figure.legend(
         handles=handles,
         loc="outside right upper",

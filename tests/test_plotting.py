@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from dipy_tractoencoder.errors import OutputFileError
+from dipy_tractoencoder.label_plotting import bundles_figure
 from dipy_tractoencoder.plotting import (
     MOST_STREAMLINES,
     reconstruction_figure,
     save_figure,
     training_figure,
 )
+from dipy_tractoencoder.sampling_plotting import samples_figure
 
 HISTORY = {
     "loss": [9.0, 5.0, 4.0],
@@ -160,3 +162,18 @@ def test_no_display_and_no_window_are_needed(tmp_path):
     assert result.code == 0, result.err
     assert result.out.strip() == "False"
     assert os.path.getsize(path) > 1000
+
+
+@pytest.mark.parametrize("shift", [1e6, 1e15, 1e32])
+def test_one_streamline_far_out_is_drawn(points, shift, tmp_path):
+    """In views to scale, the other axis would have no height left."""
+    far = points.copy()
+    far[0, :, 1] += shift
+    members = {"one": [0, 1, 2], "unassigned": [3, 4]}
+    figures = {"labels": bundles_figure(far, members, what="Far")}
+    if shift < 1e20:  # Beyond, nothing is encoded.
+        figures["views"] = reconstruction_figure(far, far, what="Far")
+        figures["samples"] = samples_figure({"one": far}, {"one": far})
+    for name, figure in figures.items():
+        save_figure(figure, tmp_path / f"{name}.png")
+        assert imread(tmp_path / f"{name}.png").std() > 0
