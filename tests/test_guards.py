@@ -334,3 +334,10 @@ def test_docstrings_follow_numpydoc():
     pytest.importorskip("numpydoc.hooks.validate_docstrings", reason="needs numpydoc")
     result = run_python("-m", "numpydoc.hooks.validate_docstrings", *MODULES, cwd=ROOT)
     assert result.code == 0, result.out + result.err
+
+
+@every_command
+def test_commands_show_an_example_and_end_with_what_is_next(name):
+    flow = flow_class(name)
+    assert f"Example: {name} " in flow.run.__doc__
+    assert 'logger.info("Next: ' in inspect.getsource(inspect.getmodule(flow))

@@ -145,3 +145,4 @@ class VAEDemoFlow(CombinedWorkflow):
         logger.info("Table: %s", written["out_table"])
         logger.info("Model: %s", model_file)
         logger.info("Report: %s", out_dir / out_report)
+        logger.info("Next: open the report in a browser, or dipy_train_vae YOUR_FILES")
