@@ -8,11 +8,13 @@ import numpy as np
 from dipy_tractoencoder.density import DENSITIES, Density
 from dipy_tractoencoder.errors import FingerprintError, InputFileError
 from dipy_tractoencoder.files import whole_file
-from dipy_tractoencoder.latents_file import check_dataset, check_latents_extension
+from dipy_tractoencoder.hdf5_checks import check_dataset, clear_errors
+from dipy_tractoencoder.latents_file import check_latents_extension
 from dipy_tractoencoder.plausibility import BundleDensity
 
 FORMAT_NAME = "dipy_tractoencoder densities"
 FORMAT_VERSION = 1
+KIND = "file of densities of dipy_sample_vae"
 ARRAYS = ("weights", "means", "factors")
 LIMITS = ("min_log_density", "min_length", "max_length", "max_curvature")
 SPACE_SHAPES = {"affine": (4, 4), "dimensions": (3,), "voxel_sizes": (3,)}
@@ -85,20 +87,12 @@ def load_densities(path, model=None, *, groups=None):
     path = Path(path)
     if not path.is_file():
         raise InputFileError(f"File not found: {path}.")
-    try:
-        with h5py.File(path) as file:
-            _check_format(file, path)
-            made_by = str(file.attrs["fingerprint"])
-            size = path.stat().st_size
-            groups_read = sorted(file["bundles"].items())
-            bundles = [_read(group, size) for _, group in groups_read]
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as err:
-        if isinstance(err, InputFileError):
-            raise
-        raise InputFileError(
-            f"Cannot read {path}: {err} It is no file of densities of "
-            "dipy_sample_vae, or was damaged."
-        ) from err
+    with clear_errors(path, KIND), h5py.File(path) as file:
+        _check_format(file, path)
+        made_by = str(file.attrs["fingerprint"])
+        size = path.stat().st_size
+        groups_read = sorted(file["bundles"].items())
+        bundles = [_read(group, size) for _, group in groups_read]
     if model is not None:
         from dipy_tractoencoder.fingerprint import fingerprint
 

@@ -2,13 +2,13 @@
 
 from contextlib import contextmanager
 import json
-import math
 from pathlib import Path
 
 import numpy as np
 
 from dipy_tractoencoder.errors import InputFileError, OutputFileError
 from dipy_tractoencoder.files import Hdf5Target, whole_file
+from dipy_tractoencoder.hdf5_checks import check_dataset, clear_errors
 from dipy_tractoencoder.tractogram_checks import check_space
 
 FORMAT_VERSION = 1
@@ -18,8 +18,7 @@ DATA_NAME = "latent"  # data_per_streamline; TRK allows 20 characters
 CHUNK_ROWS = 1024
 # Kinds of numbers that they may be.
 ROW_NAMES = {"mean": "f", "log_var": "f", "index": "iu", "is_reversed": "b"}
-# What is unpacked, to the size of the file: latents hardly shrink.
-LARGEST_RATIO = 100
+KIND = "latents file of dipy_encode_vae"
 SPACE_NAMES = {"affine", "dimensions", "voxel_sizes", "voxel_order"}
 
 
@@ -184,28 +183,10 @@ def latents_reader(path):
     path = Path(path)
     if not path.is_file():
         raise InputFileError(f"File not found: {path}.")
-    with _clear_errors(path):
+    with clear_errors(path, KIND):
         file = h5py.File(path)
     with file:
         yield LatentsReader(file, path)
-
-
-@contextmanager
-def _clear_errors(path):
-    """Say which file is damaged, whatever HDF5 makes of it."""
-    try:
-        yield
-    except InputFileError:
-        raise
-    except (
-        *(OSError, KeyError, TypeError, ValueError, RuntimeError, AttributeError),
-        *(OverflowError, MemoryError, RecursionError, IndexError),
-    ) as err:
-        text = " ".join(str(err).split()).rstrip(".")
-        raise InputFileError(
-            f"Cannot read {path}: {text}. It is no latents file of dipy_encode_vae, or "
-            "was cut short."
-        ) from err
 
 
 class LatentsReader:
@@ -226,7 +207,7 @@ class LatentsReader:
 
     def __init__(self, file, path):
         self.file, self.path = file, path
-        with _clear_errors(path):
+        with clear_errors(path, KIND):
             attributes = dict(file.attrs)
             if attributes.get("format") != FORMAT_NAME:
                 raise InputFileError(
@@ -279,7 +260,7 @@ class LatentsReader:
         """
         from dipy_tractoencoder.latent import Latents
 
-        with _clear_errors(self.path):
+        with clear_errors(self.path, KIND):
             values = {
                 name: self.file[name][start:stop] if name in self.file else None
                 for name in ROW_NAMES
@@ -325,45 +306,6 @@ def check_datasets(file, n_bytes):
     ):
         raise ValueError(f"Its datasets do not belong together: {shapes}.")
     return rows[0]
-
-
-def check_dataset(group, name, kinds, n_bytes):
-    """Give a dataset of numbers, or raise unless it lies in its file and fits there.
-
-    Parameters
-    ----------
-    group : h5py.Group
-        Where it has to be.
-    name : str
-        Of the dataset.
-    kinds : str
-        Letters of the types that will do, as ``numpy.dtype.kind``.
-    n_bytes : int
-        Size of the file.
-
-    Returns
-    -------
-    dataset : h5py.Dataset
-        Not read yet.
-
-    Raises
-    ------
-    ValueError
-        If it is missing, elsewhere, of another type, or would take far more memory
-        than the file.
-    """
-    import h5py
-
-    here = isinstance(group.get(name, getlink=True), h5py.HardLink)
-    item = group[name] if here else None
-    if not isinstance(item, h5py.Dataset) or item.external or item.is_virtual:
-        raise ValueError(f"Its `{name}` does not lie in the file.")
-    if item.dtype.kind not in kinds or item.dtype.itemsize > 8:
-        raise ValueError(f"Its `{name}` are {item.dtype}.")
-    chunk = math.prod(item.chunks or ()) * item.dtype.itemsize
-    if max(item.nbytes, chunk) > LARGEST_RATIO * (n_bytes + 2**16):
-        raise ValueError(f"Its `{name}` would take {max(item.nbytes, chunk)} bytes.")
-    return item
 
 
 def check_latents_extension(path):
