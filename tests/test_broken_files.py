@@ -240,7 +240,7 @@ def test_trk_with_data_or_streamlines_without_points(sizes, tmp_path):
         tractogram.data_per_point = per_point
         tractogram.data_per_streamline = {"b": np.ones((len(sizes), 3))}
     path = tmp_path / "a.trk"
-    nib.streamlines.save(tractogram, path, header={"dimensions": (9, 9, 9)})
+    nib.streamlines.save(tractogram, str(path), header={"dimensions": (9, 9, 9)})
     assert sum(sum(map(len, chunk)) for chunk in TractogramChunks(path)) == 13
     assert load_tractogram(path).streamlines.total_nb_rows == 13
 
