@@ -5,7 +5,14 @@ import numpy as np
 from dipy_tractoencoder.evaluation import kl_per_dimension
 from dipy_tractoencoder.fingerprint import fingerprint as fingerprint_of
 from dipy_tractoencoder.record import software_versions
-from dipy_tractoencoder.report import Report, Section, Table, picture, picture_of_file
+from dipy_tractoencoder.report import (
+    Report,
+    Section,
+    Table,
+    format_cell,
+    picture,
+    picture_of_file,
+)
 from dipy_tractoencoder.report_checks import (
     applicable,
     few_per_bundle,
@@ -161,13 +168,13 @@ def evaluation_report(
     learned = "half of the input; the other half is measured on"
     if row["known"] == "training":
         learned = "the training files"
+    error, pca_error = (format_cell(side["error_mm"]) for side in evaluation.rows)
     return Report(
         title=f"Evaluation of {name}",
         summary=(
-            f"Error on {len(test.points):,} streamlines: {row['error_mm']:.3g} mm; PCA "
-            f"with as many dimensions ({model.latent_dim}): "
-            f"{pca_row['error_mm']:.3g} mm. Neighbours, lengths and density are "
-            f"learned from {learned}.",
+            f"Error on {len(test.points):,} streamlines: {error} mm; PCA with as many "
+            f"dimensions ({model.latent_dim}): {pca_error} mm. Neighbours, lengths and "
+            f"density are learned from {learned}.",
         ),
         checks=checks,
         command=command,

@@ -5,7 +5,7 @@ import math
 from dipy_tractoencoder.fingerprint import fingerprint as fingerprint_of
 from dipy_tractoencoder.metrics import point_distance, pooled_distance
 from dipy_tractoencoder.plotting import curves_figure
-from dipy_tractoencoder.report import Report, Section, Table, picture
+from dipy_tractoencoder.report import Report, Section, Table, format_cell, picture
 from dipy_tractoencoder.report_checks import (
     applicable,
     few_held_out,
@@ -127,8 +127,8 @@ def training_report(
         Section("Pictures", (views(run.points, run.reconstructed, what.capitalize()),))
     )
     summary = [
-        f"Error on {len(run.points):,} {what}: {error:.3g} mm; PCA with as many "
-        f"dimensions ({model.latent_dim}): {pca_error:.3g} mm."
+        f"Error on {len(run.points):,} {what}: {format_cell(error)} mm; PCA with as "
+        f"many dimensions ({model.latent_dim}): {format_cell(pca_error)} mm."
     ]
     if given["refit"] and run.held_out:
         summary.append(

@@ -2,12 +2,14 @@
 
 import base64
 from html.parser import HTMLParser
+import io
 import re
 import shlex
 
 from flow_data import assert_refused, call_command, files_below, run_command
 from made_data import make_tractogram
 from matplotlib.figure import Figure
+from matplotlib.image import imread
 import numpy as np
 import pytest
 
@@ -390,7 +392,13 @@ def test_pictures_lie_in_the_page(tmp_path):
     figure.savefig(tmp_path / "a.png")
     kept = picture_of_file(tmp_path / "a.png", "a line", "A")
     content = base64.b64decode(kept.source.split(",")[1])
-    assert content == (tmp_path / "a.png").read_bytes()
+    before, after = imread(tmp_path / "a.png"), imread(io.BytesIO(content))
+    assert before.shape[:2] == after.shape[:2]
+    assert np.abs(before[..., :3] - after[..., :3]).max() < 0.1
+    figure.savefig(tmp_path / "a.svg")
+    kept = picture_of_file(tmp_path / "a.svg", "a line")
+    content = base64.b64decode(kept.source.split(",")[1])
+    assert content == (tmp_path / "a.svg").read_bytes()
     assert picture_of_file(tmp_path / "a.pdf", "a line") is None
 
 
