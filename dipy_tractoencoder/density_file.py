@@ -17,6 +17,7 @@ FORMAT_VERSION = 1
 KIND = "file of densities of dipy_sample_vae"
 ARRAYS = ("weights", "means", "factors")
 LIMITS = ("min_log_density", "min_length", "max_length", "max_curvature")
+SPACE_NAMES = ("affine", "dimensions", "voxel_sizes", "voxel_order")
 SPACE_SHAPES = {"affine": (4, 4), "dimensions": (3,), "voxel_sizes": (3,)}
 
 
@@ -138,7 +139,8 @@ def _check_format(file, path):
 
 def _read(group, n_bytes):
     """Read one bundle; ValueError if its numbers do not belong together."""
-    attributes = dict(group.attrs)
+    # By name: going through damaged attributes ends the process in older HDF5.
+    attributes = group.attrs
     name = str(attributes["name"])
     weights, means, factors = (
         np.array(check_dataset(group, array, "f", n_bytes), np.float64)
@@ -146,9 +148,9 @@ def _read(group, n_bytes):
     )
     limits = {name: float(attributes[name]) for name in LIMITS}
     space = {
-        name.removeprefix("space_"): value
-        for name, value in attributes.items()
-        if name.startswith("space_")
+        part: attributes[f"space_{part}"]
+        for part in SPACE_NAMES
+        if f"space_{part}" in attributes
     }
     n_parts, size = means.shape if means.ndim == 2 else (0, 0)
     fits = (
