@@ -446,6 +446,7 @@ def test_command_takes_groups(home, here, capsys):
     assert unpack(content["arrays"]["number"]).tolist() == [*range(40)]
 
 
+@needs_plotly
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
