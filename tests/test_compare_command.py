@@ -144,7 +144,7 @@ def test_the_real_command(home, tmp_path):
     result = run_python(
         ROOT / "bin" / NAME, "vae.keras", "patients/*/*CST.trk",
         "--reference_files", "controls/*/CST.trk", "--out_dir", tmp_path / "o",
-        cwd=home, KERAS_BACKEND="jax",
+        cwd=home,
     )  # fmt: skip
     assert result.code == 0, result.err
     assert sorted(path.name for path in (tmp_path / "o").iterdir()) == OUTPUTS
