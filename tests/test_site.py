@@ -322,7 +322,23 @@ def test_pages_and_pictures_that_are_named_exist():
         for picture in re.findall(r"^\.\. (?:figure|image):: (\S+)$", text, flags=re.M):
             assert (path.parent / picture).is_file(), f"{path.name}: {picture}"
             found += 1
+        for file in re.findall(r":download:`[^<`]*<([^>`]+)>`", text):
+            assert (path.parent / file).is_file(), f"{path.name}: {file}"
+            found += 1
     assert found > 40
+
+
+def test_every_table_has_a_title():
+    """Scripts write tables without one, and the toctree needs it."""
+    sys.path.insert(0, str(DOC / "ext"))
+    try:
+        titles = importlib.import_module("study_pages").TITLES
+    finally:
+        sys.path.remove(str(DOC / "ext"))
+    for path in sorted((DOC / "results").glob("*.rst")):
+        name = path.relative_to(DOC).with_suffix("").as_posix()
+        own = re.search(r"\A\S.*\n[=~-]{3,}\n", path.read_text())
+        assert name in titles or own, name
 
 
 def test_every_page_is_in_a_toctree():

@@ -6,6 +6,7 @@ TITLES = {
     "results/comparison_rough": "The same with rougher variation",
     "results/fibercup_study": "The study of the models",
     "results/speed": "Speed and memory, measured",
+    "results/training_time": "Time of whole trainings",
 }
 
 
