@@ -465,6 +465,12 @@ def test_configuration_of_another_kind(path, config):
     refused(path)
 
 
+def virtual_layout(tmp_path):
+    layout = h5py.VirtualLayout((3,), "f8")  # Without a source, no dataset is virtual.
+    layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "y", shape=(3,))
+    return layout
+
+
 def elsewhere(file, tmp_path):
     (tmp_path / "raw").write_bytes(bytes(4000))
     with h5py.File(tmp_path / "other.h5", "w") as other:
@@ -478,7 +484,7 @@ def elsewhere(file, tmp_path):
             "x", (1000,), "f4", external=[(str(tmp_path / "raw"), 0, 4000)]
         ),
         "virtual data": lambda: file.create_virtual_dataset(
-            "x", h5py.VirtualLayout((3,), "f8")
+            "x", virtual_layout(tmp_path)
         ),
         "bomb": lambda: file.create_dataset(
             "x", (10**12,), "f4", chunks=(10**6,), compression="gzip"
