@@ -98,7 +98,14 @@ def test_record_of_a_training(bundles):
     bad = np.full((3, 3), np.nan)
     model = train([[bad, *bundles[0]], bundles[1]], SMALL, validation_fraction=0.25)
     record = model.record
-    assert record.data == {
+    data = dict(record.data)
+    first, second = data.pop("tractograms")
+    assert (first["n_read"], first["rejects"]) == (21, {"non_finite": 1})
+    assert (second["n_read"], second["rejects"]) == (20, {})
+    for key, total in (("n_training", 30), ("n_validation", 10)):
+        assert first[key] + second[key] == total
+        assert 0 < first[key] <= 20
+    assert data == {
         "n_training": 30,
         "n_validation": 10,
         "n_read": 41,
