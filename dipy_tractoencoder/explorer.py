@@ -11,6 +11,7 @@ from dipy_tractoencoder.decoder_export import (
     packed,
     packed_operations,
 )
+from dipy_tractoencoder.encoded import pca_decoder
 from dipy_tractoencoder.errors import InvalidArgumentError, check_choice, check_number
 from dipy_tractoencoder.explorer_data import explorer_data, fair_share
 from dipy_tractoencoder.files import whole_file
@@ -206,6 +207,7 @@ def page_content(model, data, *, projection="pca", seed=0):
     step = np.maximum(np.ptp(points, axis=(0, 1)) / 65535, 1e-9)
     numbers = {
         "latent": data.latent,
+        "pca_latent": data.pca_latent,
         "length": data.length,
         "error": data.error,
         "pca_error": data.pca_error,
@@ -238,7 +240,22 @@ def page_content(model, data, *, projection="pca", seed=0):
         "nearest_99": float(np.percentile(own_distances(latent), 99)),
         "context": _context(data),
         "decoder": packed_operations(export_decoder(model)),
+        "pca_decoder": packed_operations(_pca_operations(model, shown)),
     }
+
+
+def _pca_operations(model, shown):
+    """PCA's decoder, to some of the points, as `export_decoder` lists the model's."""
+    decoder = pca_decoder(model)
+    bias = decoder(np.zeros((1, model.latent_dim)))[:, shown]
+    kernel = (decoder(np.eye(model.latent_dim))[:, shown] - bias).reshape(
+        model.latent_dim, -1
+    )
+    dense = {"kernel": kernel, "bias": bias.ravel(), "activation": "linear"}
+    return [
+        {"kind": "dense", **dense, "inputs": [0]},
+        {"kind": "reshape", "shape": [len(shown), 3], "inputs": [1]},
+    ]
 
 
 def _context(data):

@@ -8,10 +8,9 @@ import numpy as np
 
 from dipy_tractoencoder.bundle_files import bundle_chunks
 from dipy_tractoencoder.bundle_names import tractogram_paths
-from dipy_tractoencoder.encoded import encode_side
+from dipy_tractoencoder.encoded import encode_side, encode_side_by_pca
 from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError
 from dipy_tractoencoder.metrics import curve_length, point_distance
-from dipy_tractoencoder.reconstruction import pca_reconstruction
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,8 @@ class ExplorerData:
         RASMM, mm, in the model's orientation.
     latent : ndarray, shape (n_rows, latent_dim), float32
         Posterior means, in the unit of `latent_unit`.
+    pca_latent : ndarray, shape (n_rows, latent_dim), float32
+        As many principal coefficients, mm; see `encoded.encode_side_by_pca`.
     length, error, pca_error : ndarray, shape (n_rows,), float64
         Length, and root mean squared point distance of the model's and of PCA's
         reconstruction; mm.
@@ -48,6 +49,7 @@ class ExplorerData:
     number: np.ndarray
     points: np.ndarray
     latent: np.ndarray
+    pca_latent: np.ndarray
     length: np.ndarray
     error: np.ndarray
     pca_error: np.ndarray
@@ -212,6 +214,7 @@ def explorer_data(
         )
     bundle = np.repeat(np.arange(len(names)), [len(sample.keys[n]) for n in names])
     encoded = encode_side(model, points, bundle)
+    linear = encode_side_by_pca(model, points, bundle)
     return ExplorerData(
         names=names,
         bundle=bundle,
@@ -221,7 +224,8 @@ def explorer_data(
         number=number,
         points=points,
         latent=encoded.latent,
+        pca_latent=linear.latent,
         length=curve_length(points),
         error=point_distance(points, encoded.reconstructed),
-        pca_error=point_distance(points, pca_reconstruction(model, points)),
+        pca_error=point_distance(points, linear.reconstructed),
     )

@@ -30,6 +30,7 @@ from dipy_tractoencoder.errors import (
     InvalidArgumentError,
 )
 from dipy_tractoencoder.explorer_data import EvenSample, explorer_data, fair_share
+from dipy_tractoencoder.reconstruction import pca_reconstruction
 
 NAME = "dipy_explore_vae"
 EVIL = "</script><script>alert(1)</script>"
@@ -290,6 +291,16 @@ def test_page_holds_what_was_encoded(page, trained_vae, named):
     quantised = content["quantised"]
     points = quantised["origin"] + arrays["points"] * np.array(quantised["step"])
     np.testing.assert_allclose(points, data.points, atol=2e-3)  # mm, 32 points here
+    # PCA's decoder, as it lies in the page, gives PCA's reconstruction.
+    operations = [
+        {k: unpack(v) if isinstance(v, dict) else v for k, v in operation.items()}
+        for operation in content["pca_decoder"]
+    ]
+    np.testing.assert_allclose(
+        [run(operations, latent) for latent in arrays["pca_latent"]],
+        pca_reconstruction(trained_vae, data.points),
+        atol=1e-3,
+    )
     # The map's directions take any latent to where the map has it.
     flat = (data.latent - np.array(content["mean"])) @ np.array(content["directions"])
     np.testing.assert_allclose(flat, unpack(content["maps"][0]["points"]), atol=1e-3)
@@ -333,8 +344,9 @@ def test_page_is_bounded(page, trained_vae, bundles, tmp_path):
     )
     assert about["n_shown"] == 240
     grown = (tmp_path / "more.html").stat().st_size - plotly - own
-    # Of 195 more: points of 16 bits, latents, two maps, six numbers; 4/3 for base64.
-    each = (32 * 3 * 2 + 5 * 4 + 2 * 8 + 6 * 4) * 4 / 3
+    # Of 195 more: points of 16 bits, latents of the model and of PCA, two maps, six
+    # numbers; 4/3 for base64.
+    each = (32 * 3 * 2 + 2 * 5 * 4 + 2 * 8 + 6 * 4) * 4 / 3
     assert grown < 195 * each + 5000
     names = [
         part["name"]

@@ -8,6 +8,7 @@
     arrays[name] = unpackArray(entry);
   }
   const decoder = unpackDecoder(content.decoder);
+  const pcaDecoder = unpackDecoder(content.pca_decoder);
   const maps = content.maps.map((map) => ({ ...map, points: unpackArray(map.points) }));
   const nRows = arrays.bundle.data.length;
   const latentDim = arrays.latent.shape[1];
@@ -35,13 +36,18 @@
   };
   // Chosen by name: newer plotly adds buttons that would send data to its makers.
   const PLOT_OPTIONS = { responsive: true, displaylogo: false };
+  // Fingers scroll the page, so they do not zoom the map. The browser lets a tap be
+  // followed by a mouse click, which plotly would take for the second of two.
+  const FINGERS = window.innerWidth <= 860 || window.matchMedia("(pointer: coarse)").matches;
+  const MAP_OPTIONS = { ...PLOT_OPTIONS, doubleClick: FINGERS ? false : "reset" };
   const MAP_BUTTONS = [["zoom2d", "pan2d", "resetScale2d", "toImage"]];
   const VIEW_BUTTONS = [["zoom3d", "pan3d", "resetCameraDefault3d", "toImage"]];
   // Unlike those of the bundles.
   const LINES = [
-    ["streamline", "#111111", 7],
-    ["reconstruction", "#d5008f", 6],
-    ["walk", "#0050d0", 8],
+    ["streamline", { color: "#111111", width: 7 }],
+    ["reconstruction", { color: "#d5008f", width: 6 }],
+    ["pca", { color: "#00803a", width: 5, dash: "dash" }],
+    ["walk", { color: "#0050d0", width: 8 }],
   ];
 
   const state = {
@@ -67,8 +73,9 @@
   const bundleName = (row) => content.names[arrays.bundle.data[row]];
   const fixed = (value, digits) => value.toFixed(digits);
   const inUnit = (value) => `${fixed(value, 2)}${unit}`;
-  const latentOf = (row) =>
-    Array.from(arrays.latent.data.subarray(row * latentDim, (row + 1) * latentDim));
+  const rowOf = (array, row) =>
+    Array.from(array.data.subarray(row * latentDim, (row + 1) * latentDim));
+  const latentOf = (row) => rowOf(arrays.latent, row);
 
   function rowLabel(row) {
     const number = arrays.number.data[row];
@@ -150,7 +157,9 @@
       .filter((row) => !state.hidden.has(arrays.bundle.data[row]));
     if (colour !== "bundle") {
       const values = rows.map((row) => arrays[colour].data[row]);
-      const title = { length: "length (mm)", error: "error (mm)" }[colour];
+      const title = {
+        length: "length (mm)", error: "error (mm)", pca_error: "PCA's error (mm)",
+      }[colour];
       const bar = { title: { text: title, side: "right" }, thickness: 14 };
       // A few bad reconstructions would leave all others one colour.
       const sorted = [...values].sort((one, other) => one - other);
@@ -194,7 +203,7 @@
     return {
       margin: { l: isPca ? 56 : 16, r: 16, t: 28, b: isPca ? 44 : 16 },
       hovermode: "closest",
-      dragmode: window.innerWidth > 860 ? "zoom" : false, // Fingers scroll the page.
+      dragmode: FINGERS ? false : "zoom",
       uirevision: map.name,
       xaxis: { ...axis, range: ranges[0], title: name("1st principal component") },
       yaxis: {
@@ -211,7 +220,7 @@
       ? "t-SNE keeps neighbours together, but no distances."
       : `The two components hold ${fixed(100 * map.share, 0)} % of the latents' variance.`;
     return Plotly.react(mapPlot, mapTraces(), mapLayout(), {
-      ...PLOT_OPTIONS, modeBarButtons: MAP_BUTTONS,
+      ...MAP_OPTIONS, modeBarButtons: MAP_BUTTONS,
     });
   }
 
@@ -244,8 +253,9 @@
 
   // 3-D view
 
+  const lineName = (name) => (name === "pca" ? "PCA" : name);
   const nBundles = content.names.length;
-  const TRACES = { streamline: nBundles, reconstruction: nBundles + 1, walk: nBundles + 2 };
+  const TRACES = Object.fromEntries(LINES.map(([name], n) => [name, nBundles + n]));
   const box = [0, 1, 2].map((axis) => {
     const { origin, step } = content.quantised;
     return [origin[axis], origin[axis] + 65535 * step[axis]];
@@ -260,8 +270,11 @@
       return [(low + high) / 2 - half, (low + high) / 2 + half];
     });
     const spans = ranges.map(([low, high]) => high - low);
-    const ratio = spans.map((span) => (1.25 * span) / Math.max(...spans));
-    return { ranges, ratio };
+    const part = spans.map((span) => span / Math.max(...spans));
+    const ratio = part.map((value) => 1.25 * value);
+    // On a short axis the labels would lie on a heap.
+    const ticks = part.map((value) => Math.max(2, Math.round(6 * value)));
+    return { ranges, ratio, ticks };
   }
 
   function drawView() {
@@ -275,13 +288,13 @@
         line: { width: 2, color: colourOf(code) }, opacity: 0.22, hoverinfo: "skip",
       };
     });
-    for (const [name, color, width] of LINES) {
-      traces.push({ x: [], y: [], z: [], name, line: { width, color }, hoverinfo: "name" });
+    for (const [name, line] of LINES) {
+      traces.push({ x: [], y: [], z: [], name: lineName(name), line, hoverinfo: "name" });
     }
     for (const trace of traces) {
       Object.assign(trace, { type: "scatter3d", mode: "lines", connectgaps: false });
     }
-    const { ranges, ratio } = sceneBox();
+    const { ranges, ratio, ticks } = sceneBox();
     const scene = {
       aspectmode: "manual",
       aspectratio: { x: ratio[0], y: ratio[1], z: ratio[2] },
@@ -290,7 +303,7 @@
     AXES.forEach(([name], axis) => {
       scene[`${name}axis`] = {
         title: { text: AXES[axis][1], font: { size: 12 } }, range: ranges[axis],
-        showticklabels: true, showspikes: false, nticks: 6, gridcolor: "#ddd", zeroline: false,
+        showticklabels: true, showspikes: false, nticks: ticks[axis], gridcolor: "#ddd", zeroline: false,
       };
     });
     return Plotly.newPlot(viewPlot, traces, {
@@ -347,6 +360,7 @@
     byId("bundle").value = String(arrays.bundle.data[row]);
     showCurve("streamline", streamline(row));
     showCurve("reconstruction", columns(decode(latentOf(row))));
+    showCurve("pca", columns(runDecoder(pcaDecoder, rowOf(arrays.pca_latent, row))));
     setDimension(state.dimension);
     markMap();
   }
@@ -436,6 +450,41 @@
 
   // Controls
 
+  /* Row of the nearest point shown on the map within some pixels, or none. */
+  function rowNear(x, y, reach) {
+    const { xaxis, yaxis } = mapPlot._fullLayout;
+    const frame = mapPlot.getBoundingClientRect();
+    const [left, top] = [frame.x + xaxis._offset, frame.y + yaxis._offset];
+    if (x < left || x > left + xaxis._length || y < top || y > top + yaxis._length) return -1;
+    let [nearest, least] = [-1, reach];
+    for (let row = 0; row < nRows; row++) {
+      if (state.hidden.has(arrays.bundle.data[row])) continue;
+      const point = mapPoint(row);
+      const apart = Math.hypot(left + xaxis.c2p(point[0]) - x, top + yaxis.c2p(point[1]) - y);
+      if (apart < least) [nearest, least] = [row, apart];
+    }
+    return nearest;
+  }
+
+  /* Choose by mouse through plotly, and by finger ourselves: plotly takes a tap for a
+     click on the point that was last under the mouse. */
+  function prepareMap() {
+    let pressed = null;
+    mapPlot.addEventListener("pointerdown", (event) => {
+      const onButton = event.target.closest(".modebar") !== null;
+      pressed = { type: event.pointerType, x: event.clientX, y: event.clientY, onButton };
+    }, true);
+    mapPlot.addEventListener("pointerup", (event) => {
+      if (!pressed || pressed.type !== "touch" || pressed.onButton) return;
+      const moved = Math.hypot(event.clientX - pressed.x, event.clientY - pressed.y);
+      const row = moved < 10 ? rowNear(event.clientX, event.clientY, 24) : -1;
+      if (row >= 0) choose(row);
+    }, true);
+    mapPlot.on("plotly_click", (event) => {
+      if (!pressed || pressed.type !== "touch") choose(event.points[0].customdata);
+    });
+  }
+
   function addOptions(select, options) {
     for (const [value, text] of options) {
       const option = document.createElement("option");
@@ -491,7 +540,7 @@
     warnWithoutWebgl();
     drawLegend();
     await Promise.all([drawView(), drawMap()]);
-    mapPlot.on("plotly_click", (event) => choose(event.points[0].customdata));
+    prepareMap();
     viewPlot.on("plotly_relayout", (event) => {
       if ("scene.camera" in event) labelAxes();
     });
@@ -501,6 +550,6 @@
   }
 
   // For the console, and for tests.
-  window.explorer = { state, choose, decode, latentOf, streamline, traces: TRACES };
+  window.explorer = { state, choose, decode, latentOf, streamline, mapPoint, traces: TRACES };
   start();
 })();
