@@ -33,6 +33,7 @@ extensions = [
     # Ours, in doc/ext.
     "api_reference",
     "command_reference",
+    "live_explorer",
     "native_math",
     "study_pages",
 ]
@@ -90,6 +91,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "dipy_tractoencoder"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_extra_path = []  # That of live_explorer is added.
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {

@@ -295,10 +295,14 @@
       Object.assign(trace, { type: "scatter3d", mode: "lines", connectgaps: false });
     }
     const { ranges, ratio, ticks } = sceneBox();
+    // Flat ones, as of a phantom, are seen from where they are not.
+    const flat = ratio.findIndex((value) => value < 0.3);
+    const oblique = { ...VIEWS.behind, eye: { x: 1.3, y: -1.5, z: 0.8 } };
+    const camera = flat < 0 ? oblique : VIEWS[["right", "behind", "above"][flat]];
     const scene = {
       aspectmode: "manual",
       aspectratio: { x: ratio[0], y: ratio[1], z: ratio[2] },
-      camera: { ...VIEWS.behind, eye: { x: 1.3, y: -1.5, z: 0.8 }, projection: { type: "orthographic" } },
+      camera: { ...camera, projection: { type: "orthographic" } },
     };
     AXES.forEach(([name], axis) => {
       scene[`${name}axis`] = {
@@ -540,6 +544,7 @@
     warnWithoutWebgl();
     drawLegend();
     await Promise.all([drawView(), drawMap()]);
+    labelAxes();
     prepareMap();
     viewPlot.on("plotly_relayout", (event) => {
       if ("scene.camera" in event) labelAxes();
