@@ -125,6 +125,21 @@ def write_tables(work_dir, out_dir, n_left=0):
         partial.write_text("\n".join(lines))
 
 
+# What the names of rows and columns mean.
+WORDS = (
+    "*VAE* and *AE* are the default model and the same as an autoencoder; *seed*:"
+    " the networks of the Google Summer of Code (GSoC) 2024 project, trained our "
+    "way; *GSoC*: with that project's own settings, too. *Error*: root mean "
+    "squared distance of points; *MDF*: minimum average direct-flip distance to "
+    "the reconstruction; *Spearman*, *Pearson*, *Mantel*: correlation of latent "
+    "distances with MDF; *label*: the bundle of the nearest training latent; "
+    "*length*: read off the latents by ridge regression; *new*: median MDF of "
+    "streamlines drawn from a mixture over the latents to the nearest training "
+    "streamline, *held out*: the same of held-out ones; *log p*: importance-"
+    "sampled log-likelihood."
+)
+
+
 def context(runs):
     """Say what the figures were measured with."""
     versions = {}
@@ -135,7 +150,7 @@ def context(runs):
     return (
         "Means over held-out streamlines; ± is the standard deviation over n seeds, or "
         "over the n subjects left out. Seconds per epoch: median, cores shared with "
-        f"other work. {text}."
+        f"other work. {text}.\n\n{WORDS}"
     )
 
 
