@@ -10,7 +10,11 @@ import socket
 import tempfile
 import time
 
-from dipy_tractoencoder.errors import OutputFileError, TractoencoderError
+from dipy_tractoencoder.errors import (
+    InputFileError,
+    OutputFileError,
+    TractoencoderError,
+)
 
 # Unfinished files of processes that are gone are removed when this old (s): a process
 # that cannot be seen from here, in a container say, has written to its own lately.
@@ -182,6 +186,33 @@ def _to_disk(path):
             raise
     finally:
         os.close(handle)
+
+
+def check_readable(path):
+    """Raise unless a path is a file that may be read.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Raises
+    ------
+    InputFileError
+        If there is none, it is a folder, or reading it is not allowed.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputFileError(f"{path} is a folder. Give the file in it.")
+    if not path.is_file():
+        raise InputFileError(f"File not found: {path}.")
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as err:
+        raise InputFileError(
+            f"Cannot read {path}: {err.strerror}. Check who may read it."
+        ) from err
 
 
 def check_writable(path):

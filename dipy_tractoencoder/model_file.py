@@ -13,7 +13,7 @@ import tempfile
 import zipfile
 
 from dipy_tractoencoder.errors import FingerprintError, InputFileError, OutputFileError
-from dipy_tractoencoder.files import whole_file
+from dipy_tractoencoder.files import check_readable, whole_file
 from dipy_tractoencoder.principal import N_COMPONENTS
 from dipy_tractoencoder.record import TrainingRecord
 
@@ -188,8 +188,7 @@ class _Archive:
 def _read_archive(path, only_texts=False):
     """Read a model's archive, and check all that can be without Keras."""
     path = Path(path)
-    if not path.is_file():
-        raise InputFileError(f"File not found: {path}.")
+    check_readable(path)
     foreign = (
         f"Cannot read {path}: it is a Keras archive, but no model of "
         "dipy_tractoencoder. Train one with dipy_train_vae."

@@ -7,7 +7,7 @@ from nibabel.affines import apply_affine
 import numpy as np
 
 from dipy_tractoencoder.errors import InputFileError, OutputFileError
-from dipy_tractoencoder.files import whole_file
+from dipy_tractoencoder.files import check_readable, whole_file
 from dipy_tractoencoder.tractogram_checks import (
     check_contents,
     check_trk_end,
@@ -124,9 +124,13 @@ def check_tractogram_path(path, reference=None):
         If the file is missing, of unknown extension, or lacks its reference.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputFileError(f"File not found: {path}.")
+    check_readable(path)
     suffix = path.suffix  # DIPY knows them in small letters only.
+    if suffix == ".keras":
+        raise InputFileError(
+            f"Cannot read {path}: it is a model, where a tractogram is expected. The "
+            "model comes first, then the tractograms."
+        )
     if suffix not in EXTENSIONS:
         raise InputFileError(
             f"Cannot read {path}: `{suffix or path.name}` is no tractogram extension. "

@@ -17,6 +17,11 @@ from dipy_tractoencoder.errors import (
 )
 from dipy_tractoencoder.files import check_writable
 
+TABLES = (
+    *("out_table", "out_history", "out_bundles", "out_confusion", "out_summary"),
+    "out_profiles",
+)
+
 
 class TractoWorkflow(Workflow):
     """Workflow whose outputs are planned before it starts.
@@ -31,6 +36,13 @@ class TractoWorkflow(Workflow):
     """
 
     command = None
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        # DIPY 1.12 puts the lines of a parameter together without a space between
+        # them, for the options of flows within a CombinedWorkflow.
+        if cls.run.__doc__:
+            cls.run.__doc__ = one_line_each(cls.run.__doc__)
 
     def manage_output_overwrite(self):
         """Leave existing outputs to `plan`, which knows which ones will be written."""
@@ -69,8 +81,16 @@ class TractoWorkflow(Workflow):
         OutputFileError
             If an output exists, cannot be written, or would replace an input.
         InputFileError
-            If an input is given twice.
+            If an input is given twice, or there are several files in place of one.
         """
+        for position in range(inputs):
+            alone = sorted(set(map(str, io_it.inputs[position])))
+            if len(alone) > 1:
+                raise InputFileError(
+                    f"Expected one file in place {position + 1}, the model, and then "
+                    f"those to work on. Received a folder or wildcard: "
+                    f"{', '.join(alone)}."
+                )
         paths = [Path(path) for path in io_it.inputs[inputs]]
         seen = set()
         for path in paths:
@@ -78,6 +98,12 @@ class TractoWorkflow(Workflow):
                 raise InputFileError(f"{path} is given twice. Give it once.")
             seen.add(path.resolve())
         wanted = [key for key in io_it.out_keys if key not in unused]
+        for key, out in zip(io_it.out_keys, io_it.outputs[0]):
+            if key in TABLES and key in wanted and Path(out).suffix != ".csv":
+                raise OutputFileError(
+                    f"Cannot write {out}: {key} is a table of comma-separated values. "
+                    "Give a name that ends in .csv."
+                )
         rows = [
             (path, {key: Path(out) for key, out in zip(io_it.out_keys, outputs)})
             for path, outputs in zip(paths, io_it.outputs)
@@ -131,6 +157,29 @@ class TractoWorkflow(Workflow):
         }
         self.flat_outputs = [str(target) for target in sorted(targets)]
         return [(path, outputs) for (path, _), outputs in zip(rows, self.generated)]
+
+
+def one_line_each(doc):
+    """Put the description of each parameter of a docstring on one line.
+
+    Parameters
+    ----------
+    doc : str
+        In numpydoc's style.
+
+    Returns
+    -------
+    doc : str
+        The same text with other line ends.
+    """
+    before, mark, after = inspect.cleandoc(doc).partition("Parameters\n----------\n")
+    lines = []
+    for line in after.splitlines():
+        if line.startswith(" ") and lines and lines[-1].startswith(" "):
+            lines[-1] += f" {line.strip()}"
+        else:
+            lines.append(line)
+    return before + mark + "\n".join(lines)
 
 
 def _places(key, path):
@@ -223,9 +272,15 @@ def distinguishing_names(paths):
     -------
     names : list of str
         Stem of each, with as many of its folders in front as all of them need to
-        differ, joined by underscores; numbered if even that leaves two alike.
+        differ, joined by underscores; with its extension if files of one folder
+        differ in nothing else; numbered if even that leaves two alike.
     """
-    full = [[*path.resolve().parent.parts[1:], path.stem] for path in paths]
+    stems = [path.resolve().with_suffix("") for path in paths]
+    alike = len(set(stems)) < len(stems)
+    last = [
+        path.name.replace(".", "_") if alike else path.stem for path in map(Path, paths)
+    ]
+    full = [[*stem.parent.parts[1:], name] for stem, name in zip(stems, last)]
     for depth in range(1, max(len(parts) for parts in full) + 1):
         names = ["_".join(parts[-depth:]) for parts in full]
         if len(set(names)) == len(names):

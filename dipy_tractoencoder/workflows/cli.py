@@ -136,6 +136,9 @@ def _explain(err):
             "--out_dir chooses another folder for the outputs."
         )
     text = str(err)
+    folder = text.removeprefix("File not found: ")
+    if folder != text and Path(folder).is_dir():
+        return f"{folder} is an empty folder. Give files, or a folder that has some."
     if "not found" in text and any(mark in text for mark in "*?["):
         text += " (* ? and [ ] are wildcards: rename a file that has them in its name)."
     return text

@@ -1,10 +1,12 @@
 """The command that encodes tractograms with a trained model."""
 
 import logging
+from shlex import quote
 
 from dipy_tractoencoder.errors import check_number
 from dipy_tractoencoder.tables import rejects_text
 from dipy_tractoencoder.workflows.base import TractoWorkflow, load_backend
+from dipy_tractoencoder.workflows.batch import Batch
 from dipy_tractoencoder.workflows.progress import streamlines_bar
 
 logger = logging.getLogger(__name__)
@@ -91,26 +93,30 @@ class EncodeVAEFlow(TractoWorkflow):
         from dipy_tractoencoder.streaming import encode_file
 
         paths = [path for path, _ in rows]
+        batch = Batch(len(paths))
         with streamlines_bar(paths, "Encoding", reference=reference) as advance:
             for path, outputs in rows:
-                counts = encode_file(
-                    model,
-                    path,
-                    outputs["out_latents"],
-                    reference=reference,
-                    chunk_size=chunk_size,
-                    progress=advance,
-                )
-                if save_tractogram:
-                    tractogram = load_tractogram(path, reference)
-                    latents = load_latents(outputs["out_latents"])
-                    write(with_latents(tractogram, latents), outputs["out_tractogram"])
-                logger.info(
-                    "Encoded %d of %d streamlines of %s%s: %s",
-                    counts["n_encoded"],
-                    counts["n_streamlines"],
-                    path,
-                    rejects_text(counts["rejects"]),
-                    ", ".join(str(output) for output in outputs.values()),
-                )
-        logger.info("Next: dipy_decode_vae %s LATENTS", model_file)
+                with batch.going_on(path):
+                    counts = encode_file(
+                        model,
+                        path,
+                        outputs["out_latents"],
+                        reference=reference,
+                        chunk_size=chunk_size,
+                        progress=advance,
+                    )
+                    if save_tractogram:
+                        tractogram = load_tractogram(path, reference)
+                        latents = load_latents(outputs["out_latents"])
+                        target = outputs["out_tractogram"]
+                        write(with_latents(tractogram, latents), target)
+                    logger.info(
+                        "Encoded %d of %d streamlines of %s%s: %s",
+                        counts["n_encoded"],
+                        counts["n_streamlines"],
+                        path,
+                        rejects_text(counts["rejects"]),
+                        ", ".join(str(output) for output in outputs.values()),
+                    )
+        batch.finish()
+        logger.info("Next: dipy_decode_vae %s LATENTS", quote(str(model_file)))

@@ -3,8 +3,9 @@
 from functools import partial
 import logging
 from pathlib import Path
+import shlex
 
-from dipy_tractoencoder.errors import check_choice, check_number
+from dipy_tractoencoder.errors import InputFileError, check_choice, check_number
 from dipy_tractoencoder.report import check_report_extension, save_report
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
@@ -124,6 +125,14 @@ class EvaluateVAEFlow(TractoWorkflow):
         if training_files:
             known = check_bundle_paths(training_files, reference, latents=False)
             paths["train"] = known
+            both = {path.resolve() for path in known}
+            both &= {path.resolve() for path in paths["test"]}
+            if both:
+                raise InputFileError(
+                    f"{min(both)} is to be measured on and among the training files. "
+                    "What is learned from cannot be measured on: leave it out of one "
+                    "of the two."
+                )
         load_backend()
         model = load_model(model_file)
 
@@ -185,7 +194,8 @@ class EvaluateVAEFlow(TractoWorkflow):
             logger.info(line)
         for what in ("out_table", "out_bundles", "out_figure", "out_report"):
             logger.info("%s: %s", what.removeprefix("out_").title(), outputs[what])
-        logger.info("Next: dipy_reconstruct_vae %s %s", model_file, inputs[0])
+        command = ["dipy_reconstruct_vae", str(model_file), str(inputs[0])]
+        logger.info("Next: %s", shlex.join(command))
 
 
 def count_read(reads, use, path, array):

@@ -10,6 +10,7 @@ from dipy_tractoencoder.workflows.base import (
     check_figure_extension,
     load_backend,
 )
+from dipy_tractoencoder.workflows.batch import Batch
 from dipy_tractoencoder.workflows.progress import streamlines_bar
 
 logger = logging.getLogger(__name__)
@@ -182,34 +183,35 @@ class FilterVAEFlow(TractoWorkflow):
         unit = SCORES[score]
         logger.info("Threshold: %.4g %s, %s.", threshold, unit, how)
 
-        table, all_scores = [], []
+        table, all_scores, batch = [], [], Batch(len(inputs))
         with streamlines_bar(inputs, "Filtering", reference=reference) as advance:
             for name, (path, outputs) in zip(distinct_file_names(inputs), rows):
-                result = filter_file(
-                    *(scorer, path, threshold),
-                    *(outputs["out_kept"], outputs["out_removed"]),
-                    score_name=SCORE_NAME,
-                    label_name=label_name,
-                    progress=advance,
-                    **options,
-                )
-                row = {"file": name, "n_kept": result.n_kept}
-                row["n_removed"] = len(result.scores) - result.n_kept
-                row.update({"score": score, "threshold": threshold, "unit": unit})
-                for reason, count in result.rejects.items():
-                    row[f"rejected_{reason}"] = count
-                if result.truth is not None and 0 < result.truth.sum() < len(
-                    result.truth
-                ):
-                    row.update(filter_figures(result.scores, result.truth, threshold))
-                table.append(row)
-                all_scores.append(result.scores)
-                logger.info(
-                    "Kept %d of %d streamlines of %s%s: %s, %s",
-                    *(result.n_kept, len(result.scores), path),
-                    rejects_text(result.rejects),
-                    *(outputs["out_kept"], outputs["out_removed"]),
-                )
+                with batch.going_on(path):
+                    result = filter_file(
+                        *(scorer, path, threshold),
+                        *(outputs["out_kept"], outputs["out_removed"]),
+                        score_name=SCORE_NAME,
+                        label_name=label_name,
+                        progress=advance,
+                        **options,
+                    )
+                    row = {"file": name, "n_kept": result.n_kept}
+                    row["n_removed"] = len(result.scores) - result.n_kept
+                    row.update({"score": score, "threshold": threshold, "unit": unit})
+                    for reason, count in result.rejects.items():
+                        row[f"rejected_{reason}"] = count
+                    if result.truth is not None and len(set(result.truth)) == 2:
+                        figures = (result.scores, result.truth, threshold)
+                        row.update(filter_figures(*figures))
+                    table.append(row)
+                    all_scores.append(result.scores)
+                    logger.info(
+                        "Kept %d of %d streamlines of %s%s: %s, %s",
+                        *(result.n_kept, len(result.scores), path),
+                        rejects_text(result.rejects),
+                        *(outputs["out_kept"], outputs["out_removed"]),
+                    )
+        batch.finish(early=True)
         figure = filter_figure(
             *(np.concatenate(all_scores), scorer.own, threshold), unit=unit, truth=truth
         )
@@ -221,4 +223,5 @@ class FilterVAEFlow(TractoWorkflow):
             logger.info(line)
         logger.info("Table: %s", outputs["out_table"])
         logger.info("Figure: %s", outputs["out_figure"])
+        batch.finish()
         logger.info("Next: look at what was removed: %s", outputs["out_removed"])

@@ -15,6 +15,7 @@ from dipy_tractoencoder.workflows.base import (
     check_figure_extension,
     load_backend,
 )
+from dipy_tractoencoder.workflows.batch import Batch
 from dipy_tractoencoder.workflows.progress import streamlines_bar
 
 logger = logging.getLogger(__name__)
@@ -139,6 +140,13 @@ class LabelVAEFlow(TractoWorkflow):
         inputs = [path for path, _ in rows]
         for path in inputs:
             check_tractogram_path(path, reference)
+        both = {path.resolve() for path in inputs} & {path.resolve() for path in known}
+        for path in sorted(both):
+            logger.warning(
+                "%s is labelled by itself, being among the bundles too: that it is "
+                "labelled rightly says nothing.",
+                path,
+            )
         check_output_extension(out_tractogram)
         load_backend()
         model = load_model(model_file)
@@ -170,38 +178,40 @@ class LabelVAEFlow(TractoWorkflow):
             len(neighbors.names),
             len(neighbors.bundle),
         )
-        table, truths, found = [], [], []
+        table, truths, found, batch = [], [], [], Batch(len(inputs))
         with streamlines_bar(inputs, "Labelling", reference=reference) as advance:
             for name, (path, outputs) in zip(distinct_file_names(inputs), rows):
-                labels = label_file(
-                    *(model, path, neighbors, outputs["out_tractogram"]),
-                    reference=reference,
-                    chunk_size=chunk_size,
-                    progress=advance,
-                    out_figure=outputs["out_figure"],
-                )
-                for bundle, members in labels.members().items():
-                    table.append(
-                        {
-                            "file": name,
-                            "bundle": bundle,
-                            "n_streamlines": len(members),
-                            "mean_confidence": mean(labels.confidence[members]),
-                            "mean_distance": mean(labels.distance[members]),
-                        }
+                with batch.going_on(path):
+                    labels = label_file(
+                        *(model, path, neighbors, outputs["out_tractogram"]),
+                        reference=reference,
+                        chunk_size=chunk_size,
+                        progress=advance,
+                        out_figure=outputs["out_figure"],
                     )
-                if labels.truth is not None:
-                    truths.append(labels.truth)
-                    found.append(labels.bundle)
-                n_found = int((labels.bundle >= 0).sum())
-                logger.info(
-                    "Labelled %d of %d streamlines of %s%s: %s",
-                    *(n_found, len(labels.bundle), path),
-                    rejects_text(labels.rejects),
-                    outputs["out_tractogram"]
-                    if one_file
-                    else next(iter(outputs["out_tractogram"].values())).parent,
-                )
+                    for bundle, members in labels.members().items():
+                        table.append(
+                            {
+                                "file": name,
+                                "bundle": bundle,
+                                "n_streamlines": len(members),
+                                "mean_confidence": mean(labels.confidence[members]),
+                                "mean_distance": mean(labels.distance[members]),
+                            }
+                        )
+                    if labels.truth is not None:
+                        truths.append(labels.truth)
+                        found.append(labels.bundle)
+                    n_found = int((labels.bundle >= 0).sum())
+                    logger.info(
+                        "Labelled %d of %d streamlines of %s%s: %s",
+                        *(n_found, len(labels.bundle), path),
+                        rejects_text(labels.rejects),
+                        outputs["out_tractogram"]
+                        if one_file
+                        else next(iter(outputs["out_tractogram"].values())).parent,
+                    )
+        batch.finish(early=True)
         outputs = rows[0][1]
         save_table(table, outputs["out_table"])
         self.table, self.figures = table, {}
@@ -218,6 +228,7 @@ class LabelVAEFlow(TractoWorkflow):
             confusion = confusion_table(neighbors.names, truth, bundle)
             save_table(confusion, outputs["out_confusion"])
             logger.info("Found against true bundles: %s", outputs["out_confusion"])
+        batch.finish()
         logger.info("Next: look at %s", outputs["out_figure"])
 
 

@@ -9,10 +9,12 @@ from dipy_tractoencoder.workflows.base import (
     check_figure_extension,
     load_backend,
 )
+from dipy_tractoencoder.workflows.batch import Batch
 from dipy_tractoencoder.workflows.progress import streamlines_bar
 
 logger = logging.getLogger(__name__)
 
+STRANGE = 3  # times the error known from the training
 SHOWN = {
     "file": "file",
     "n_reconstructed": "streamlines",
@@ -96,39 +98,71 @@ class ReconstructVAEFlow(TractoWorkflow):
 
         paths = [path for path, _ in rows]
         table = []
+        batch = Batch(len(paths))
         with streamlines_bar(paths, "Reconstructing", reference=reference) as advance:
             for name, (path, outputs) in zip(distinct_file_names(paths), rows):
-                errors, sample = reconstruct_file(
-                    *(model, path, outputs["out_tractogram"]),
-                    reference=reference,
-                    seed=seed,
-                    chunk_size=chunk_size,
-                    progress=advance,
-                )
-                figure = reconstruction_figure(*sample, what=path.name)
-                save_figure(figure, outputs["out_figure"])
-                table.append({"file": name, **errors})
-                rejects = {
-                    key.removeprefix("rejected_"): count
-                    for key, count in errors.items()
-                    if key.startswith("rejected_")
-                }
-                logger.info(
-                    "Reconstructed %d of %d streamlines of %s%s: %s, %s",
-                    errors["n_reconstructed"],
-                    errors["n_streamlines"],
-                    path,
-                    rejects_text(rejects),
-                    outputs["out_tractogram"],
-                    outputs["out_figure"],
-                )
+                with batch.going_on(path):
+                    errors, sample = reconstruct_file(
+                        *(model, path, outputs["out_tractogram"]),
+                        reference=reference,
+                        seed=seed,
+                        chunk_size=chunk_size,
+                        progress=advance,
+                    )
+                    figure = reconstruction_figure(*sample, what=path.name)
+                    save_figure(figure, outputs["out_figure"])
+                    table.append({"file": name, **errors})
+                    rejects = {
+                        key.removeprefix("rejected_"): count
+                        for key, count in errors.items()
+                        if key.startswith("rejected_")
+                    }
+                    logger.info(
+                        "Reconstructed %d of %d streamlines of %s%s: %s, %s",
+                        errors["n_reconstructed"],
+                        errors["n_streamlines"],
+                        path,
+                        rejects_text(rejects),
+                        outputs["out_tractogram"],
+                        outputs["out_figure"],
+                    )
+        batch.finish(early=True)
         save_table(table, rows[0][1]["out_table"])
         self.table = table
         logger.info("Errors, root mean squared distance of points:")
         for line in format_table(table, SHOWN).splitlines():
             logger.info(line)
         logger.info("Table: %s", rows[0][1]["out_table"])
+        warn_of_strangers(model.record, table)
+        batch.finish()
         logger.info("Next: look at %s", rows[0][1]["out_figure"])
+
+
+def warn_of_strangers(record, table):
+    """Warn of files that are nothing like what the model was trained on.
+
+    Parameters
+    ----------
+    record : TrainingRecord
+        Of the model.
+    table : list of dict
+        Rows with "file" and "error_mm".
+    """
+    history = record.history
+    if history.get("val_error_mm"):
+        known, what = min(history["val_error_mm"]), "held out in its training"
+    elif history.get("error_mm"):
+        known, what = min(history["error_mm"]), "it was trained on"
+    else:
+        return
+    for row in table:
+        if row["error_mm"] > STRANGE * known:
+            logger.warning(
+                "%s: the error is %.3g mm, %.0f times that of the streamlines %s "
+                "(%.3g mm). The model does not know such streamlines: they may be of "
+                "another bundle, space or unit.",
+                *(row["file"], row["error_mm"], row["error_mm"] / known, what, known),
+            )
 
 
 def distinct_file_names(paths):

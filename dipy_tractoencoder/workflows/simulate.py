@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+import shlex
 
 from dipy_tractoencoder.errors import (
     InvalidArgumentError,
@@ -174,7 +175,7 @@ class SimulateFiberCupFlow(TractoWorkflow):
         if save_signal:
             logger.info("Signal: %s", outputs["out_dwi"])
         logger.info("Figure: %s", outputs["out_figure"])
-        logger.info("Next: dipy_train_vae %s", outputs["out_train"])
+        logger.info("Next: dipy_train_vae %s", shlex.quote(str(outputs["out_train"])))
         self.last_generated_outputs = {
             name: str(path) for name, path in outputs.items()
         }

@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+import shlex
 
 from dipy_tractoencoder.checkpoint import checkpoint_path
 from dipy_tractoencoder.errors import (
@@ -393,5 +394,5 @@ def train_files(
     for check in report.findings:
         logger.warning("%s: %s", check.name, check.found)
     logger.info("Report: %s", report_path)
-    logger.info("Next: dipy_encode_vae %s FILES", model_path)
+    logger.info("Next: dipy_encode_vae %s FILES", shlex.quote(str(model_path)))
     return report
