@@ -60,6 +60,7 @@ def format_table(rows, columns):
     cells = [list(columns.values())]
     for row in rows:
         values = [row.get(name, "") for name in columns]
+        values = ["-" if value is None else value for value in values]
         cells.append([f"{v:.3f}" if isinstance(v, float) else str(v) for v in values])
     widths = [max(map(len, column)) for column in zip(*cells)]
     return "\n".join(

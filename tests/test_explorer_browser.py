@@ -341,7 +341,8 @@ def test_one_dimension_is_walked(page, data, trained_vae, place):
         f"z[{dimension}] = {low:.2f} mm"
         in page.locator("#dimension-value").text_content()
     )
-    assert "mm long" in page.locator("#walk-about").text_content()
+    about = page.locator("#walk-about").text_content()
+    assert f"with another z[{dimension}]: " in about and "mm long" in about
     page.locator("#dimension-reset").click()
     wait_for_walk(page, data.latent[5], trained_vae)
     np.testing.assert_allclose(
@@ -370,6 +371,7 @@ def test_the_way_between_two_streamlines_is_walked(page, data, trained_vae):
     latent = (1 - part) * data.latent[3] + part * data.latent[33]
     wait_for_walk(page, latent, trained_vae)
     about = page.locator("#walk-about").text_content()
+    assert "between A and B" in about
     nearest = np.linalg.norm(data.latent - latent, axis=1).min()
     assert f"{nearest:.2f} mm away" in about
 

@@ -54,3 +54,8 @@ def test_format_table_aligns_numbers_and_leaves_missing_ones_empty():
     assert format_table(rows, {"name": "file", "x": "x (mm)", "n": "n"}) == (
         "file       x (mm)  n\nlong name  12.346\nb           1.000  3"
     )
+
+
+def test_what_is_not_known_is_a_dash():
+    text = format_table([{"a": None, "b": 0.5}], {"a": "a", "b": "b"})
+    assert text.splitlines()[1].split() == ["-", "0.500"]

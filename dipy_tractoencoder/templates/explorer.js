@@ -386,8 +386,11 @@
       markMap();
       const nearest = nearestShown(state.walk.latent);
       const far = nearest.distance > content.nearest_99;
+      const { kind: walked } = state.walk;
+      const where = walked === "between"
+        ? "between A and B" : `with another z[${state.dimension}]`;
       byId("walk-about").textContent =
-        `Decoded curve: ${fixed(curveLength(points), 1)} mm long. Nearest latent shown: ` +
+        `Decoded curve ${where}: ${fixed(curveLength(points), 1)} mm long. Nearest latent shown: ` +
         `${inUnit(nearest.distance)} away (${bundleName(nearest.row)})` +
         (far ? `, further than ${inUnit(content.nearest_99)}, within which 99 % of those ` +
           "shown have a neighbour: this curve may stand for nothing." : ".");

@@ -144,7 +144,8 @@ class SampleVAEFlow(TractoWorkflow):
             raise InvalidArgumentError(
                 "Give either bundles, with --bundle_files (tractograms, folders of "
                 "them, a trx with groups), or the densities of an earlier run, with "
-                "--density_file."
+                "--density_file. The density prior needs them too, to know what is "
+                "plausible."
             )
         if one_file and Path(out_tractogram).suffix != ".trx":
             raise OutputFileError(
