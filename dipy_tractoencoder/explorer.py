@@ -20,6 +20,7 @@ from dipy_tractoencoder.latent_plotting import PROJECTIONS, latent_map
 from dipy_tractoencoder.neighbors import own_distances
 from dipy_tractoencoder.record import software_versions
 
+SCRIPTS = ("decoder", "explorer_content", "explorer_map", "explorer_view", "explorer")
 PAGE_POINTS = 64  # per streamline of the page; the decoded ones have the model's
 N_CONTEXT = 150  # streamlines shown faintly behind the chosen one
 MOST_STREAMLINES = 10_000  # that a browser draws without delay
@@ -155,17 +156,13 @@ def explorer_page(model, data, *, model_name="", projection="pca", seed=0):
     from plotly.offline import get_plotlyjs
 
     templates = resources.files("dipy_tractoencoder") / "templates"
-    scripts = {
-        name: (templates / f"{name}.js").read_text("utf-8")
-        for name in ("decoder", "explorer")
-    }
-    scripts["plotly"] = get_plotlyjs()
+    scripts = [(templates / f"{name}.js").read_text("utf-8") for name in SCRIPTS]
     style = (templates / "explorer.css").read_text("utf-8")
     # In JavaScript the backslash changes nothing; HTML would end the script there.
-    scripts = {
-        name: Markup(text.replace("</script", "<\\/script"))
-        for name, text in scripts.items()
-    }
+    scripts = [
+        Markup(text.replace("</script", "<\\/script"))
+        for text in (get_plotlyjs(), *scripts)
+    ]
     environment = Environment(
         loader=PackageLoader("dipy_tractoencoder"), autoescape=True
     )

@@ -316,8 +316,8 @@ def test_page_escapes_names_and_tells_the_model(page, trained_vae):
     assert EVIL not in page
     assert "alert(1)" in page  # As data.
     scripts = re.findall(r"<script.*?</script>", page, flags=re.S)
-    assert len(scripts) == 4
-    assert page.count("</script") == 4
+    assert len(scripts) == 7
+    assert page.count("</script") == 7
     assert "<m>" not in page
     assert "&lt;m&gt;" in page
     assert fingerprint(trained_vae) in page
@@ -364,7 +364,7 @@ def test_scripts_from_elsewhere_cannot_end_the_script(monkeypatch, trained_vae, 
     data = explorer_data(trained_vae, named)
     monkeypatch.setattr(offline, "get_plotlyjs", lambda: f"const x = '{EVIL}';")
     page = explorer_page(trained_vae, data)
-    assert page.count("</script") == 4
+    assert page.count("</script") == 7
 
 
 @needs_plotly
