@@ -58,7 +58,9 @@ def _setting(value):
     """Write a setting as it is given, unrounded."""
     if isinstance(value, (list, tuple)):
         return " ".join(map(str, value))
-    return {None: "none", True: "yes", False: "no"}.get(value, str(value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
 
 
 def files_tables(rows, used):

@@ -145,7 +145,7 @@ def training_report(
             *(model, fingerprint or fingerprint_of(model), record.versions),
             model_file=name,
             **facts,
-            seed=given["seed"],
+            seed=str(given["seed"]),
             epoch_kept=f"{record.best_epoch} of {given['epochs']}",
         ),
         sections=tuple(sections),

@@ -412,6 +412,11 @@ def test_settings_that_differ_come_first():
         ("files", "a b", "none"),
     ]
     assert len(every.rows) == 4 and every.folded
+    # Truth values are told from numbers that equal them.
+    settings = {"kl_weight": 1.0, "clip_norm": 1, "min_length": 0.0, "refit": True}
+    changed, every = settings_tables(settings, {**settings, "kl_weight": 0.5})
+    assert [tuple(row) for row in changed.rows] == [("kl_weight", "1.0", "0.5")]
+    assert [row[1] for row in every.rows] == ["1.0", "1", "0.0", "yes"]
     text, every = settings_tables(defaults, defaults)
     assert text == "All settings are the defaults."
 
@@ -496,10 +501,10 @@ def test_other_trainings(bundles, options):
 
 
 def test_streamlines_that_were_not_drawn(bundles):
-    run = run_training(
-        bundles, n_points=16, latent_dim=2, epochs=1, max_streamlines=50, refit=True
-    )
+    options = {"max_streamlines": 50, "refit": True, "seed": 2024}
+    run = run_training(bundles, n_points=16, latent_dim=2, epochs=1, **options)
     words = Page(render_report(training_report(run))).words
+    assert "seed 2024 epoch kept" in words  # As it is given, without a comma.
     assert "10 more streamlines were not drawn" in words
     assert "trained once more on everything" in words
 

@@ -185,7 +185,7 @@ class EvaluateVAEFlow(TractoWorkflow):
             defaults=defaults,
             command=self.command,
             folder=str(Path.cwd()),
-            seed=seed,
+            seed=str(seed),
         )
         save_report(self.report, outputs["out_report"])
         for check in self.report.findings:
