@@ -19,7 +19,7 @@ COLUMNS = {
     "macro_f1": "macro F1",
     "length_r2": "length R2",
     "length_rmse_mm": "length RMSE (mm)",
-    "length_r2_squares": "length R2, squares too",
+    "length_r2_squares": "length R2 (squares too)",
     "new_mdf_mm": "new (mm)",
     "held_out_mdf_mm": "held out (mm)",
     "log_likelihood_nats": "log p (nats)",

@@ -1,6 +1,7 @@
 """All quality figures of a model, and the command that measures them."""
 
 import csv
+import re
 
 from flow_data import assert_refused, call_command, files_below
 from made_data import make_tractogram
@@ -129,6 +130,19 @@ def test_command_writes_tables_and_picture(home, capsys):
     assert [row["bundle"] for row in bundles] == ["AF", "CST", "UF"] * 2
     assert (home / "out" / "evaluation.png").stat().st_size > 10_000
     assert "Next:" in result.out
+    # One name, one number: in the terminal, the report and the file.
+    heads, shown = (
+        re.split(r"\s{2,}", line.removeprefix("INFO: "))
+        for line in result.out.splitlines()
+        if re.match("(INFO: )?(latents|model) ", line)
+    )
+    page = (home / "out" / "evaluation.html").read_text()
+    for name, key in (
+        ("length R2", "length_r2"),
+        ("length R2 (squares too)", "length_r2_squares"),
+    ):
+        assert dict(zip(heads, shown))[name] == f"{float(model[key]):.3f}"
+        assert f"<td>{name}: read off " in page
 
 
 @pytest.mark.parametrize(

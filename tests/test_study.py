@@ -88,6 +88,7 @@ def made_run(section, row, error, *, data="phantom", seed=0, **settings):
         "spearman": 0.96,
         "accuracy": 1.0,
         "length_r2": 0.9,
+        "length_r2_squares": 0.99,
         "new_mdf_mm": 1.0,
         "held_out_mdf_mm": 1.0,
     }
@@ -137,6 +138,9 @@ def test_tables_and_bars(tmp_path, study_modules):
     text = (out_dir / "fibercup_study.rst").read_text()
     assert '"GSoC VAE (diverged)","50","3","3 ± 1"' in text
     headline = text.split(".. csv-table::")[1]
+    lines = map(str.strip, headline.splitlines()[3:5])
+    heads, row = csv.reader(lines)
+    assert len(heads) == len(row)  # No comma of a heading parts it in two.
     # PCA with as many dimensions stands beside each table, other sizes do not.
     assert "PCA, latent_dim=32" in headline and "latent_dim=6" not in headline
     asked = {

@@ -24,7 +24,8 @@ SHOWN = {
     "mdf_mm": "MDF (mm)",
     "spearman": "order",
     "accuracy": "accuracy",
-    "length_r2_squares": "length R2",
+    "length_r2": "length R2",
+    "length_r2_squares": "length R2 (squares too)",
     "new_mdf_mm": "new (mm)",
     "held_out_mdf_mm": "real (mm)",
 }
