@@ -21,7 +21,7 @@ def training_figure(history, original, reconstructed, *, pca_error, best_epoch, 
     Parameters
     ----------
     history : dict of list
-        Quantities per epoch, of `TrainingRecord`.
+        Quantities per epoch, of `TrainingRecord`; only the views are drawn without.
     original, reconstructed : ndarray, shape (n_streamlines, n_points, 3)
         RASMM, mm.
     pca_error : float
@@ -38,6 +38,9 @@ def training_figure(history, original, reconstructed, *, pca_error, best_epoch, 
     """
     from matplotlib.figure import Figure
 
+    if not history.get("loss"):
+        what = f"No epoch of training. {what}"
+        return reconstruction_figure(original, reconstructed, what=what)
     figure = Figure(figsize=(12, 14), layout="constrained")
     curves, views = figure.subfigures(2, 1, height_ratios=(1, 3))
     _draw_curves(curves.subplots(1, 3), history, pca_error, best_epoch)

@@ -222,14 +222,23 @@ def pca_kept(best_epoch, n_epochs, linear_skip, refit=False):
     Returns
     -------
     check : Check or None
-        None where the untrained model is not PCA, or no epoch was asked for.
+        None where the untrained model is not PCA.
     """
-    if not linear_skip or not n_epochs:
+    if not linear_skip:
         return None
     name = "The model kept is PCA"
-    rule = "no epoch of training was better on held-out streamlines than the start."
+    rule = (
+        "no epoch of training was better on held-out streamlines than the start, or "
+        "none was asked for."
+    )
     if best_epoch:
         return Check(name, rule)
+    if not n_epochs:
+        found = (
+            "No epoch of training was asked for, and the untrained model is PCA, which "
+            "a training starts from."
+        )
+        return Check(name, rule, found, "Train for some epochs (epochs).")
     found = (
         "No epoch was better on held-out streamlines than PCA, which the training "
         "starts from, so the networks were switched off: the model is PCA"

@@ -125,6 +125,8 @@ def test_training_figure_without_an_epoch(points, tmp_path):
     figure = training_figure(
         {}, points, points, pca_error=0.3, best_epoch=0, what="Training"
     )
+    assert len(figure.axes) == VIEWS  # Nothing to draw curves of.
+    assert "No epoch of training" in figure.get_suptitle()
     save_figure(figure, tmp_path / "a.png")
     assert imread(tmp_path / "a.png").ndim == 3
 

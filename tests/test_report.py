@@ -237,6 +237,11 @@ PLENTY = 1000  # steps
             pca_kept(1, 100, True),
         ),
         (
+            pca_kept(0, 0, True),
+            ["No epoch of training was asked for", "is PCA"],
+            pca_kept(1, 1, True),
+        ),
+        (
             worse_than_pca({"AF": (1.03, 1.0), "CST": (3.0, 1.0), "UF": (1, 1)}, True),
             ["CST (3 mm, PCA 1 mm), AF (1.03 mm, PCA 1 mm)."],
             worse_than_pca({"AF": (1.019, 1.0)}, True),
@@ -264,7 +269,7 @@ def test_each_check_warns_and_stays_silent(loud, says, silent):
         few_per_bundle({}),
         rejects(0, {}),
         pca_kept(0, 100, False),
-        pca_kept(0, 0, True),
+        pca_kept(0, 0, False),
         worse_than_pca({}, True),
         unfamiliar(1.0, None),
     ],
@@ -581,6 +586,18 @@ def test_training_command_writes_a_report(home):
     assert "backend tensorflow" in parsed.words
     again = run_command("dipy_train_vae", *arguments, cwd=home)
     assert_refused(again, "training.html", "--force")
+
+
+def test_no_epoch_is_warned_of(home, capsys, monkeypatch):
+    monkeypatch.chdir(home)
+    result = call_command(
+        *(capsys, "dipy_train_vae", "UF.trk", "--n_points", "16", "--latent_dim", "2"),
+        *("--epochs", "0", "--out_dir", "none"),
+    )
+    assert result.code == 0, result.err
+    assert "WARNING: The model kept is PCA: No epoch of training" in result.out
+    page = (home / "none" / "report.html").read_text(encoding="utf-8")
+    assert "No epoch of training was asked for" in Page(page).words
 
 
 def test_evaluation_command_writes_a_report(home, capsys, monkeypatch):

@@ -381,13 +381,10 @@ def train_files(
         model.latent_dim,
         pca_error,
     )
-    if record.best_epoch == 0 and settings.epochs and settings.linear_skip:
-        logger.info(
-            "No epoch was better on held-out streamlines than the start: the model "
-            "kept is PCA. More streamlines, or fewer dimensions, leave more to learn."
-        )
-    else:
+    if record.best_epoch:
         logger.info("Kept: epoch %d.", record.best_epoch)
+    else:
+        logger.info("Kept: the weights before the first epoch.")
     logger.info("Model: %s", model_path)
     logger.info("History: %s", history_path)
     logger.info("Figure: %s", figure_path)
