@@ -7,6 +7,7 @@ from dipy_tractoencoder.metrics import point_distance, pooled_distance
 
 MOST_STREAMLINES = 300  # per picture; more only paint over each other
 MOST_STEPS = 64  # per streamline drawn; finer ones are not to be seen
+LARGEST_LINEAR = 5  # times the least error; beyond, the axis is logarithmic
 LARGEST_RATIO = 100  # of the sides of a view that is drawn to scale
 VIEWS = (
     ("sagittal, from the right", 1, 2, "posterior - anterior", "inferior - superior"),
@@ -15,7 +16,16 @@ VIEWS = (
 )
 
 
-def training_figure(history, original, reconstructed, *, pca_error, best_epoch, what):
+def training_figure(
+    history,
+    original,
+    reconstructed,
+    *,
+    pca_error,
+    best_epoch,
+    what,
+    loss="likelihood",
+):
     """Draw loss curves, and input against reconstruction in three views.
 
     Parameters
@@ -30,6 +40,8 @@ def training_figure(history, original, reconstructed, *, pca_error, best_epoch, 
         Epoch whose weights were kept.
     what : str
         Which streamlines these are, for the title.
+    loss : {"likelihood", "mse"}, optional
+        Form of the loss, which says its unit.
 
     Returns
     -------
@@ -43,12 +55,12 @@ def training_figure(history, original, reconstructed, *, pca_error, best_epoch, 
         return reconstruction_figure(original, reconstructed, what=what)
     figure = Figure(figsize=(12, 14), layout="constrained")
     curves, views = figure.subfigures(2, 1, height_ratios=(1, 3))
-    _draw_curves(curves.subplots(1, 3), history, pca_error, best_epoch)
+    _draw_curves(curves.subplots(1, 3), history, pca_error, best_epoch, loss)
     _draw_views(views, original, reconstructed, what)
     return figure
 
 
-def curves_figure(history, *, pca_error, best_epoch):
+def curves_figure(history, *, pca_error, best_epoch, loss="likelihood"):
     """Draw the errors, the terms of the loss, learning rate and KL weight by epoch.
 
     Parameters
@@ -60,6 +72,8 @@ def curves_figure(history, *, pca_error, best_epoch):
         it is known.
     best_epoch : int
         Epoch whose weights were kept.
+    loss : {"likelihood", "mse"}, optional
+        Form of the loss, which says its unit.
 
     Returns
     -------
@@ -69,7 +83,7 @@ def curves_figure(history, *, pca_error, best_epoch):
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 3.6), layout="constrained")
-    _draw_curves(figure.subplots(1, 3), history, pca_error, best_epoch)
+    _draw_curves(figure.subplots(1, 3), history, pca_error, best_epoch, loss)
     return figure
 
 
@@ -111,6 +125,23 @@ def equal_scales(axis):
         axis.set_aspect("equal")
 
 
+def use_logarithm(axis):
+    """Make the vertical axis of a plot logarithmic, labelled within decades too.
+
+    Parameters
+    ----------
+    axis : matplotlib.axes.Axes
+        With everything drawn; of positive numbers.
+    """
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axis.set_yscale("log")
+    # A range of less than a decade may hold no power of ten.
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_minor_locator(NullLocator())
+    axis.yaxis.set_major_formatter("{x:g}")
+
+
 def save_figure(figure, path):
     """Write a figure, whole or not at all; the extension chooses the format.
 
@@ -125,7 +156,7 @@ def save_figure(figure, path):
         figure.savefig(partial, dpi=110)
 
 
-def _draw_curves(axes, history, pca_error, best_epoch):
+def _draw_curves(axes, history, pca_error, best_epoch, loss):
     """Three panels: error in mm, the terms of the loss, rate and KL weight."""
     epochs = np.arange(1, len(history.get("loss", ())) + 1)
     error, terms, schedules = axes
@@ -134,25 +165,29 @@ def _draw_curves(axes, history, pca_error, best_epoch):
             error.plot(epochs, history[name], label=label)
     if pca_error is not None:
         error.axhline(pca_error, color="0.4", ls="--", label="PCA, same dimensions")
+    low, high = error.dataLim.intervaly
+    if low > 0 and high / low > LARGEST_LINEAR:
+        use_logarithm(error)
     error.axvline(best_epoch, color="0.7", lw=1, label=f"kept: epoch {best_epoch}")
-    error.set(title="Reconstruction error", ylabel="mm")
-    low, high = error.get_ylim()
-    if low > 0 and high / low > 5:
-        error.set_yscale("log")
+    error.set(title="Reconstruction error", ylabel="error (mm)")
     terms.plot(epochs, history.get("loss", ()), label="loss, training")
     if "val_loss" in history:
         terms.plot(epochs, history["val_loss"], label="loss, validation")
     if "kl_nats" in history:
-        terms.plot(epochs, history["kl_nats"], label="KL, nats")
-    terms.set(title="Loss")
+        terms.plot(epochs, history["kl_nats"], label="KL")
+    unit = "nats per streamline"
+    if loss == "mse":
+        unit = "mm$^2$, KL in nats" if "kl_nats" in history else "mm$^2$"
+    terms.set(title="Loss", ylabel=f"loss ({unit})")
     rate = history.get("learning_rate", ())
     schedules.plot(epochs, rate, color="C2", label="learning rate")
-    schedules.set(title="Schedules")
+    schedules.set(title="Schedules", ylabel="learning rate")
     handles, top = schedules.get_lines(), schedules
     if "kl_weight" in history:
         top = schedules.twinx()
         top.plot(epochs, history["kl_weight"], color="C3", label="KL weight")
         top.set_ylim(bottom=0)
+        top.set_ylabel("KL weight")
         handles = handles + top.get_lines()
     for axis in axes:
         axis.set_xlabel("epoch")

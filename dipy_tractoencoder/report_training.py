@@ -168,7 +168,8 @@ def curve_parts(record, *, pca_error=None):
         For a section of a report.
     """
     history, best = record.history, record.best_epoch
-    figure = curves_figure(history, pca_error=pca_error, best_epoch=best)
+    loss = record.settings["loss"]
+    figure = curves_figure(history, pca_error=pca_error, best_epoch=best, loss=loss)
     ends = [
         f"{label} error from {history[key][0]:.3g} to {history[key][-1]:.3g} mm"
         for key, label in (("error_mm", "training"), ("val_error_mm", "validation"))

@@ -10,6 +10,7 @@ from dipy_tractoencoder.errors import OutputFileError
 from dipy_tractoencoder.label_plotting import bundles_figure
 from dipy_tractoencoder.plotting import (
     MOST_STREAMLINES,
+    curves_figure,
     reconstruction_figure,
     save_figure,
     training_figure,
@@ -119,6 +120,39 @@ def test_training_figure_of_an_autoencoder_without_validation(points):
     )
     assert len(figure.axes) == 3 + VIEWS
     assert [len(axes.get_lines()) for axes in figure.axes[:3]] == [3, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("loss", "kl", "unit"),
+    [
+        ("likelihood", True, "nats per streamline"),
+        ("mse", True, "mm$^2$, KL in nats"),
+        ("mse", False, "mm$^2$"),
+    ],
+)
+def test_curves_say_their_units(loss, kl, unit):
+    history = {k: v for k, v in HISTORY.items() if kl or not k.startswith("kl")}
+    figure = curves_figure(history, pca_error=0.3, best_epoch=2, loss=loss)
+    labels = [axis.get_ylabel() for axis in figure.axes]
+    expected = ["error (mm)", f"loss ({unit})", "learning rate", "KL weight"]
+    assert labels == expected[: 4 if kl else 3]
+
+
+@pytest.mark.parametrize("first", [9.5, 40, 2000])
+def test_every_error_has_a_labelled_tick_nearby(first):
+    errors = [first, 3.0, 1.7]
+    history = {**HISTORY, "error_mm": errors, "val_error_mm": errors}
+    error = curves_figure(history, pca_error=1.7, best_epoch=2).axes[0]
+    error.figure.draw_without_rendering()
+    assert error.get_yscale() == "log"
+    low, high = error.get_ylim()
+    ticks = {
+        tick.get_loc(): tick.label1.get_text() for tick in error.yaxis.get_major_ticks()
+    }
+    ticks = {place: text for place, text in ticks.items() if low <= place <= high}
+    assert all(float(text) == place for place, text in ticks.items())
+    for value in errors:
+        assert min(max(value / place, place / value) for place in ticks) <= 2
 
 
 def test_training_figure_without_an_epoch(points, tmp_path):

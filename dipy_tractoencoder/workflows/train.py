@@ -356,6 +356,7 @@ def train_files(
         pca_error=pca_error,
         best_epoch=record.best_epoch,
         what=what.capitalize(),
+        loss=settings.loss,
     )
     save_figure(figure, figure_path)
     save_table(history_rows(record.history), history_path)
