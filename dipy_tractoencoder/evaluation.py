@@ -51,6 +51,8 @@ class Evaluation:
         Bundles.
     test, test_by_pca : Encoded
         Streamlines measured on.
+    unit : str
+        Of the model's latents: "mm" with the linear skip, none without.
     """
 
     rows: list
@@ -58,6 +60,7 @@ class Evaluation:
     names: list
     test: Encoded
     test_by_pca: Encoded
+    unit: str = ""
 
 
 def evaluate_model(model, test, *, train=None, seed=0):
@@ -118,7 +121,8 @@ def evaluate_model(model, test, *, train=None, seed=0):
         rows.append({**about, "known": learned_from, **figures})
         for row in bundle_rows(measured, names, seed=seed):
             bundles.append({"latents": kind, **row})
-    return Evaluation(rows, bundles, names, encoded["model"], encoded["PCA"])
+    unit = "mm" if model.linear_skip else ""
+    return Evaluation(rows, bundles, names, encoded["model"], encoded["PCA"], unit)
 
 
 def _joined(bundles, names):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dipy_tractoencoder.latent_plotting import draw_latent_map, latent_map
+from dipy_tractoencoder.latent_plotting import draw_latent_map, latent_map, map_axes
 from dipy_tractoencoder.metrics import curve_length, point_distance
 
 MOST_MAPPED = 2000  # streamlines on a map
@@ -37,7 +37,8 @@ def evaluation_figure(evaluation, *, method="pca"):
     else:
         spread = np.sort(test.latent.std(axis=0))[::-1]
         kl.bar(np.arange(1, len(spread) + 1), spread)
-        kl.set(xlabel="latent dimension, sorted", ylabel="standard deviation")
+        unit = evaluation.unit or "no unit"
+        kl.set(xlabel="latent dimension, sorted", ylabel=f"standard deviation ({unit})")
         kl.set_title("Spread of the latents", fontsize="small")
     if len(test.latent) >= 3:
         shown = np.random.default_rng(0).permutation(len(test.latent))[:MOST_MAPPED]
@@ -46,10 +47,14 @@ def evaluation_figure(evaluation, *, method="pca"):
         about = f"PCA, {share:.0%} of the variance" if method == "pca" else "t-SNE"
         names = dict(enumerate(evaluation.names))
         title = f"Latents by bundle ({about})"
-        draw_latent_map(by_bundle, flat, shown.labels, title=title, names=names)
+        style = {"axes": map_axes(method, evaluation.unit)}
+        draw_latent_map(
+            *(by_bundle, flat, shown.labels), title=title, names=names, **style
+        )
         lengths = curve_length(shown.points)
         title = f"Latents by length ({about})"
-        draw_latent_map(by_length, flat, lengths, title=title, label="length (mm)")
+        style["label"] = "length (mm)"
+        draw_latent_map(by_length, flat, lengths, title=title, **style)
     row = evaluation.rows[0]
     figure.suptitle(
         f"{len(test.points)} streamlines: error {row['error_mm']:.3g} mm, PCA with as "

@@ -54,7 +54,29 @@ def latent_map(latent, method="pca", *, seed=0):
     return tsne.fit_transform(latent), None
 
 
-def draw_latent_map(axis, flat, colours, *, title, names=None, label=None):
+def map_axes(method="pca", unit=""):
+    """Name the axes of a map.
+
+    Parameters
+    ----------
+    method : {"pca", "tsne"}, optional
+        Of `latent_map`.
+    unit : str, optional
+        Of the latents: "mm" with the linear skip, none without.
+
+    Returns
+    -------
+    across, up : str
+        With the unit; t-SNE has none.
+    """
+    if method == "tsne":
+        return "t-SNE 1 (no unit)", "t-SNE 2 (no unit)"
+    return tuple(f"principal component {k} ({unit or 'no unit'})" for k in (1, 2))
+
+
+def draw_latent_map(
+    axis, flat, colours, *, title, names=None, label=None, axes=("", "")
+):
     """Draw one map, coloured by group or by a number.
 
     Parameters
@@ -71,6 +93,8 @@ def draw_latent_map(axis, flat, colours, *, title, names=None, label=None):
         Group to its name in the legend.
     label : str, optional
         What the numbers are, with their unit.
+    axes : tuple of str, optional
+        Names of both axes, of `map_axes`; without, the axes are left blank.
     """
     style = {"s": 6, "linewidths": 0}
     if names is not None:
@@ -82,11 +106,16 @@ def draw_latent_map(axis, flat, colours, *, title, names=None, label=None):
         points = axis.scatter(*flat.T, c=colours, cmap="viridis", **style)
         axis.figure.colorbar(points, ax=axis, label=label)
     axis.set_title(title, fontsize="small")
-    axis.set_xticks([])
-    axis.set_yticks([])
+    if not any(axes):
+        axis.set_xticks([])
+        axis.set_yticks([])
+    axis.set_xlabel(axes[0], fontsize="small")
+    axis.set_ylabel(axes[1], fontsize="small")
 
 
-def latent_figure(latent, *, labels=None, names=None, lengths=None, method="pca"):
+def latent_figure(
+    latent, *, labels=None, names=None, lengths=None, method="pca", unit=""
+):
     """Draw a latent space, coloured by bundle and by length.
 
     Parameters
@@ -101,6 +130,8 @@ def latent_figure(latent, *, labels=None, names=None, lengths=None, method="pca"
         mm.
     method : {"pca", "tsne"}, optional
         See `latent_map`.
+    unit : str, optional
+        Of the latents: "mm" with the linear skip, none without.
 
     Returns
     -------
@@ -128,12 +159,14 @@ def latent_figure(latent, *, labels=None, names=None, lengths=None, method="pca"
     about = f"PCA, {share:.0%} of the variance" if method == "pca" else "t-SNE"
     figure = Figure(figsize=(5.5 * len(given), 5), layout="constrained")
     axes = figure.subplots(1, len(given), squeeze=False)[0]
+    style = {"axes": map_axes(method, unit)}
     for axis, (name, values) in zip(axes, given.items()):
         if name == "labels":
             shown = names or {value: str(value) for value in np.unique(values)}
             title = f"by bundle ({about})"
-            draw_latent_map(axis, flat, values, title=title, names=shown)
+            draw_latent_map(axis, flat, values, title=title, names=shown, **style)
         else:
             title = f"by length ({about})"
-            draw_latent_map(axis, flat, values, title=title, label="length (mm)")
+            style["label"] = "length (mm)"
+            draw_latent_map(axis, flat, values, title=title, **style)
     return figure

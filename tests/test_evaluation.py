@@ -16,6 +16,7 @@ from dipy_tractoencoder.evaluation import (
     evaluate_model,
     kl_per_dimension,
 )
+from dipy_tractoencoder.evaluation_plotting import evaluation_figure
 from dipy_tractoencoder.metrics import point_distance
 from dipy_tractoencoder.reconstruction import reconstruct
 
@@ -50,6 +51,16 @@ def test_figures_agree_with_those_of_a_reconstruction(trained_vae, bundles, side
     rows = [row for row in result.bundles if row["latents"] == "model"]
     squares = [row["n_streamlines"] * row["error_mm"] ** 2 for row in rows]
     assert np.sqrt(sum(squares) / 30) == pytest.approx(model["error_mm"], rel=1e-5)
+
+
+def test_maps_are_in_the_unit_of_the_latents(
+    trained_convolutional_vae, trained_vae, sides
+):
+    for model, unit in ((trained_vae, "mm"), (trained_convolutional_vae, "no unit")):
+        figure = evaluation_figure(evaluate_model(model, sides[1], train=sides[0]))
+        for axis in figure.axes[2:4]:
+            assert axis.get_xlabel() == f"principal component 1 ({unit})"
+            assert axis.get_ylabel() == f"principal component 2 ({unit})"
 
 
 def test_halves_are_taken_without_training_streamlines(trained_vae, sides):

@@ -70,6 +70,25 @@ def test_figure_has_a_panel_per_colouring(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("method", "unit", "expected"),
+    [
+        ("pca", "mm", "principal component {} (mm)"),
+        ("pca", "", "principal component {} (no unit)"),
+        ("tsne", "mm", "t-SNE {} (no unit)"),
+    ],
+)
+def test_axes_have_names_and_units(method, unit, expected):
+    latent, labels = clusters(np.random.default_rng(0))
+    lengths = np.linspace(20, 120, len(latent))
+    options = {"method": method, "unit": unit}
+    figure = latent_figure(latent, labels=labels, lengths=lengths, **options)
+    for axis in figure.axes[:2]:
+        assert axis.get_xlabel() == expected.format(1)
+        assert axis.get_ylabel() == expected.format(2)
+        assert len(axis.get_xticks()) > 1
+
+
+@pytest.mark.parametrize(
     "arguments, message",
     [
         ({}, "`labels` or `lengths`"),

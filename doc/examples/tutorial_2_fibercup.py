@@ -94,6 +94,7 @@ figure = latent_figure(
     labels=test.bundle[latents.index][shown],
     names=dict(enumerate(BUNDLES)),
     lengths=curve_length(array.points)[shown],
+    unit="mm",
 )
 
 ###############################################################################
