@@ -10,7 +10,7 @@ from study_tables import collect, find
 from dipy_tractoencoder.latent_plotting import draw_latent_map, latent_map
 from dipy_tractoencoder.metrics import point_distance, pooled_distance
 from dipy_tractoencoder.phantom_geometry import BUNDLES
-from dipy_tractoencoder.plotting import save_figure
+from dipy_tractoencoder.plotting import bundle_colours, save_figure
 
 NAMES = dict(enumerate(BUNDLES))
 
@@ -51,10 +51,11 @@ def write_figures(work_dir, examples_dir, out_dir, *, method="pca"):
 
 def draw_streamlines(axis, points, labels):
     """Streamlines from above, coloured by bundle."""
+    colours = bundle_colours(BUNDLES)
     lines = LineCollection(
         points[:, ::4, :2],
         linewidths=0.4,
-        colors=[f"C{int(label) % 10}" for label in labels],
+        colors=[colours[BUNDLES[label]] for label in labels],
     )
     axis.add_collection(lines)
     axis.set(xlim=(20, 165), ylim=(10, 160), aspect="equal", xticks=[], yticks=[])

@@ -16,20 +16,22 @@ from dipy_tractoencoder import encode, reconstruct, train
 from dipy_tractoencoder.latent_plotting import draw_latent_map, latent_map
 from dipy_tractoencoder.metrics import point_distance, pooled_distance
 from dipy_tractoencoder.phantom_geometry import BUNDLES as PHANTOM_BUNDLES
-from dipy_tractoencoder.plotting import save_figure
+from dipy_tractoencoder.plotting import bundle_colours, save_figure
 from dipy_tractoencoder.workflows.demo import BUNDLES
 
 NAMES = {"AF_L": "left arcuate", "CST_R": "right corticospinal"}
 NAMES["CC_ForcepsMajor"] = "forceps major"
 
 
-def draw_lines(axis, points, labels, view, title):
+def draw_lines(axis, points, labels, names, view, title):
     """Draw streamlines in a plane, coloured by bundle."""
     from matplotlib.collections import LineCollection
 
-    for code in sorted(set(labels.tolist())):
+    colours = bundle_colours(names.values())
+    for code, name in names.items():
+        style = {"colors": [colours[name]], "linewidths": 0.6}
         lines = points[labels == code][..., view[0]]
-        axis.add_collection(LineCollection(lines, colors=f"C{code}", linewidths=0.6))
+        axis.add_collection(LineCollection(lines, **style))
     axis.autoscale()
     axis.set_aspect("equal")
     axis.set(title=title, xlabel=f"{view[1]} (mm)", ylabel=f"{view[2]} (mm)")
@@ -48,12 +50,13 @@ def draw_row(axes, data, names, view, what, **options):
         for points in (made.points, made.pca_points)
     )
     left, middle, right = axes
-    draw_lines(left, made.original, labels, view, f"{what}: {len(lines)} streamlines")
+    title = f"{what}: {len(lines)} streamlines"
+    draw_lines(left, made.original, labels, names, view, title)
     flat, _ = latent_map(latents.mean)
     title = f"{model.latent_dim} numbers each (map)"
     draw_latent_map(middle, flat, labels, title=title, names=names)
     title = f"back: error {error:.2f} mm (PCA {pca_error:.2f} mm)"
-    draw_lines(right, made.points, labels, view, title)
+    draw_lines(right, made.points, labels, names, view, title)
     right.set(xlim=left.get_xlim(), ylim=left.get_ylim())
     middle.title.set_fontsize(left.title.get_fontsize())
     print(f"{what}: {error:.3f} mm, PCA {pca_error:.3f} mm", flush=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dipy_tractoencoder.plotting import VIEWS, equal_scales
+from dipy_tractoencoder.plotting import VIEWS, bundle_colours, equal_scales
 
 MOST_PER_BUNDLE = 100  # drawn; more only paint over each other
 
@@ -28,7 +28,6 @@ def bundles_figure(streamlines, members, *, what, confusion=(), seed=0):
     figure : matplotlib.figure.Figure
         To be saved with `plotting.save_figure`.
     """
-    from matplotlib import colormaps
     from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -41,13 +40,13 @@ def bundles_figure(streamlines, members, *, what, confusion=(), seed=0):
         above = figure
     *axes, key = above.subplots(1, 4)
     rng = np.random.default_rng(seed)
-    colours = colormaps["tab20"].colors
+    colours = bundle_colours(members)
     handles = []
     # Those of no bundle first, below the others.
     order = sorted(members, key=lambda name: name != "unassigned")
-    for number, name in enumerate(order):
+    for name in order:
         rows = np.asarray(members[name])
-        colour = "0.75" if name == "unassigned" else colours[number % len(colours)]
+        colour = colours[name]
         label = f"{name}: {len(rows)}"
         handles.append(Line2D([], [], color=colour, lw=3, label=label))
         drawn = [

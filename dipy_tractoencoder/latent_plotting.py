@@ -3,6 +3,7 @@
 import numpy as np
 
 from dipy_tractoencoder.errors import InvalidArgumentError, check_choice
+from dipy_tractoencoder.plotting import bundle_colours
 
 PROJECTIONS = ("pca", "tsne")
 
@@ -98,9 +99,10 @@ def draw_latent_map(
     """
     style = {"s": 6, "linewidths": 0}
     if names is not None:
-        for number, (group, name) in enumerate(names.items()):
+        own = bundle_colours(names.values())
+        for group, name in names.items():
             chosen = flat[colours == group]
-            axis.scatter(*chosen.T, color=f"C{number % 10}", label=name, **style)
+            axis.scatter(*chosen.T, color=own[name], label=name, **style)
         axis.legend(fontsize="x-small", markerscale=2, loc="best")
     else:
         points = axis.scatter(*flat.T, c=colours, cmap="viridis", **style)

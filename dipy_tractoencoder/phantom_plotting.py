@@ -8,10 +8,10 @@ from dipy_tractoencoder.phantom_geometry import (
     white_matter_mask,
 )
 from dipy_tractoencoder.phantom_labels import FAULTS
+from dipy_tractoencoder.plotting import bundle_colours
 
 MOST_PLAUSIBLE = 700  # drawn; more only paint over each other
 MOST_FAULTY = 60  # per kind of fault
-COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2")
 VIEW = ((18, 168), (8, 158))  # mm
 
 
@@ -50,9 +50,12 @@ def phantom_figure(labelled, *, what, seed=0):
     key.set_axis_off()
     right = labelled.plausible == 1
     counts = np.bincount(labelled.bundle[right], minlength=len(BUNDLES))
+    colours = bundle_colours(BUNDLES)
     handles = [
-        Line2D([], [], color=colour, lw=3, label=f"{bundle}: {count} plausible")
-        for bundle, colour, count in zip(BUNDLES, COLOURS, counts)
+        Line2D(
+            [], [], color=colours[bundle], lw=3, label=f"{bundle}: {count} plausible"
+        )
+        for bundle, count in zip(BUNDLES, counts)
     ]
     key.legend(handles=handles, loc="center", title="Bundle", fontsize="large")
     figure.suptitle(f"{what}: {labelled.summary()}")
@@ -63,6 +66,7 @@ def _draw(axis, labelled, *, linewidth):
     """White matter of the middle slice, and streamlines in their bundles' colours."""
     from matplotlib.collections import LineCollection
 
+    colours = bundle_colours(BUNDLES)
     mask = white_matter_mask()[:, :, 1]
     edges = [size * VOXEL_SIZE - VOXEL_SIZE / 2 for size in mask.shape]
     start = -VOXEL_SIZE / 2
@@ -76,7 +80,7 @@ def _draw(axis, labelled, *, linewidth):
     axis.add_collection(
         LineCollection(
             [line[:, :2] for line in labelled.streamlines],
-            colors=[COLOURS[code] for code in labelled.bundle],
+            colors=[colours[BUNDLES[code]] for code in labelled.bundle],
             linewidths=linewidth,
         )
     )

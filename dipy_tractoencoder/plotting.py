@@ -111,6 +111,29 @@ def reconstruction_figure(original, reconstructed, *, what, most=MOST_STREAMLINE
     return figure
 
 
+def bundle_colours(names):
+    """Colours of bundles, by the position of their names among the sorted ones.
+
+    Parameters
+    ----------
+    names : iterable of str
+        All bundles of a figure, in any order.
+
+    Returns
+    -------
+    colours : dict of str to tuple
+        Strong colours for the first ten, as in the explorer, pale ones for the next
+        ten, and so on; "unassigned" is grey.
+    """
+    from matplotlib import colormaps
+
+    pairs = colormaps["tab20"].colors  # Each strong one before its pale one.
+    palette = [*pairs[::2], *pairs[1::2]]
+    bundles = sorted({*names} - {"unassigned"})
+    colours = {name: palette[k % len(palette)] for k, name in enumerate(bundles)}
+    return {**colours, "unassigned": (0.75, 0.75, 0.75)}
+
+
 def equal_scales(axis):
     """Give both axes of a view one scale, unless that would leave a line of it.
 

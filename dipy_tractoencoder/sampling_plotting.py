@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dipy_tractoencoder.plotting import VIEWS, equal_scales
+from dipy_tractoencoder.plotting import VIEWS, bundle_colours, equal_scales
 
 MOST_PER_BUNDLE = 100  # drawn; more only paint over each other
 
@@ -24,20 +24,19 @@ def samples_figure(new, real=None, *, seed=0):
     figure : matplotlib.figure.Figure
         To be saved with `plotting.save_figure`.
     """
-    from matplotlib import colormaps
     from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
     rows = {"real": real, "new": new} if real else {"new": new}
-    colours = colormaps["tab20"].colors
+    colours = bundle_colours([*new, *(real or ())])
     rng = np.random.default_rng(seed)
     figure = Figure(figsize=(14, 1 + 5 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), 3, squeeze=False)
     handles = []
     for line, (kind, bundles) in zip(axes, rows.items()):
-        for number, (name, points) in enumerate(bundles.items()):
-            colour = colours[number % len(colours)]
+        for name, points in bundles.items():
+            colour = colours[name]
             drawn = points[rng.permutation(len(points))[:MOST_PER_BUNDLE]]
             for axis, (_, across, up, _, _) in zip(line, VIEWS):
                 flat = drawn[..., [across, up]]

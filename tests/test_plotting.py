@@ -8,8 +8,10 @@ import pytest
 
 from dipy_tractoencoder.errors import OutputFileError
 from dipy_tractoencoder.label_plotting import bundles_figure
+from dipy_tractoencoder.latent_plotting import latent_figure
 from dipy_tractoencoder.plotting import (
     MOST_STREAMLINES,
+    bundle_colours,
     curves_figure,
     reconstruction_figure,
     save_figure,
@@ -181,6 +183,45 @@ def test_a_failure_leaves_the_older_picture(points, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.foo"]
     with pytest.raises(OutputFileError):
         save_figure(figure, tmp_path / "a.foo" / "a.png")
+
+
+def test_bundles_have_one_colour_in_all_figures(points):
+    from matplotlib.colors import to_rgb
+
+    names = ["CST", "AF", "UF"]
+    bundles = {name: points[4 * k : 4 * k + 4] for k, name in enumerate(names)}
+    members = {name: np.arange(4) for name in [*names, "unassigned"]}
+    codes = np.repeat([0, 1, 2], 4)
+    figures = [
+        bundles_figure(points, members, what="x"),
+        samples_figure(bundles),
+        latent_figure(points[:, 0], labels=codes, names=dict(enumerate(names))),
+    ]
+    for figure in figures:
+        legend = next(
+            found
+            for found in (*figure.legends, *(axis.get_legend() for axis in figure.axes))
+            if found is not None
+        )
+        found = {}
+        for handle, text in zip(legend.legend_handles, legend.get_texts()):
+            colour = (
+                handle.get_color()
+                if hasattr(handle, "get_color")
+                else handle.get_facecolor()[0]
+            )
+            found[text.get_text().split(":")[0]] = to_rgb(colour)
+        # As the explorer has them.
+        for number, name in enumerate(sorted(names)):
+            assert found[name] == pytest.approx(to_rgb(f"C{number}")), name
+        assert found.get("unassigned", (0.75,) * 3) == (0.75,) * 3
+
+
+def test_many_bundles_have_different_colours():
+    names = [f"b{number:02d}" for number in range(20)]
+    colours = bundle_colours([*names, "unassigned"])
+    assert len(set(colours.values())) == 21
+    assert bundle_colours(reversed(names)) == colours
 
 
 def test_no_display_and_no_window_are_needed(tmp_path):
