@@ -5,6 +5,9 @@ import numpy as np
 from dipy_tractoencoder.plotting import VIEWS, bundle_colours, equal_scales
 
 MOST_PER_BUNDLE = 100  # drawn; more only paint over each other
+# Inches: the figure and its views; a matrix, its cells, a letter of names beside it.
+WIDTH, VIEWS_HEIGHT = 15, 6
+LARGEST, CELL, LETTER = 12, (1.2, 0.35), 0.09
 
 
 def bundles_figure(streamlines, members, *, what, confusion=(), seed=0):
@@ -32,12 +35,15 @@ def bundles_figure(streamlines, members, *, what, confusion=(), seed=0):
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    figure = Figure(figsize=(15, 10 if confusion else 6), layout="constrained")
     if confusion:
-        above, below = figure.subfigures(2, 1)
-        draw_confusion(below.subplots(), confusion)
+        left, bottom, width, height = _matrix_place(confusion)
+        heights = VIEWS_HEIGHT, bottom + height + 0.4
+        figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+        above, below = figure.subfigures(2, 1, height_ratios=heights)
+        place = (left / WIDTH, bottom / heights[1], width / WIDTH, height / heights[1])
+        draw_confusion(below.add_axes(place), confusion)
     else:
-        above = figure
+        above = figure = Figure(figsize=(WIDTH, VIEWS_HEIGHT), layout="constrained")
     *axes, key = above.subplots(1, 4)
     rng = np.random.default_rng(seed)
     colours = bundle_colours(members)
@@ -91,3 +97,13 @@ def draw_confusion(axis, confusion):
             if count:
                 colour = "white" if shares[row, column] > 0.5 else "black"
                 axis.text(column, row, count, ha="center", va="center", color=colour)
+
+
+def _matrix_place(confusion):
+    """Left, bottom, width and height of the matrix, inches; cells have one size."""
+    names = LETTER * max(map(len, confusion[0]))
+    left, bottom = 0.6 + names, 0.6 + 0.75 * names  # Those below are slanted.
+    n_columns = len(confusion[0]) - 1  # One says the true bundle.
+    width = min(n_columns * CELL[0], LARGEST, WIDTH - left - 0.3)
+    height = min(len(confusion) * CELL[1], LARGEST)
+    return max(left, (WIDTH - width) / 2), bottom, width, height

@@ -217,6 +217,22 @@ def test_bundles_have_one_colour_in_all_figures(points):
         assert found.get("unassigned", (0.75,) * 3) == (0.75,) * 3
 
 
+@pytest.mark.parametrize(("n_true", "n_bundles"), [(1, 3), (4, 4), (81, 80)])
+def test_cells_of_a_confusion_have_one_size(points, n_true, n_bundles, tmp_path):
+    names = [*(f"bundle_{number}" for number in range(n_bundles)), "unassigned"]
+    rows = [{"true": name, **dict.fromkeys(names, 1)} for name in names[:n_true]]
+    members = {name: [0] for name in names}
+    figure = bundles_figure(points, members, what="x", confusion=rows)
+    save_figure(figure, tmp_path / "a.png")
+    matrix = next(axis for axis in figure.axes if axis.images)
+    box = matrix.get_window_extent()
+    width, height = box.width / figure.dpi, box.height / figure.dpi
+    assert width < 13 and height < 13 and figure.get_figheight() < 20
+    if n_true < 10:  # As tall as its rows ask for, not as there is room for.
+        assert 0.3 < height / n_true < 0.5
+        assert 1 < width / len(names) < 1.7
+
+
 def test_many_bundles_have_different_colours():
     names = [f"b{number:02d}" for number in range(20)]
     colours = bundle_colours([*names, "unassigned"])
