@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from dipy_tractoencoder.plotting import use_logarithm
+
 MOST_BINS = 60
 
 
@@ -19,7 +21,8 @@ def filter_figure(scores, own, threshold, *, unit, truth=None):
     unit : str
         Of the scores.
     truth : tuple of ndarray, shape (n_labelled,), optional
-        Scores of labelled streamlines, and whether each is plausible.
+        Scores of labelled streamlines, and whether each is plausible; only the scores
+        are drawn without.
 
     Returns
     -------
@@ -28,8 +31,9 @@ def filter_figure(scores, own, threshold, *, unit, truth=None):
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 5), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    n_panels = 1 if truth is None else 2
+    figure = Figure(figsize=(6 * n_panels, 5), layout="constrained")
+    left, *right = figure.subplots(1, n_panels, squeeze=False)[0]
     scores = scores[np.isfinite(scores)]
     parts = {"reference": own, "kept": scores[scores <= threshold]}
     parts["removed"] = scores[scores > threshold]
@@ -39,7 +43,7 @@ def filter_figure(scores, own, threshold, *, unit, truth=None):
     logarithmic = len(positive) == len(values[values != 0]) and len(positive) > 0
     if logarithmic:
         edges = np.geomspace(positive.min(), positive.max() * 1.001, MOST_BINS)
-        left.set_xscale("log")
+        use_logarithm(left, "x")
     else:
         edges = np.linspace(values.min(), values.max() + 1e-9, MOST_BINS)
     for name, color in zip(parts, ("tab:gray", "tab:blue", "tab:red")):
@@ -50,11 +54,8 @@ def filter_figure(scores, own, threshold, *, unit, truth=None):
     left.set_ylabel("streamlines")
     left.set_title("Scores")
     left.legend()
-    if truth is None:
-        right.set_axis_off()
-        right.text(0.1, 0.5, "No labelled streamlines were given (--validation_file).")
-        return figure
-    draw_characteristic(right, *truth, threshold)
+    if truth is not None:
+        draw_characteristic(*right, *truth, threshold)
     return figure
 
 

@@ -148,21 +148,24 @@ def equal_scales(axis):
         axis.set_aspect("equal")
 
 
-def use_logarithm(axis):
-    """Make the vertical axis of a plot logarithmic, labelled within decades too.
+def use_logarithm(axis, which="y"):
+    """Make an axis of a plot logarithmic, and label it within decades too.
 
     Parameters
     ----------
     axis : matplotlib.axes.Axes
-        With everything drawn; of positive numbers.
+        Plot of positive numbers.
+    which : {"x", "y"}, optional
+        Which axis of it.
     """
     from matplotlib.ticker import LogLocator, NullLocator
 
-    axis.set_yscale("log")
+    axis.set(**{f"{which}scale": "log"})
+    ticks = {"x": axis.xaxis, "y": axis.yaxis}[which]
     # A range of less than a decade may hold no power of ten.
-    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.yaxis.set_minor_locator(NullLocator())
-    axis.yaxis.set_major_formatter("{x:g}")
+    ticks.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ticks.set_minor_locator(NullLocator())
+    ticks.set_major_formatter("{x:g}")
 
 
 def save_figure(figure, path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dipy_tractoencoder.errors import OutputFileError
+from dipy_tractoencoder.filter_plotting import filter_figure
 from dipy_tractoencoder.label_plotting import bundles_figure
 from dipy_tractoencoder.latent_plotting import latent_figure
 from dipy_tractoencoder.plotting import (
@@ -238,6 +239,17 @@ def test_many_bundles_have_different_colours():
     colours = bundle_colours([*names, "unassigned"])
     assert len(set(colours.values())) == 21
     assert bundle_colours(reversed(names)) == colours
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_filter_figure_has_no_empty_panel(labelled, tmp_path):
+    scores = np.linspace(0.5, 9, 40)
+    truth = (scores, scores < 5) if labelled else None
+    figure = filter_figure(scores, scores[:20], 4.0, unit="mm", truth=truth)
+    titles = [axis.get_title() for axis in figure.axes]
+    assert titles == ["Scores", "Labelled streamlines"][: 1 + labelled]
+    assert figure.get_figwidth() == 6 * len(titles)
+    save_figure(figure, tmp_path / "a.png")
 
 
 def test_no_display_and_no_window_are_needed(tmp_path):
