@@ -1,9 +1,12 @@
 """A report in a browser: from the disk, without errors, on narrow screens, copied."""
 
+import io
 import shlex
 import shutil
 
+from PIL import Image
 from matplotlib.figure import Figure
+import numpy as np
 import pytest
 
 from dipy_tractoencoder.report import Report, Section, Table, picture, save_report
@@ -117,6 +120,24 @@ def test_page_loads_and_fits(open_page, address, width, scheme):
     )
     bright = [sum(map(int, c[4:-1].split(","))) for c in (back, front)]
     assert (bright[0] > bright[1]) == (scheme == "light")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("part", ["table", "img"])
+def test_a_shade_says_that_there_is_more(open_page, scheme, part):
+    page, _, _ = open_page(390, color_scheme=scheme)
+    box = page.query_selector(f"#section-1 .scroll:has({part})")
+    for place, expected in (
+        (0, (False, True)),
+        (60, (True, True)),
+        (9999, (True, False)),
+    ):
+        box.evaluate("(box, place) => { box.scrollLeft = place; }", place)
+        with Image.open(io.BytesIO(box.screenshot())) as image:
+            pixels = np.asarray(image.convert("L"), dtype=float)
+        # Of most rows, which have no text there.
+        edges = np.median(pixels[:, [1, -2]], axis=0)
+        assert tuple(np.abs(edges - np.median(pixels)) > 30) == expected
 
 
 def test_button_copies_the_command(open_page):
