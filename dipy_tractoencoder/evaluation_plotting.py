@@ -32,13 +32,14 @@ def evaluation_figure(evaluation, *, method="pca"):
     values = evaluation.rows[0].get("kl_per_dimension")
     if values:
         kl.bar(np.arange(1, len(values) + 1), values)
-        kl.set(xlabel="latent dimension, sorted", ylabel="KL (nats)")
+        kl.set(xlabel="latent dimensions, by KL (rank)", ylabel="KL (nats)")
         kl.set_title("What each latent dimension holds", fontsize="small")
     else:
         spread = np.sort(test.latent.std(axis=0))[::-1]
         kl.bar(np.arange(1, len(spread) + 1), spread)
         unit = evaluation.unit or "no unit"
-        kl.set(xlabel="latent dimension, sorted", ylabel=f"standard deviation ({unit})")
+        kl.set(xlabel="latent dimensions, by spread (rank)")
+        kl.set_ylabel(f"standard deviation ({unit})")
         kl.set_title("Spread of the latents", fontsize="small")
     if len(test.latent) >= 3:
         shown = np.random.default_rng(0).permutation(len(test.latent))[:MOST_MAPPED]
@@ -77,11 +78,13 @@ def kl_figure(kl):
         To be saved with `plotting.save_figure`.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(9, 2.6), layout="constrained")
     axis = figure.subplots()
-    axis.bar(np.arange(1, len(kl) + 1), kl)
-    axis.set(xlabel="latent dimension", ylabel="KL (nats)")
+    axis.bar(np.arange(len(kl)), kl)
+    axis.set(xlabel="latent dimension z[k], k from 0", ylabel="KL (nats)")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 

@@ -273,8 +273,8 @@ def latent_parts(model, variance, kl):
     """
     unit = "mm" if model.linear_skip else "no unit"
     spread = np.sqrt(variance) * model.latent_unit
-    numbers = np.arange(1, model.latent_dim + 1).tolist()
-    rows = list(zip(numbers, kl.tolist(), spread.tolist()))
+    names = [f"z[{number}]" for number in range(model.latent_dim)]
+    rows = list(zip(names, kl.tolist(), spread.tolist()))
     table = Table(
         "Each latent dimension",
         ("dimension", "KL (nats)", f"standard deviation of the latents ({unit})"),
@@ -284,7 +284,7 @@ def latent_parts(model, variance, kl):
     least = int(kl.argmin())
     alt = (
         f"Bars: KL of the {len(kl)} latent dimensions, {kl.max():.3g} nats at most, "
-        f"{kl[least]:.3g} at least (dimension {least + 1})."
+        f"{kl[least]:.3g} at least (z[{least}])."
     )
     text = (
         "The Kullback-Leibler divergence (KL) of a dimension says how much it tells of "

@@ -48,7 +48,7 @@ def collapse(variance, kl):
     )
     if not len(collapsed):
         return Check(name, rule)
-    named = listed([str(number + 1) for number in collapsed])
+    named = listed([f"z[{number}]" for number in collapsed])
     if len(collapsed) == len(kl):
         found = (
             "All latent dimensions are the same for every streamline: the decoder "

@@ -16,7 +16,7 @@ from dipy_tractoencoder.evaluation import (
     evaluate_model,
     kl_per_dimension,
 )
-from dipy_tractoencoder.evaluation_plotting import evaluation_figure
+from dipy_tractoencoder.evaluation_plotting import evaluation_figure, kl_figure
 from dipy_tractoencoder.metrics import point_distance
 from dipy_tractoencoder.reconstruction import reconstruct
 
@@ -61,6 +61,13 @@ def test_maps_are_in_the_unit_of_the_latents(
         for axis in figure.axes[2:4]:
             assert axis.get_xlabel() == f"principal component 1 ({unit})"
             assert axis.get_ylabel() == f"principal component 2 ({unit})"
+
+
+def test_dimensions_are_counted_as_in_arrays():
+    axis = kl_figure([3.0, 2.0, 4.0]).axes[0]
+    centres = [bar.get_x() + bar.get_width() / 2 for bar in axis.patches]
+    assert centres == pytest.approx([0, 1, 2])
+    assert "z[k]" in axis.get_xlabel()
 
 
 def test_halves_are_taken_without_training_streamlines(trained_vae, sides):

@@ -151,12 +151,12 @@ PLENTY = 1000  # steps
     [
         (
             collapse([1, 0.001, 1], [3.0, 2.0, 1.0]),
-            ["1 of 3", "(2)", "2 dimensions"],
+            ["1 of 3", "(z[1])", "2 dimensions"],
             collapse([1, 0.02, 1], [3.0, 2.0, 0.02]),
         ),
         (
             collapse([1, 1, 1], [3.0, 0.001, 0.002]),
-            ["2 of 3", "(2, 3)"],
+            ["2 of 3", "(z[1], z[2])"],
             collapse([0.011], [0.011]),
         ),
         (
@@ -481,6 +481,7 @@ def test_what_the_latents_hold(run, report):
 
     (section,) = (p for p in report.sections if p.title == "What the latents hold")
     table = section.parts[-1]
+    assert [row[0] for row in table.rows] == ["z[0]", "z[1]", "z[2]"]  # As in arrays.
     n = len(run.points)
     rows = StreamlineArray(run.points, np.arange(n), np.zeros(n, dtype=bool), n)
     latents = encode(run.model, rows)
