@@ -7,6 +7,7 @@ import numpy as np
 
 from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError, check_number
 from dipy_tractoencoder.preprocessing import Preprocessing, fit_axis, fit_normalisation
+from dipy_tractoencoder.record import source_digest
 from dipy_tractoencoder.streamlines import as_sequence, merge_rejects, runs_backwards
 from dipy_tractoencoder.tractogram_chunks import TractogramChunks
 
@@ -24,8 +25,9 @@ class TrainingData:
     preprocessing : Preprocessing
         Learned from these streamlines.
     reads : tuple of dict
-        For each tractogram, "n_read" (streamlines read, kept or not) and "rejects"
-        (those left out, by reason).
+        For each tractogram, "n_read" (streamlines read, kept or not), "rejects"
+        (those left out, by reason) and, unless all were, "digest" (see
+        `record.source_digest`).
     """
 
     points: np.ndarray
@@ -117,6 +119,8 @@ def gather(tractograms, preprocessing, *, max_streamlines=None, normalise=True, 
 
 def _count(read, array):
     """Add a chunk to what was read of its tractogram."""
+    if len(array):
+        read.setdefault("digest", source_digest(array.points))
     read["n_read"] += array.n_streamlines
     read["rejects"] = merge_rejects([read["rejects"], array.rejects])
 
@@ -296,7 +300,7 @@ def counts_of(data, held_out):
     Returns
     -------
     counts : list of dict
-        "n_read", "n_training", "n_validation" and "rejects" of each.
+        "n_read", "n_training", "n_validation", "rejects" and "digest" of each.
     """
     used = [
         np.bincount(data.source[rows], minlength=len(data.reads)).tolist()

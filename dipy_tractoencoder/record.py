@@ -1,6 +1,11 @@
 """How a model came about: settings, data, history and versions, kept in its file."""
 
 from dataclasses import asdict, dataclass, field
+import hashlib
+
+import numpy as np
+
+N_RECOGNISED = 50  # streamlines that tell a tractogram from others
 
 
 @dataclass(frozen=True)
@@ -12,7 +17,8 @@ class TrainingRecord:
     settings : dict
         Training settings, by name.
     data : dict
-        Files, numbers of streamlines and rejects by reason.
+        Files, numbers of streamlines and rejects by reason; of each tractogram also
+        its `source_digest`.
     history : dict of list
         A list per quantity, one number per epoch.
     best_epoch : int
@@ -30,6 +36,25 @@ class TrainingRecord:
     def to_dict(self):
         """Attributes as a plain dictionary."""
         return asdict(self)
+
+
+def source_digest(points):
+    """Short name of a tractogram, by which it is recognised in another file.
+
+    Parameters
+    ----------
+    points : ndarray, shape (n_streamlines, n_points, 3)
+        Its streamlines from the first on, RASMM, mm, in any direction; the ends of the
+        first 50 count, to 0.1 mm.
+
+    Returns
+    -------
+    digest : str
+        16 hexadecimal digits.
+    """
+    ends = np.rint(10 * np.asarray(points[:N_RECOGNISED, [0, -1]], dtype=np.float64))
+    turned = [sorted(pair) for pair in (ends + 0.0).tolist()]  # No minus zero.
+    return hashlib.sha256(np.array(turned).tobytes()).hexdigest()[:16]
 
 
 def software_versions():

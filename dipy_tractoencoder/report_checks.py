@@ -14,6 +14,7 @@ FAULTY = 0.05  # share of what was read
 OUTSIDE_LIMITS = 0.5  # share of what was read
 MOST_NAMED = 5  # of files, bundles or dimensions
 BY_LIMITS = ("too_short", "too_long")
+MEASURED = "Measured on"  # use of a file
 REASONS = {
     "non_finite": "have coordinates that are not finite, or beyond 1e15 mm",
     "too_few_points": "have fewer than two different points",
@@ -118,6 +119,46 @@ def few_held_out(n_held_out):
     )
     advice = "Hold out more: a larger validation_fraction, or validation_files."
     return Check(name, rule, found, advice)
+
+
+def trained_on(record, files):
+    """Look for files to be measured on that the model was trained on.
+
+    Parameters
+    ----------
+    record : TrainingRecord
+        Of the model.
+    files : list of dict
+        "file", "use" and "digest" of what was read.
+
+    Returns
+    -------
+    check : Check or None
+        None for models that do not know their files.
+    """
+    refit = record.settings.get("refit", False)
+    tractograms = record.data.get("tractograms", ())
+    known = {
+        tractogram["digest"]
+        for tractogram in tractograms
+        if "digest" in tractogram and (refit or tractogram["n_training"])
+    }
+    if not known:
+        return None
+    name = "Measured on training data"
+    rule = "a file to be measured on starts with streamlines the model was trained on."
+    seen = [
+        file["file"]
+        for file in files
+        if file.get("use") == MEASURED and file.get("digest") in known
+    ]
+    if not seen:
+        return Check(name, rule)
+    found = (
+        f"The model was trained on {listed(seen)}: the errors are of streamlines that "
+        "it has seen, and say nothing of new ones."
+    )
+    return Check(name, rule, found, "Measure on subjects that took no part in it.")
 
 
 def few_per_bundle(counts, what="bundle"):

@@ -18,6 +18,7 @@ from dipy_tractoencoder.report_checks import (
     few_per_bundle,
     few_streamlines,
     rejects,
+    trained_on,
 )
 from dipy_tractoencoder.report_parts import (
     LONG_TABLE,
@@ -131,6 +132,7 @@ def evaluation_report(
         ),
         collapse(variance, kl),
         statistics(*by_batch) if by_batch else None,
+        trained_on(model.record, files),
         unfamiliar(row["error_mm"], known),
         few_per_bundle(counts),
         rejects(

@@ -19,6 +19,8 @@ from dipy_tractoencoder.evaluation import (
 from dipy_tractoencoder.evaluation_plotting import evaluation_figure, kl_figure
 from dipy_tractoencoder.metrics import point_distance
 from dipy_tractoencoder.reconstruction import reconstruct
+from dipy_tractoencoder.record import TrainingRecord, source_digest
+from dipy_tractoencoder.report_checks import MEASURED, trained_on
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +133,51 @@ def home(tmp_path, monkeypatch, bundles, trained_vae):
             save_tractogram(make_tractogram(bundle[rows]), path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("rows", "seen"), [(slice(0, 20), True), (slice(10, 20), False)]
+)
+def test_measuring_on_what_was_trained_on_is_warned_of(
+    home, capsys, bundles, rows, seen
+):
+    (home / "again").mkdir()
+    for name, bundle in zip(("AF", "CST", "UF"), bundles):
+        turned = [line[::-1] for line in bundle[rows]]
+        save_tractogram(make_tractogram(turned), home / "again" / f"{name}.trx")
+    result = call_command(
+        *(capsys, "dipy_evaluate_vae", "vae.keras", "again/*.trx"),
+        *("--training_files", "train", "--out_dir", "out"),
+    )
+    assert result.code == 0, result.err
+    assert ("Measured on training data" in result.out) == seen
+    assert ("again/AF.trx, again/CST.trx, again/UF.trx" in result.out) == seen
+    assert "Measured on training data" in (home / "out/evaluation.html").read_text()
+
+
+def test_digest_is_of_the_first_streamlines_in_either_direction(sides):
+    points = sides[0]["A"]
+    digest = source_digest(points)
+    assert re.fullmatch("[0-9a-f]{16}", digest)
+    assert source_digest(points[:, ::-1] + np.float32(1e-4)) == digest
+    assert source_digest(points[1:]) != digest
+    many = np.concatenate([points] * 10)
+    assert source_digest(many) == source_digest(many[:60])
+
+
+def test_what_validates_only_was_not_trained_on(sides):
+    digest = source_digest(sides[0]["A"])
+    files = [{"file": "a.trk", "use": MEASURED, "digest": digest}]
+    for refit, n_training, warns in ((False, 0, 0), (True, 0, 1), (False, 9, 1)):
+        record = TrainingRecord(
+            settings={"refit": refit},
+            data={"tractograms": [{"digest": digest, "n_training": n_training}]},
+        )
+        check = trained_on(record, files)
+        assert bool(check and check.found) == warns
+    other = [{**files[0], "use": "Learned from"}]
+    assert not trained_on(record, other).found
+    assert trained_on(TrainingRecord(), files) is None
 
 
 def test_command_writes_tables_and_picture(home, capsys):

@@ -192,6 +192,15 @@ def test_strangers_are_warned_of(here, capsys):
     assert len(warned) == 1 and "far.trk" in warned[0]
 
 
+def test_a_file_that_is_filtered_by_itself_is_warned_of(here, capsys):
+    result = call_command(
+        *(capsys, "dipy_filter_vae", "vae.keras", "a.trk", "--plausible_files"),
+        *("a.trk", "b.trk", "--out_dir", "o"),
+    )
+    assert result.code == 0, result.err
+    assert "a.trk is compared with itself" in result.out
+
+
 def test_a_bundle_that_labels_itself_is_warned_of(here, capsys):
     result = call_command(
         *(capsys, "dipy_label_vae", "vae.keras", "a.trk", "--bundle_files", "a.trk"),

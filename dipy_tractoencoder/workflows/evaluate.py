@@ -7,6 +7,7 @@ import shlex
 
 from dipy_tractoencoder.errors import InputFileError, check_choice, check_number
 from dipy_tractoencoder.report import check_report_extension, save_report
+from dipy_tractoencoder.report_checks import MEASURED
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     as_list,
@@ -145,7 +146,7 @@ class EvaluateVAEFlow(TractoWorkflow):
         from dipy_tractoencoder.tables import format_table, save_table
 
         points, reads = {}, {}
-        uses = {"test": "Measured on", "train": "Learned from"}
+        uses = {"test": MEASURED, "train": "Learned from"}
         for side, files in paths.items():
             heading = f"Reading, {side}"
             with streamlines_bar(files, heading, reference=reference) as advance:
@@ -164,7 +165,7 @@ class EvaluateVAEFlow(TractoWorkflow):
                 "give what the model was trained on with --training_files."
             )
         logger.info(
-            "Measuring on %d streamlines of %d bundles.",
+            "To be measured on: %d streamlines of %d bundles.",
             *(sum(map(len, points["test"].values())), len(points["test"])),
         )
         result = evaluate_model(
@@ -213,9 +214,12 @@ def count_read(reads, use, path, array):
     array : StreamlineArray
         Streamlines of it.
     """
+    from dipy_tractoencoder.record import source_digest
     from dipy_tractoencoder.streamlines import merge_rejects
 
     blank = {"file": str(path), "use": use, "n_read": 0, "rejects": {}}
     row = reads.setdefault(str(path), blank)
+    if len(array):
+        row.setdefault("digest", source_digest(array.points))
     row["n_read"] += array.n_streamlines
     row["rejects"] = merge_rejects([row["rejects"], array.rejects])

@@ -139,6 +139,13 @@ class FilterVAEFlow(TractoWorkflow):
         for path in (*inputs, *([validation_file] if validation_file else [])):
             check_tractogram_path(path, reference)
         known = check_bundle_paths(plausible_files, reference)
+        both = {path.resolve() for path in inputs} & {path.resolve() for path in known}
+        for path in sorted(both):
+            logger.warning(
+                "%s is compared with itself, being among the plausible files too: all "
+                "of it will be kept.",
+                path,
+            )
         for _, outputs in rows:
             check_output_extension(outputs["out_kept"])
             check_output_extension(outputs["out_removed"])
