@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dipy_tractoencoder.errors import InputFileError
+from dipy_tractoencoder.errors import InputFileError, InvalidArgumentError, shown
 from dipy_tractoencoder.latents_file import (
     EXTENSIONS as LATENTS_EXTENSIONS,
     latents_reader,
@@ -29,11 +29,21 @@ def tractogram_paths(paths):
 
     Raises
     ------
+    InvalidArgumentError
+        If they are no paths.
     InputFileError
         If a file is missing, or a folder holds no tractogram.
     """
+    paths = [paths] if isinstance(paths, (str, Path)) else paths
+    try:
+        paths = [Path(path) for path in paths]
+    except TypeError as err:
+        raise InvalidArgumentError(
+            "Invalid value received for `paths`. Expected tractogram files, or folders "
+            f"of them. Received: {shown(paths)}."
+        ) from err
     found = []
-    for path in map(Path, [paths] if isinstance(paths, (str, Path)) else paths):
+    for path in paths:
         if not path.is_dir():
             found.append(path)
             continue

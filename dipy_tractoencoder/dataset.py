@@ -1,6 +1,8 @@
 """Gather the streamlines of several tractograms for training, and split them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from numbers import Real
 
 from nibabel.streamlines import ArraySequence
 import numpy as np
@@ -131,20 +133,31 @@ def several(tractograms):
     Parameters
     ----------
     tractograms : StatefulTractogram, sequence of ndarray, or iterable of them
-        A sequence of arrays of shape (any, 3) is one tractogram.
+        A sequence of arrays of shape (any, 3) is one tractogram, and so is one array
+        of shape (n_streamlines, n_points, 3). Instead of arrays, lists will do.
 
     Returns
     -------
     tractograms : iterable
-        Of tractograms.
+        Of tractograms; what is none is in it alone, to be refused as such.
     """
     single = hasattr(tractograms, "space_attributes")
     single = single or isinstance(tractograms, (ArraySequence, TractogramChunks))
-    if not single and isinstance(tractograms, (list, tuple)):
-        single = bool(tractograms) and all(
-            isinstance(item, np.ndarray) and item.ndim == 2 for item in tractograms
-        )
+    single = single or isinstance(tractograms, (str, bytes, Mapping))
+    single = single or not hasattr(tractograms, "__iter__")
+    if isinstance(tractograms, (list, tuple, np.ndarray)) and len(tractograms):
+        single = max(map(_depth, tractograms)) <= 2  # A streamline's points, or less.
     return [tractograms] if single else tractograms
+
+
+def _depth(item):
+    """Levels of lists about numbers, as an array's ``ndim``; infinity for all else."""
+    if isinstance(item, np.ndarray) and item.dtype != object:
+        return item.ndim
+    if not isinstance(item, (list, tuple, np.ndarray)):
+        return 0 if isinstance(item, Real) else np.inf
+    # Streamlines without points tell nothing: the first part that does speaks for all.
+    return 1 + next(filter(None, map(_depth, item)), 0) if len(item) else 0
 
 
 def chunks_of(tractogram):

@@ -29,6 +29,25 @@ class TrainingDivergedError(TractoencoderError, ArithmeticError):
     """Training produced a value that is not finite."""
 
 
+def shown(value):
+    """Say what was received, on one line of a message.
+
+    Parameters
+    ----------
+    value : object
+        Value received.
+
+    Returns
+    -------
+    text : str
+        Type and shape of an array, the beginning of anything else.
+    """
+    if hasattr(value, "shape"):
+        return f"{type(value).__name__} of shape {tuple(value.shape)}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def check_choice(name, value, choices):
     """Raise unless ``value`` is one of ``choices``.
 

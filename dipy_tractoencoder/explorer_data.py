@@ -9,7 +9,7 @@ import numpy as np
 from dipy_tractoencoder.bundle_files import bundle_chunks
 from dipy_tractoencoder.bundle_names import tractogram_paths
 from dipy_tractoencoder.encoded import encode_side, encode_side_by_pca
-from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError
+from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError, shown
 from dipy_tractoencoder.metrics import curve_length, point_distance
 
 
@@ -184,7 +184,8 @@ def explorer_data(
         If a bundle has no streamline that can be encoded, or there are fewer than
         three in all.
     InvalidArgumentError
-        If there are more bundles than ``max_streamlines``.
+        If there are more bundles than ``max_streamlines``, or streamlines without the
+        name of their bundle.
     """
     sample, files = EvenSample(max_streamlines, seed=seed), []
     if isinstance(bundles, Mapping):
@@ -194,7 +195,14 @@ def explorer_data(
                 raise EmptyDataError(f"No streamline of {name} can be encoded.")
             sample.add(str(name), array.points, 0, array.index)
     else:
-        paths = tractogram_paths(bundles)
+        try:
+            paths = tractogram_paths(bundles)
+        except InvalidArgumentError as err:
+            raise InvalidArgumentError(
+                "Invalid value received for `bundles`. Expected streamlines by bundle, "
+                "as {'AF_L': streamlines}, or paths of tractograms. Received: "
+                f"{shown(bundles)}."
+            ) from err
         files = [str(Path(*path.parts[-2:])) for path in paths]
         for chunk in bundle_chunks(
             model, paths, groups=groups, reference=reference, progress=progress

@@ -16,7 +16,7 @@ from dipy_tractoencoder.neighbors import (
     fit_bundles,
 )
 from dipy_tractoencoder.plotting import save_figure
-from dipy_tractoencoder.streamlines import CHUNK_SIZE, merge_rejects
+from dipy_tractoencoder.streamlines import CHUNK_SIZE, as_sequence, merge_rejects
 
 UNASSIGNED_NAME = "unassigned"
 
@@ -110,7 +110,7 @@ def label_streamlines(
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         The model that encoded the bundles.
-    streamlines : ArraySequence
+    streamlines : StatefulTractogram, ArraySequence, or sequence of ndarray
         RASMM, mm.
     neighbors : BundleNeighbors
         From `load_bundles` or `neighbors.fit_bundles`.
@@ -123,7 +123,13 @@ def label_streamlines(
     -------
     labels : Labels
         Streamlines that cannot be encoded are unassigned.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If they are no streamlines.
     """
+    streamlines = as_sequence(streamlines)
     n_streamlines = len(streamlines)
     bundle = np.full(n_streamlines, UNASSIGNED)
     confidence, distance = np.full((2, n_streamlines), np.nan, dtype=np.float32)

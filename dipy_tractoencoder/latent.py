@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dipy_tractoencoder.errors import FingerprintError, InvalidArgumentError
+from dipy_tractoencoder.errors import FingerprintError, InvalidArgumentError, shown
 from dipy_tractoencoder.fingerprint import fingerprint
 from dipy_tractoencoder.inference import folded_decoder, folded_encoder
 from dipy_tractoencoder.layers import LOG_VAR_MAX, LOG_VAR_MIN
@@ -139,7 +139,7 @@ def decode(model, latents, *, batch_size=None):
     except (TypeError, ValueError) as err:
         raise InvalidArgumentError(
             "Invalid value received for `latents`. Expected what `encode` or "
-            f"`load_latents` gives, or an array. Received: {repr(latents)[:80]}."
+            f"`load_latents` gives, or an array. Received: {shown(latents)}."
         ) from err
     if mean.ndim != 2 or mean.shape[1] != model.latent_dim:
         raise InvalidArgumentError(
@@ -163,7 +163,7 @@ def _check_model(model):
     if not hasattr(model, "preprocessing"):
         raise InvalidArgumentError(
             "Invalid value received for `model`. Expected what `train` or `load_model` "
-            f"gives. Received: {repr(model)[:80]}."
+            f"gives. Received: {shown(model)}."
         )
 
 

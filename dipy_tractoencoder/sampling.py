@@ -68,9 +68,10 @@ def fit_bundle_density(model, points, density=DEFAULT_DENSITY, **options):
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
-    points : ndarray, shape (n_streamlines, n_points, 3)
-        Streamlines of the bundle, RASMM, mm, as `bundle_files.bundle_arrays` or the
-        model's ``preprocessing.array`` give them.
+    points : ndarray, shape (n_streamlines, n_points, 3), or as for `encode`
+        Streamlines of the bundle, RASMM, mm. An array of the model's own ``n_points``
+        is taken as `bundle_files.bundle_arrays` and ``preprocessing.array`` give it,
+        in the model's orientation; all else is oriented and resampled first.
     density : {"mixture", "kernel", "prior"}, optional
         See `fit_density`.
     **options
@@ -86,12 +87,23 @@ def fit_bundle_density(model, points, density=DEFAULT_DENSITY, **options):
     EmptyDataError
         If there are fewer than five streamlines.
     InvalidArgumentError
-        If an argument is out of range.
+        If an argument is out of range, or ``points`` are no streamlines.
     """
+    points = _prepared(model, points)
     rows = np.arange(len(points))
     array = StreamlineArray(points, rows, np.zeros(len(rows), dtype=bool), len(rows))
     latents = encode(model, array).mean
     return describe_bundle(latents, points, density, unit=model.latent_unit, **options)
+
+
+def _prepared(model, streamlines):
+    """Points (n_streamlines, n_points, 3) in the model's orientation, mm."""
+    if isinstance(streamlines, StreamlineArray):
+        return streamlines.points
+    own = (model.preprocessing.n_points, 3)
+    if isinstance(streamlines, np.ndarray) and streamlines.shape[1:] == own:
+        return streamlines
+    return model.preprocessing.array(streamlines).points
 
 
 def sample_streamlines(model, bundle, n_streamlines, **options):

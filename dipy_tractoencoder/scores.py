@@ -18,7 +18,7 @@ from dipy_tractoencoder.latent_metrics import best_noise_std, log_likelihood
 from dipy_tractoencoder.metrics import point_distance
 from dipy_tractoencoder.neighbors import fit, nearest_distances, own_distances
 from dipy_tractoencoder.reconstruction import reconstruct_points
-from dipy_tractoencoder.streamlines import CHUNK_SIZE, merge_rejects
+from dipy_tractoencoder.streamlines import CHUNK_SIZE, as_sequence, merge_rejects
 
 SCORES = {"latent": "mm", "reconstruction": "mm", "likelihood": "nats"}
 N_DRAWS = 16  # of the posterior per streamline, for the likelihood
@@ -168,7 +168,7 @@ def plausibility_scores(scorer, streamlines, *, chunk_size=CHUNK_SIZE, progress=
     ----------
     scorer : Scorer
         From `fit_scorer`.
-    streamlines : ArraySequence
+    streamlines : StatefulTractogram, ArraySequence, or sequence of ndarray
         RASMM, mm.
     chunk_size : int, optional
         Streamlines worked on at a time.
@@ -181,7 +181,13 @@ def plausibility_scores(scorer, streamlines, *, chunk_size=CHUNK_SIZE, progress=
         Small for plausible streamlines, nan for those that cannot be encoded.
     rejects : dict of str to int
         How many cannot be encoded, by reason.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If they are no streamlines.
     """
+    streamlines = as_sequence(streamlines)
     scores = np.full(len(streamlines), np.nan)
     rejects = []
     for start in range(0, len(streamlines), chunk_size):

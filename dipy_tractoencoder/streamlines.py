@@ -5,12 +5,13 @@ Coordinates are RASMM, in mm, throughout.
 
 from collections import Counter
 from dataclasses import dataclass, field
+from os import PathLike
 
 from dipy.tracking.streamline import set_number_of_points
 from nibabel.streamlines import ArraySequence
 import numpy as np
 
-from dipy_tractoencoder.errors import InvalidArgumentError, check_choice
+from dipy_tractoencoder.errors import InvalidArgumentError, check_choice, shown
 
 ORIENTATIONS = ("canonical", "augment", "as_is")
 
@@ -284,7 +285,11 @@ def as_sequence(streamlines):
     if isinstance(streamlines, (str, bytes, dict)) or not hasattr(
         streamlines, "__iter__"
     ):
-        raise _no_streamline(repr(streamlines)[:80])
+        raise _no_streamline(shown(streamlines))
+    if isinstance(streamlines, np.ndarray) and streamlines.dtype != object:
+        shape = streamlines.shape
+        if streamlines.size and (len(shape) != 3 or shape[2] != 3):
+            raise _no_streamline(f"one array of shape {shape}, {streamlines.dtype}")
     lines = [_streamline(line) for line in streamlines]
     counts = np.array([len(line) for line in lines], dtype=np.int64)
     points = np.concatenate(lines) if lines else np.empty((0, 3))
@@ -293,6 +298,8 @@ def as_sequence(streamlines):
 
 def _streamline(line):
     """Give one streamline as an array, or raise unless it is one."""
+    if isinstance(line, (str, bytes, PathLike)):
+        raise _no_streamline(f"a list with {shown(line)}")
     try:
         points = np.asarray(line)
     except (TypeError, ValueError) as err:
@@ -300,7 +307,7 @@ def _streamline(line):
     if points.size == 0:
         return np.empty((0, 3), dtype=np.float32)
     if points.dtype.kind not in "fiu" or points.ndim != 2 or points.shape[1] != 3:
-        raise _no_streamline(f"shape {points.shape}, {points.dtype}")
+        raise _no_streamline(f"a list with shape {points.shape}, {points.dtype}")
     return points
 
 

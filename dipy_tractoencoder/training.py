@@ -80,7 +80,8 @@ def train(tractograms, settings=None, **options):
     Parameters
     ----------
     tractograms : StatefulTractogram, or iterable of them or of sequences of ndarray
-        What to learn from, RASMM, mm; one item may be one file.
+        What to learn from, RASMM, mm; one item may be one file. An array of shape
+        (n_streamlines, n_points, 3) is one tractogram.
     settings : TrainingSettings, optional
         All choices; the defaults if not given.
     **options
@@ -116,10 +117,11 @@ def run_training(
     Parameters
     ----------
     tractograms : StatefulTractogram, or iterable of them or of sequences of ndarray
-        What to learn from, RASMM, mm; one item may be one file.
+        What to learn from, RASMM, mm; one item may be one file. An array of shape
+        (n_streamlines, n_points, 3) is one tractogram.
     settings : TrainingSettings, optional
         All choices; the defaults if not given.
-    validation : iterable of StatefulTractogram or sequence of ndarray, optional
+    validation : StatefulTractogram, or iterable as ``tractograms``, optional
         What to choose the best epoch on; by default ``validation_fraction`` of the
         tractograms.
     groups : sequence, optional
@@ -146,7 +148,7 @@ def run_training(
     Raises
     ------
     InvalidArgumentError
-        If a setting is out of range.
+        If a setting is out of range, or something given is no streamlines.
     EmptyDataError
         If no streamline is left to train on.
     TrainingDivergedError

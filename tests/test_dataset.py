@@ -1,3 +1,5 @@
+from pathlib import Path
+
 from made_data import make_tractogram
 import numpy as np
 import pytest
@@ -268,3 +270,39 @@ def test_a_single_tractogram_of_any_kind_is_one(bundles, tractogram):
         assert one is single
     assert several(bundles) is bundles
     assert several([tractogram]) == [tractogram]
+
+
+def test_arrays_and_plain_lists_are_counted_by_their_depth(bundles):
+    array = np.zeros((5, 7, 3))
+    ragged = np.array([*bundles[0], None], dtype=object)[:-1]
+    empty = [[], np.empty((0, 3))]
+    for single in (array, array.tolist(), ragged, [*empty, *bundles[0]], empty):
+        (one,) = several(single)
+        assert one is single
+    both = [[[], *bundles[0]], array.tolist()]
+    for more in (np.stack([array, array]), both, [*both, array], [array, None], []):
+        assert several(more) is more
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        "AF_L.trk",
+        Path("AF_L.trk"),
+        ["AF_L.trk"],
+        (name for name in ["AF_L.trk"]),
+        {"AF_L.trk": []},
+    ],
+    ids=str,
+)
+def test_files_that_were_not_read_are_named(nothing, data):
+    with pytest.raises(InvalidArgumentError, match=r"AF_L\.trk.*load_tractogram"):
+        if isinstance(nothing, (str, dict)):
+            add_held_out(data, nothing)
+        gather(several(nothing), Preprocessing(n_points=32))
+
+
+@pytest.mark.parametrize("wrap", [np.asarray, np.ndarray.tolist, lambda a: [[], a[0]]])
+def test_a_single_streamline_or_other_shapes_are_told(wrap):
+    with pytest.raises(InvalidArgumentError, match=r"mm\. Received: .*shape \(\d+,"):
+        gather(several(wrap(np.zeros((4, 3)))), Preprocessing(n_points=32))

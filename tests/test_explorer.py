@@ -249,6 +249,9 @@ def test_nothing_to_show_is_refused(trained_vae, bundles):
         explorer_data(trained_vae, {})
     with pytest.raises(InputFileError, match="nowhere.trk"):
         explorer_data(trained_vae, ["nowhere.trk"])
+    for unnamed in (make_tractogram(bundles[0]), np.stack([bundles[0][0]] * 3), None):
+        with pytest.raises(InvalidArgumentError, match="`bundles`.*'AF_L': stream"):
+            explorer_data(trained_vae, unnamed)
 
 
 # The page

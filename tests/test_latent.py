@@ -1,13 +1,15 @@
 from dataclasses import replace
+from pathlib import Path
 
 from dipy.io.stateful_tractogram import Origin, Space
 from keras import ops
-from made_data import AFFINE, DIMENSIONS, make_bundle, rms_distance
+from made_data import AFFINE, DIMENSIONS, make_bundle, make_tractogram, rms_distance
 import numpy as np
 import pytest
 
 from dipy_tractoencoder.errors import FingerprintError, InvalidArgumentError
 from dipy_tractoencoder.fingerprint import fingerprint
+from dipy_tractoencoder.labelling import label_streamlines
 from dipy_tractoencoder.latent import (
     decode,
     decode_tractogram,
@@ -15,6 +17,9 @@ from dipy_tractoencoder.latent import (
     tractogram_like,
     tractogram_space,
 )
+from dipy_tractoencoder.neighbors import fit_bundles
+from dipy_tractoencoder.reconstruction import reconstruct
+from dipy_tractoencoder.scores import latent_scorer, plausibility_scores
 
 NAN = np.full((4, 3), np.nan, dtype=np.float32)
 POINT = np.ones((1, 3), dtype=np.float32)
@@ -274,3 +279,26 @@ def test_what_is_no_model_and_no_latents(trained_vae, lines):
     for nothing in ("latents.h5", None, {}):
         with pytest.raises(InvalidArgumentError, match="latents"):
             decode(trained_vae, nothing)
+
+
+def test_every_function_takes_streamlines_of_the_same_kinds(trained_vae, tractogram):
+    array = trained_vae.preprocessing.array(tractogram).points[:30]
+    mean = encode(trained_vae, array).mean
+    bundles = fit_bundles(mean, np.arange(30) // 15, ["AF", "UF"])
+    scorer = latent_scorer(trained_vae, mean)
+    for function in (
+        lambda given: encode(trained_vae, given).mean,
+        lambda given: reconstruct(trained_vae, given).points,
+        lambda given: label_streamlines(trained_vae, given, bundles).distance,
+        lambda given: plausibility_scores(scorer, given)[0],
+    ):
+        expected = function(list(array))
+        in_voxels = make_tractogram(array)
+        in_voxels.to_vox()
+        for same in (array, array.tolist(), (line for line in array), in_voxels):
+            np.testing.assert_allclose(function(same), expected, atol=1e-3)
+        for nothing in ("AF.trk", Path("AF.trk"), ["AF.trk"]):
+            with pytest.raises(InvalidArgumentError, match=r"AF\.trk.*load_tractogram"):
+                function(nothing)
+        with pytest.raises(InvalidArgumentError, match=r"one array of shape \(32, 3\)"):
+            function(array[0])

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from made_data import rms_distance
+from made_data import make_tractogram, rms_distance
 import nibabel as nib
 import numpy as np
 import pytest
@@ -167,6 +167,15 @@ def test_too_few_streamlines(trained_vae, points):
         fit_bundle_density(trained_vae, points[:4], name="AF")
     few = fit_bundle_density(trained_vae, points[:5], name="AF")
     assert len(sample_streamlines(trained_vae, few, 5)) == 5
+
+
+def test_streamlines_of_any_length_are_prepared(trained_vae, bundle, bundles):
+    array = trained_vae.preprocessing.array(bundles[0])
+    for same in (bundles[0], make_tractogram(bundles[0]), array):
+        found = fit_bundle_density(trained_vae, same, name="AF")
+        np.testing.assert_allclose(found.density.means, bundle.density.means, atol=1e-3)
+    with pytest.raises(InvalidArgumentError, match=r"AF\.trk.*load_tractogram"):
+        fit_bundle_density(trained_vae, "AF.trk")
 
 
 def test_mask_elsewhere_is_refused(points):

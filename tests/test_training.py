@@ -126,6 +126,11 @@ def test_a_single_tractogram_and_a_list_of_one_are_the_same(tractogram, lines):
         for tractograms in (tractogram, [make_tractogram(lines)], [lines])
     )
     assert same_weights(alone, listed)
+    array = Preprocessing(n_points=40).array(lines).points
+    from_array = train(array, settings, validation=array[:5])
+    assert from_array.record.data["n_training"] == len(array)
+    assert from_array.record.data["n_validation"] == 5
+    assert same_weights(from_array, train([list(array)], settings))
     np.testing.assert_allclose(
         ops.convert_to_numpy(plain.principal.mean),
         ops.convert_to_numpy(alone.principal.mean),
