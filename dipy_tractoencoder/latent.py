@@ -185,12 +185,14 @@ def decode_tractogram(model, latents):
     Raises
     ------
     InvalidArgumentError
-        If the latents have no space.
+        If they are no `Latents`, or have no space.
     """
-    if not latents.space:
+    if not isinstance(latents, Latents) or not latents.space:
+        what = "none" if isinstance(latents, Latents) else shown(latents)
         raise InvalidArgumentError(
-            "Invalid value received for `latents`. Expected the space of a "
-            "tractogram. Received: none; use `decode` to get the points."
+            "Invalid value received for `latents`. Expected what `encode` gives, with "
+            f"the space of a tractogram. Received: {what}; use `decode` to get the "
+            "points."
         )
     return tractogram_like(decode(model, latents), latents.space)
 
@@ -273,7 +275,18 @@ def tractogram_like(points, space):
     -------
     tractogram : StatefulTractogram
         RASMM, mm.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the space is empty.
     """
+    if not space:
+        raise InvalidArgumentError(
+            "Invalid value received for `space`. Expected that of a tractogram. "
+            "Received: none, as of streamlines without a file; give them as a "
+            "StatefulTractogram."
+        )
     from dipy.io.stateful_tractogram import Space, StatefulTractogram
     from dipy.io.utils import create_nifti_header
 

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dipy_tractoencoder.errors import InputFileError, OutputFileError
+from dipy_tractoencoder.errors import (
+    InputFileError,
+    InvalidArgumentError,
+    OutputFileError,
+    shown,
+)
 from dipy_tractoencoder.files import Hdf5Target, whole_file
 from dipy_tractoencoder.hdf5_checks import check_dataset, clear_errors
 from dipy_tractoencoder.tractogram_checks import check_space
@@ -37,9 +42,19 @@ def save_latents(latents, path):
 
     Raises
     ------
+    InvalidArgumentError
+        If they are no `Latents`.
     OutputFileError
         If the extension is another one or the file cannot be written.
     """
+    from dipy_tractoencoder.latent import Latents
+
+    if not isinstance(latents, Latents):
+        raise InvalidArgumentError(
+            "Invalid value received for `latents`. Expected what `encode` gives, with "
+            f"the numbers of the streamlines. Received: {shown(latents)}. Save an "
+            "array alone with numpy.save."
+        )
     with latents_writer(path) as writer:
         writer.append(latents)
         writer.finish(latents.n_streamlines, latents.rejects)

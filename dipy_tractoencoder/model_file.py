@@ -12,7 +12,13 @@ from pathlib import Path
 import tempfile
 import zipfile
 
-from dipy_tractoencoder.errors import FingerprintError, InputFileError, OutputFileError
+from dipy_tractoencoder.errors import (
+    FingerprintError,
+    InputFileError,
+    InvalidArgumentError,
+    OutputFileError,
+    shown,
+)
 from dipy_tractoencoder.files import check_readable, whole_file
 from dipy_tractoencoder.principal import N_COMPONENTS
 from dipy_tractoencoder.record import TrainingRecord
@@ -57,11 +63,18 @@ def save_model(model, path, *, overwrite=False):
 
     Raises
     ------
+    InvalidArgumentError
+        If it is no such model.
     OutputFileError
         If the file exists and is not to be replaced, or cannot be written.
     """
     from dipy_tractoencoder.fingerprint import fingerprint
 
+    if not hasattr(model, "preprocessing"):
+        raise InvalidArgumentError(
+            "Invalid value received for `model`. Expected what `train` or `load_model` "
+            f"gives. Received: {shown(model)}."
+        )
     path = Path(path)
     check_model_extension(path)
     if path.exists() and not overwrite:

@@ -43,7 +43,18 @@ class Reconstruction:
     space: dict
 
     def tractogram(self):
-        """Give the reconstruction as a StatefulTractogram in the input's space."""
+        """Give the reconstruction as a StatefulTractogram in the input's space.
+
+        Returns
+        -------
+        tractogram : StatefulTractogram
+            RASMM, mm.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If the input came without a space.
+        """
         return tractogram_like(self.points, self.space)
 
     def errors(self, *, seed=0):

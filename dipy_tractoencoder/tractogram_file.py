@@ -6,7 +6,12 @@ from pathlib import Path
 from nibabel.affines import apply_affine
 import numpy as np
 
-from dipy_tractoencoder.errors import InputFileError, OutputFileError
+from dipy_tractoencoder.errors import (
+    InputFileError,
+    InvalidArgumentError,
+    OutputFileError,
+    shown,
+)
 from dipy_tractoencoder.files import check_readable, whole_file
 from dipy_tractoencoder.tractogram_checks import (
     check_contents,
@@ -162,11 +167,20 @@ def save_tractogram(tractogram, path):
 
     Raises
     ------
+    InvalidArgumentError
+        If it is no StatefulTractogram.
     OutputFileError
         If the extension is unknown or the file cannot be written.
     """
     from dipy.io.streamline import save_tractogram as dipy_save
 
+    if not hasattr(tractogram, "space_attributes"):
+        raise InvalidArgumentError(
+            "Invalid value received for `tractogram`. Expected a StatefulTractogram, "
+            "as `load_tractogram` and `decode_tractogram` give. Received: "
+            f"{shown(tractogram)}. Points in mm become one by StatefulTractogram("
+            "points, reference, Space.RASMM) of dipy.io.stateful_tractogram."
+        )
     check_output_extension(path)
     with whole_file(path) as partial:
         dipy_save(tractogram, str(partial), bbox_valid_check=False)

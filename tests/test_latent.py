@@ -233,8 +233,13 @@ def test_decoding_an_empty_tractogram(trained_vae, tractogram):
 
 
 def test_tractogram_without_a_space(trained_vae, lines):
-    with pytest.raises(InvalidArgumentError, match="space"):
-        decode_tractogram(trained_vae, encode(trained_vae, lines[:2]))
+    latents = encode(trained_vae, lines[:2])
+    with pytest.raises(InvalidArgumentError, match="space.*none.*`decode`"):
+        decode_tractogram(trained_vae, latents)
+    with pytest.raises(InvalidArgumentError, match=r"shape \(2, 5\).*`decode`"):
+        decode_tractogram(trained_vae, latents.mean)
+    with pytest.raises(InvalidArgumentError, match="space.*StatefulTractogram"):
+        reconstruct(trained_vae, lines[:2]).tractogram()
 
 
 def test_space_is_plain_and_comes_back(tractogram, lines):

@@ -6,7 +6,11 @@ import h5py
 import numpy as np
 import pytest
 
-from dipy_tractoencoder.errors import InputFileError, OutputFileError
+from dipy_tractoencoder.errors import (
+    InputFileError,
+    InvalidArgumentError,
+    OutputFileError,
+)
 from dipy_tractoencoder.latent import Latents, encode
 from dipy_tractoencoder.latents_file import (
     DATA_NAME,
@@ -94,6 +98,12 @@ def test_failure_leaves_the_older_file(latents, path):
         save_latents(replace(latents, rejects={"x": object()}), path)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_saving_what_is_no_latents(latents, tmp_path):
+    with pytest.raises(InvalidArgumentError, match=r"shape \(58, 5\).*numpy.save"):
+        save_latents(latents.mean, tmp_path / "a.h5")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a", "a.h5.gz"])

@@ -17,6 +17,7 @@ import pytest
 from dipy_tractoencoder.errors import (
     FingerprintError,
     InputFileError,
+    InvalidArgumentError,
     OutputFileError,
     TractoencoderError,
 )
@@ -171,6 +172,11 @@ def test_failure_leaves_the_older_file(trained_vae, path, monkeypatch):
         save_model(trained_vae, path, overwrite=True)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_saving_what_is_no_model(tmp_path):
+    with pytest.raises(InvalidArgumentError, match="`model`.*vae.keras"):
+        save_model("vae.keras", tmp_path / "a.keras")
 
 
 @pytest.mark.parametrize("name", ["a.h5", "a", "a.keras.zip"])

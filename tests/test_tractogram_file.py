@@ -5,7 +5,11 @@ from made_data import AFFINE, DIMENSIONS, make_tractogram
 import numpy as np
 import pytest
 
-from dipy_tractoencoder.errors import InputFileError, OutputFileError
+from dipy_tractoencoder.errors import (
+    InputFileError,
+    InvalidArgumentError,
+    OutputFileError,
+)
 from dipy_tractoencoder.tractogram_file import (
     EXTENSIONS,
     check_output_extension,
@@ -69,6 +73,15 @@ def test_saving_and_loading(tractogram, lines, reference, tmp_path, suffix):
     save_tractogram(tractogram, path)
     assert_same_lines(load_tractogram(path, reference), lines)
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("nothing", [np.zeros((2, 5, 3)), [np.zeros((5, 3))], "a.trk"])
+def test_saving_what_is_no_tractogram_says_how_to_make_one(nothing, tmp_path):
+    with pytest.raises(
+        InvalidArgumentError, match=r"(array|a\.trk).*StatefulTractogram\("
+    ):
+        save_tractogram(nothing, tmp_path / "b.trk")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("suffix", (".trk", ".trx", ".tck", ".dpy"))
