@@ -56,7 +56,7 @@ def open_page(browser, path, width=1280, height=900):
 def measure(browser, work, name, model, bundles, n):
     """Make one page and measure it."""
     path = work / "explorer.html"
-    about = explore(model, bundles, path, max_streamlines=n)
+    about = explore(model, bundles, path, max_streamlines=n, overwrite=True)
     page, ready = open_page(browser, path)
     data = explorer_data(model, bundles, max_streamlines=n)
     rng = np.random.default_rng(0)
@@ -96,7 +96,11 @@ def take_picture(browser, work, path):
         for path in sorted(subject.glob("*.trk"))
     ]
     model = train(known, latent_dim=6, seed=0)
-    explore(model, [subjects[4]], work / "e.html", model_name="vae.keras")
+    explore(
+        *(model, [subjects[4]], work / "e.html"),
+        model_name="vae.keras",
+        overwrite=True,
+    )
     page, _ = open_page(browser, work / "e.html", height=1150)
     for button, bundle in (("#set-a", "CST_R"), ("#set-b", "AF_L")):
         page.select_option("#bundle", label=bundle)

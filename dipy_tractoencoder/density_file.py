@@ -7,7 +7,7 @@ import numpy as np
 
 from dipy_tractoencoder.density import DENSITIES, Density
 from dipy_tractoencoder.errors import FingerprintError, InputFileError
-from dipy_tractoencoder.files import whole_file
+from dipy_tractoencoder.files import check_free, whole_file
 from dipy_tractoencoder.hdf5_checks import check_dataset, clear_errors
 from dipy_tractoencoder.latents_file import check_latents_extension
 from dipy_tractoencoder.plausibility import BundleDensity
@@ -21,7 +21,7 @@ SPACE_NAMES = ("affine", "dimensions", "voxel_sizes", "voxel_order")
 SPACE_SHAPES = {"affine": (4, 4), "dimensions": (3,), "voxel_sizes": (3,)}
 
 
-def save_densities(bundles, path, fingerprint):
+def save_densities(bundles, path, fingerprint, *, overwrite=False):
     """Write densities of bundles to an HDF5 file, whole or not at all.
 
     A numbered group per bundle holds ``weights``, ``means`` and ``factors`` of its
@@ -35,15 +35,19 @@ def save_densities(bundles, path, fingerprint):
         File to write, ending in .h5 or .hdf5.
     fingerprint : str
         Of the model that encoded, see `fingerprint.fingerprint`.
+    overwrite : bool, optional
+        Replace an existing file.
 
     Raises
     ------
     OutputFileError
-        If the extension is another one or the file cannot be written.
+        If the file exists and is not to be replaced, its extension is another one, or
+        it cannot be written.
     """
     import h5py
 
     check_latents_extension(path)
+    check_free(path, overwrite)
     with whole_file(path) as partial, h5py.File(partial, "w") as file:
         for number, bundle in enumerate(bundles):
             group = file.create_group(f"bundles/{number:05}")

@@ -14,7 +14,7 @@ from dipy_tractoencoder.decoder_export import (
 from dipy_tractoencoder.encoded import pca_decoder
 from dipy_tractoencoder.errors import InvalidArgumentError, check_choice, check_number
 from dipy_tractoencoder.explorer_data import explorer_data, fair_share
-from dipy_tractoencoder.files import whole_file
+from dipy_tractoencoder.files import check_free, whole_file
 from dipy_tractoencoder.fingerprint import fingerprint
 from dipy_tractoencoder.latent_plotting import PROJECTIONS, latent_map
 from dipy_tractoencoder.neighbors import own_distances
@@ -35,6 +35,7 @@ def explore(
     max_streamlines=2000,
     projection="pca",
     seed=0,
+    overwrite=False,
     **options,
 ):
     """Write a page that shows a latent space and decodes any latent in the browser.
@@ -48,7 +49,7 @@ def explore(
         mm); or tractograms, each one or each group of a TRX a bundle, and folders of
         them.
     path : str or Path, optional
-        Page to write, whole or not at all; one there is replaced.
+        Page to write, whole or not at all.
     model_name : str, optional
         What the page calls the model.
     max_streamlines : int, optional
@@ -58,6 +59,8 @@ def explore(
         there, or t-SNE; see `latent_plotting.latent_map`.
     seed : int, optional
         Of the draw and of t-SNE.
+    overwrite : bool, optional
+        Replace an existing page.
     **options
         Further arguments of `explorer_data.explorer_data`.
 
@@ -71,11 +74,13 @@ def explore(
     InvalidArgumentError
         If plotly is not installed, or an argument is out of range.
     InputFileError, OutputFileError
-        If a file cannot be read or written.
+        If a file cannot be read or written, or the page exists and is not to be
+        replaced.
     EmptyDataError
         If there is nothing to show.
     """
     check_plotly()
+    check_free(path, overwrite)
     check_choice("projection", projection, PROJECTIONS)
     check_max_streamlines(max_streamlines)
     data = explorer_data(

@@ -215,6 +215,27 @@ def check_readable(path):
         ) from err
 
 
+def check_free(path, overwrite=False):
+    """Raise if a file exists and is not to be replaced.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file that will be written.
+    overwrite : bool, optional
+        Whether it may be replaced.
+
+    Raises
+    ------
+    OutputFileError
+        If it exists and may not.
+    """
+    if not overwrite and Path(path).exists():
+        raise OutputFileError(
+            f"{path} exists. Choose another name, or replace it with overwrite=True."
+        )
+
+
 def check_writable(path):
     """Raise unless a file can be made at ``path``; its folder is created.
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from dipy_tractoencoder.bundle_files import bundle_chunks, bundle_latents
 from dipy_tractoencoder.errors import InputFileError, InvalidArgumentError
+from dipy_tractoencoder.files import check_free
 from dipy_tractoencoder.latents_file import EXTENSIONS as LATENTS_EXTENSIONS
 from dipy_tractoencoder.mapped_tractogram import mapped_tractogram, save_selection
 from dipy_tractoencoder.scores import (
@@ -185,6 +186,7 @@ def filter_file(
     reference=None,
     chunk_size=CHUNK_SIZE,
     progress=None,
+    overwrite=False,
 ):
     """Split a tractogram file into plausible streamlines and others.
 
@@ -210,6 +212,8 @@ def filter_file(
         Streamlines worked on at a time.
     progress : callable, optional
         Called with the number of streamlines done, chunk by chunk.
+    overwrite : bool, optional
+        Replace existing files.
 
     Returns
     -------
@@ -219,8 +223,10 @@ def filter_file(
     Raises
     ------
     InputFileError, OutputFileError
-        If a file cannot be read or written.
+        If a file cannot be read or written, or exists and is not to be replaced.
     """
+    for output in (out_kept, out_removed):
+        check_free(output, overwrite)
     with mapped_tractogram(path, reference) as source:
         truth = read_labels(source, path, label_name)
         scores, rejects = plausibility_scores(

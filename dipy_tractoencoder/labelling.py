@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from dipy_tractoencoder.bundle_files import bundle_latents
+from dipy_tractoencoder.files import check_free
 from dipy_tractoencoder.label_plotting import bundles_figure
 from dipy_tractoencoder.latent import encode
 from dipy_tractoencoder.mapped_tractogram import mapped_tractogram, save_selection
@@ -157,6 +158,7 @@ def label_file(
     chunk_size=CHUNK_SIZE,
     progress=None,
     out_figure=None,
+    overwrite=False,
 ):
     """Label a tractogram file by bundle, and write the bundles.
 
@@ -182,6 +184,8 @@ def label_file(
         Called with the number of streamlines done, chunk by chunk.
     out_figure : str or Path, optional
         Picture to write of the bundles.
+    overwrite : bool, optional
+        Replace existing files.
 
     Returns
     -------
@@ -192,8 +196,11 @@ def label_file(
     Raises
     ------
     InputFileError, OutputFileError
-        If a file cannot be read or written.
+        If a file cannot be read or written, or exists and is not to be replaced.
     """
+    files = outputs.values() if isinstance(outputs, dict) else [outputs]
+    for output in (*files, *([] if out_figure is None else [out_figure])):
+        check_free(output, overwrite)
     with mapped_tractogram(path, reference) as source:
         labels = label_streamlines(
             *(model, source.streamlines, neighbors),

@@ -12,7 +12,7 @@ from dipy_tractoencoder.errors import (
     OutputFileError,
     shown,
 )
-from dipy_tractoencoder.files import Hdf5Target, whole_file
+from dipy_tractoencoder.files import Hdf5Target, check_free, whole_file
 from dipy_tractoencoder.hdf5_checks import check_dataset, clear_errors
 from dipy_tractoencoder.tractogram_checks import check_space
 
@@ -27,7 +27,7 @@ KIND = "latents file of dipy_encode_vae"
 SPACE_NAMES = {"affine", "dimensions", "voxel_sizes", "voxel_order"}
 
 
-def save_latents(latents, path):
+def save_latents(latents, path, *, overwrite=False):
     """Write latents to an HDF5 file, whole or not at all.
 
     Datasets ``mean``, ``log_var`` (a VAE's), ``index`` and ``is_reversed`` have a row
@@ -39,13 +39,16 @@ def save_latents(latents, path):
         What `encode` returned.
     path : str or Path
         File to write, ending in .h5 or .hdf5.
+    overwrite : bool, optional
+        Replace an existing file.
 
     Raises
     ------
     InvalidArgumentError
         If they are no `Latents`.
     OutputFileError
-        If the extension is another one or the file cannot be written.
+        If the file exists and is not to be replaced, its extension is another one, or
+        it cannot be written.
     """
     from dipy_tractoencoder.latent import Latents
 
@@ -55,6 +58,7 @@ def save_latents(latents, path):
             f"the numbers of the streamlines. Received: {shown(latents)}. Save an "
             "array alone with numpy.save."
         )
+    check_free(path, overwrite)
     with latents_writer(path) as writer:
         writer.append(latents)
         writer.finish(latents.n_streamlines, latents.rejects)

@@ -167,7 +167,7 @@ def save_selection(source, rows, path, *, data=None, groups=None):
             chosen = tractogram_like(source.streamlines[rows], source.space)
             for name, column in values.items():
                 chosen.data_per_streamline[name] = column[rows]
-            save_tractogram(chosen, partial)
+            save_tractogram(chosen, partial, overwrite=True)
 
 
 class _Spool:

@@ -19,7 +19,7 @@ from dipy_tractoencoder.errors import (
     OutputFileError,
     shown,
 )
-from dipy_tractoencoder.files import check_readable, whole_file
+from dipy_tractoencoder.files import check_free, check_readable, whole_file
 from dipy_tractoencoder.principal import N_COMPONENTS
 from dipy_tractoencoder.record import TrainingRecord
 
@@ -77,8 +77,7 @@ def save_model(model, path, *, overwrite=False):
         )
     path = Path(path)
     check_model_extension(path)
-    if path.exists() and not overwrite:
-        raise OutputFileError(f"{path} exists. Choose another name or overwrite it.")
+    check_free(path, overwrite)
     # A clone without optimiser: half the size, and nothing to compile at loading.
     clone = type(model).from_config(model.get_config())
     clone.set_weights(model.get_weights())

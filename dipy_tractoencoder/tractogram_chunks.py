@@ -298,7 +298,7 @@ def write_chunks(chunks, path, space, n_streamlines, n_points):
         points = [chunk for chunk in chunks if len(chunk)]
         empty = np.empty((0, n_points, 3), dtype=np.float32)
         points = np.concatenate(points) if points else empty
-        save_tractogram(tractogram_like(points, space), path)
+        save_tractogram(tractogram_like(points, space), path, overwrite=True)
 
 
 def _write_lazy(chunks, path, space):

@@ -12,7 +12,7 @@ from dipy_tractoencoder.errors import (
     OutputFileError,
     shown,
 )
-from dipy_tractoencoder.files import check_readable, whole_file
+from dipy_tractoencoder.files import check_free, check_readable, whole_file
 from dipy_tractoencoder.tractogram_checks import (
     check_contents,
     check_trk_end,
@@ -155,7 +155,7 @@ def check_tractogram_path(path, reference=None):
         raise InputFileError(f"Reference file not found: {reference}.")
 
 
-def save_tractogram(tractogram, path):
+def save_tractogram(tractogram, path, *, overwrite=False):
     """Write a tractogram, whole or not at all; points out of the image are kept.
 
     Parameters
@@ -164,13 +164,16 @@ def save_tractogram(tractogram, path):
         Any space.
     path : str or Path
         File whose extension chooses the format.
+    overwrite : bool, optional
+        Replace an existing file.
 
     Raises
     ------
     InvalidArgumentError
         If it is no StatefulTractogram.
     OutputFileError
-        If the extension is unknown or the file cannot be written.
+        If the file exists and is not to be replaced, its extension is unknown, or it
+        cannot be written.
     """
     from dipy.io.streamline import save_tractogram as dipy_save
 
@@ -182,6 +185,7 @@ def save_tractogram(tractogram, path):
             "points, reference, Space.RASMM) of dipy.io.stateful_tractogram."
         )
     check_output_extension(path)
+    check_free(path, overwrite)
     with whole_file(path) as partial:
         dipy_save(tractogram, str(partial), bbox_valid_check=False)
 

@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 
+import dipy_tractoencoder as dte
 from dipy_tractoencoder.errors import (
     EmptyDataError,
     FingerprintError,
@@ -18,6 +19,11 @@ from dipy_tractoencoder.errors import (
     check_number,
 )
 from dipy_tractoencoder.files import check_writable, whole_file
+from dipy_tractoencoder.filtering import filter_file
+from dipy_tractoencoder.labelling import label_file
+from dipy_tractoencoder.latent import encode
+from dipy_tractoencoder.neighbors import fit_bundles
+from dipy_tractoencoder.scores import latent_scorer
 
 
 @pytest.mark.parametrize(
@@ -207,3 +213,61 @@ def test_content_is_on_the_disk_before_the_name(tmp_path, monkeypatch):
     with whole_file(tmp_path / "a.txt") as partial:
         partial.write_text("whole")
     assert done == ["sync", "move", "sync"]
+
+
+# What a user saves in Python
+
+
+def save_filtered(model, tractogram, path, **options):
+    scorer = latent_scorer(model, encode(model, tractogram).mean)
+    removed = path.with_name("removed.trk")
+    filter_file(scorer, path.parent / "in.trk", 1.0, path, removed, **options)
+
+
+def save_labelled(model, tractogram, path, **options):
+    codes = np.arange(len(tractogram)) // 20
+    names = ["AF", "CST", "UF"]
+    neighbors = fit_bundles(encode(model, tractogram).mean, codes, names)
+    outputs = {name: path.with_name(f"{name}.trk") for name in (*names, "unassigned")}
+    outputs = {**outputs, "CST": path}
+    label_file(model, path.parent / "in.trk", neighbors, outputs, **options)
+
+
+def save_density(model, tractogram, path, **options):
+    bundle = dte.fit_bundle_density(model, tractogram, "prior", name="AF")
+    dte.save_densities([bundle], path, "f" * 64, **options)
+
+
+SAVERS = {
+    "a.trk": lambda model, *arguments, **o: dte.save_tractogram(*arguments, **o),
+    "a.h5": lambda model, tractogram, *path, **options: dte.save_latents(
+        encode(model, tractogram), *path, **options
+    ),
+    "a.keras": lambda model, tractogram, *path, **options: dte.save_model(
+        model, *path, **options
+    ),
+    "densities.h5": save_density,
+    "kept.trk": save_filtered,
+    "found.trk": save_labelled,
+    "explorer.html": lambda model, tractogram, *path, **options: dte.explore(
+        model, {"AF": tractogram}, *path, **options
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SAVERS)
+def test_an_existing_file_is_replaced_only_if_told(
+    trained_vae, tractogram, tmp_path, name
+):
+    if name == "explorer.html":
+        pytest.importorskip("plotly", reason="needs the extra explore (plotly)")
+    dte.save_tractogram(tractogram, tmp_path / "in.trk")
+    path = tmp_path / name
+    path.write_bytes(b"older")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(OutputFileError, match=f"{name} exists.*overwrite=True"):
+        SAVERS[name](trained_vae, tractogram, path)
+    assert path.read_bytes() == b"older"
+    assert sorted(tmp_path.iterdir()) == before
+    SAVERS[name](trained_vae, tractogram, path, overwrite=True)
+    assert path.stat().st_size > 1000

@@ -95,7 +95,7 @@ def test_layout_that_others_may_read(latents, path):
 def test_failure_leaves_the_older_file(latents, path):
     before = path.read_bytes()
     with pytest.raises(TypeError):
-        save_latents(replace(latents, rejects={"x": object()}), path)
+        save_latents(replace(latents, rejects={"x": object()}), path, overwrite=True)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 

@@ -226,6 +226,6 @@ def test_failure_leaves_the_older_tractogram(tractogram, tmp_path, monkeypatch):
 
     monkeypatch.setattr("dipy.io.streamline.save_tractogram", fail)
     with pytest.raises(RuntimeError):
-        save_tractogram(tractogram, path)
+        save_tractogram(tractogram, path, overwrite=True)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

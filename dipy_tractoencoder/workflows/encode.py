@@ -109,7 +109,8 @@ class EncodeVAEFlow(TractoWorkflow):
                         tractogram = load_tractogram(path, reference)
                         latents = load_latents(outputs["out_latents"])
                         target = outputs["out_tractogram"]
-                        write(with_latents(tractogram, latents), target)
+                        annotated = with_latents(tractogram, latents)
+                        write(annotated, target, overwrite=True)
                     logger.info(
                         "Encoded %d of %d streamlines of %s%s: %s",
                         counts["n_encoded"],

@@ -102,6 +102,7 @@ class ExploreVAEFlow(TractoWorkflow):
                 groups=groups,
                 reference=reference,
                 progress=advance,
+                overwrite=True,
             )
         self.about = about
         logger.info(

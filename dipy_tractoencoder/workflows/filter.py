@@ -200,6 +200,7 @@ class FilterVAEFlow(TractoWorkflow):
                         score_name=SCORE_NAME,
                         label_name=label_name,
                         progress=advance,
+                        overwrite=True,
                         **options,
                     )
                     row = {"file": name, "n_kept": result.n_kept}

@@ -188,6 +188,7 @@ class LabelVAEFlow(TractoWorkflow):
                         chunk_size=chunk_size,
                         progress=advance,
                         out_figure=outputs["out_figure"],
+                        overwrite=True,
                     )
                     for bundle, members in labels.members().items():
                         table.append(

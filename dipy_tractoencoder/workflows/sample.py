@@ -249,7 +249,10 @@ class SampleVAEFlow(TractoWorkflow):
                     rejects_text(new.rejects),
                 )
         if not density_file:
-            save_densities(bundles, outputs["out_densities"], fingerprint(model))
+            save_densities(
+                *(bundles, outputs["out_densities"], fingerprint(model)),
+                overwrite=True,
+            )
             logger.info("Densities: %s", outputs["out_densities"])
         logger.info(
             "New streamlines: %s",

@@ -229,7 +229,7 @@ def save_labelled(labelled, path):
 
     tractogram = labelled.tractogram()
     if path.suffix.lower() != ".trx":
-        save_tractogram(tractogram, path)
+        save_tractogram(tractogram, path, overwrite=True)
         return
     # DIPY's StatefulTractogram has no groups.
     trx = TrxFile.from_sft(tractogram)

@@ -35,7 +35,11 @@ def make_page(app):
     bundles = {
         name: new.streamlines[new.bundle == code] for code, name in enumerate(BUNDLES)
     }
-    dte.explore(model, bundles, page, model_name="six numbers of the made FiberCup")
+    dte.explore(
+        *(model, bundles, page),
+        model_name="six numbers of the made FiberCup",
+        overwrite=True,
+    )
 
 
 def setup(app):
