@@ -9,6 +9,10 @@ class InvalidArgumentError(TractoencoderError, ValueError):
     """An option or argument has a value that cannot be used."""
 
 
+class UnknownArgumentError(InvalidArgumentError, TypeError):
+    """A function has no argument of this name."""
+
+
 class InputFileError(TractoencoderError, OSError):
     """A file given as input is missing, broken, or not what it should be."""
 

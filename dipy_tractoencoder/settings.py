@@ -1,8 +1,15 @@
 """Every choice of a training in one frozen record."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
+from difflib import get_close_matches
 
-from dipy_tractoencoder.errors import check_choice, check_number
+from dipy_tractoencoder.errors import (
+    InvalidArgumentError,
+    UnknownArgumentError,
+    check_choice,
+    check_number,
+    shown,
+)
 
 MODELS = ("vae", "ae")
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -122,3 +129,44 @@ class TrainingSettings:
     def to_dict(self):
         """Attributes as a plain dictionary."""
         return asdict(self)
+
+
+def changed(settings, options, others=()):
+    """Change some settings by name.
+
+    Parameters
+    ----------
+    settings : TrainingSettings or None
+        What to start from; None is the defaults.
+    options : dict
+        Field to its value.
+    others : iterable of str, optional
+        Names that could have been meant too, for the message.
+
+    Returns
+    -------
+    settings : TrainingSettings
+        A copy.
+
+    Raises
+    ------
+    UnknownArgumentError
+        If there is no such setting.
+    InvalidArgumentError
+        If a value is out of range, or ``settings`` are none.
+    """
+    if not isinstance(settings, TrainingSettings | None):
+        raise InvalidArgumentError(
+            "Invalid value received for `settings`. Expected `TrainingSettings`, or "
+            f"its fields by name, as latent_dim=16. Received: {shown(settings)}."
+        )
+    known = [field.name for field in fields(TrainingSettings)]
+    for name in options:
+        if name not in known:
+            known += others
+            near = ", ".join(get_close_matches(name, known) or sorted(known))
+            raise UnknownArgumentError(
+                f"Invalid argument received: `{name}`. Expected arguments of "
+                f"`run_training` or fields of `TrainingSettings`, as {near}."
+            )
+    return replace(settings or TrainingSettings(), **options)

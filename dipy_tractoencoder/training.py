@@ -3,6 +3,7 @@
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from inspect import signature
 import logging
 import math
 
@@ -36,7 +37,7 @@ from dipy_tractoencoder.preprocessing import Preprocessing
 from dipy_tractoencoder.principal import fit_principal
 from dipy_tractoencoder.reconstruction import pca_reconstruction, reconstruct_points
 from dipy_tractoencoder.record import TrainingRecord, software_versions
-from dipy_tractoencoder.settings import TrainingSettings
+from dipy_tractoencoder.settings import changed
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +149,7 @@ def run_training(
     Raises
     ------
     InvalidArgumentError
-        If a setting is out of range, or something given is no streamlines.
+        If a setting is out of range or unknown, or something given is no streamlines.
     EmptyDataError
         If no streamline is left to train on.
     TrainingDivergedError
@@ -156,7 +157,7 @@ def run_training(
     InputFileError
         If the checkpoint is damaged, or of another training.
     """
-    settings = replace(settings or TrainingSettings(), **options)
+    settings = changed(settings, options, [*signature(run_training).parameters][1:-1])
     if tensorboard is not None and find_spec("tensorboard") is None:
         raise InvalidArgumentError(
             "Cannot write TensorBoard logs: TensorBoard is not installed. Install it "

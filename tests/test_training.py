@@ -14,6 +14,7 @@ from dipy_tractoencoder.errors import (
     EmptyDataError,
     InvalidArgumentError,
     TrainingDivergedError,
+    UnknownArgumentError,
 )
 from dipy_tractoencoder.fitting import steps_at_once
 from dipy_tractoencoder.latent import decode, encode
@@ -441,8 +442,14 @@ def test_wrong_validation_fraction(bundles, fraction):
 
 
 def test_unknown_setting(bundles):
-    with pytest.raises(TypeError, match="latent_size"):
+    with pytest.raises(TypeError, match="`latent_size`.*, as latent_dim"):
         train(bundles, SMALL, latent_size=3)
+    with pytest.raises(InvalidArgumentError, match="`validatoin`.*, as validation"):
+        train(bundles, validatoin=bundles)
+    with pytest.raises(UnknownArgumentError, match="`foo`.*backbone, .*latent_dim"):
+        train(bundles, foo=1)
+    with pytest.raises(InvalidArgumentError, match="`settings`.*latent_dim=16"):
+        train(bundles, {"latent_dim": 3})
 
 
 def test_what_is_logged(bundles, caplog):
