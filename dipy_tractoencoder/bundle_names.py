@@ -201,6 +201,6 @@ def bundle_members(path, groups=None):
         names = [name for name, members in chosen.items() if shared in members]
         raise InputFileError(
             f"{path}: streamline {shared} is in the groups {' and '.join(names)}. "
-            "Choose groups that share none, as with --groups 'bundle_*'."
+            "Choose groups that share none by `groups` (--groups), as 'bundle_*'."
         )
     return chosen

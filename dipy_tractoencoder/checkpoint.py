@@ -32,6 +32,7 @@ WRITING_SHARE = 0.02  # of the time, at most
 SECONDS_BETWEEN_COPIES = 1.0  # in memory, written when the training is stopped
 ABOUT = "about"
 PARTS = ("variables", "best_weights")
+ANEW = "start anew without `resume` (--force instead of --resume)"
 
 
 @dataclass(frozen=True)
@@ -135,8 +136,8 @@ class Checkpoint:
             self._try_to_write()
         if self.states and self.path.is_file():
             logger.warning(
-                "The training is kept in %s, %s. The same command with --resume goes "
-                "on from there.",
+                "The training is kept in %s, %s. The same once more with resume=True "
+                "or --resume goes on from there.",
                 self.path,
                 self._where(),
             )
@@ -276,7 +277,7 @@ class Checkpoint:
     def _refusal(self, what):
         return InputFileError(
             f"Cannot resume from {self.path}: it is {what}. Give the options and files "
-            "it was started with, or start anew with --force instead of --resume."
+            f"it was started with, or {ANEW}."
         )
 
 
@@ -327,8 +328,8 @@ def put_back(trainer, state, path):
     wanted = [tuple(variable.shape) for variable in variables]
     if wanted != [array.shape for array in state.variables]:
         raise InputFileError(
-            f"Cannot resume from {path}: its arrays are not those of this model. Start "
-            "anew with --force instead of --resume."
+            f"Cannot resume from {path}: its arrays are not those of this model. Give "
+            f"the options it was started with, or {ANEW}."
         )
     for variable, array in zip(variables, state.variables):
         variable.assign(array)

@@ -262,5 +262,5 @@ def check_writable(path):
         reason = err.strerror or str(err)
         raise OutputFileError(
             f"Cannot write into the folder {path.parent}: {reason}. "
-            "Choose another one with --out_dir."
+            "Choose another one (--out_dir)."
         ) from err

@@ -122,8 +122,8 @@ def read_labelled_scores(scorer, path, label_name, *, chunk_size=CHUNK_SIZE):
             present = ", ".join(source.per_streamline) or "none"
             raise InputFileError(
                 f"{path} has no data per streamline called {label_name} (there: "
-                f"{present}). Say with --label_name which one tells plausible "
-                "streamlines (1) from others (0)."
+                f"{present}). Say by `label_name` (--label_name) which one tells "
+                "plausible streamlines (1) from others (0)."
             )
         plausible = read_labels(source, path, label_name)
         if plausible.all() or not plausible.any():

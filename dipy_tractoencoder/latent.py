@@ -214,10 +214,11 @@ def check_same_model(model, latents):
     """
     expected = fingerprint(model)
     if latents.fingerprint != expected:
+        of = f" of {latents.tractogram}" if latents.tractogram else ""
         raise FingerprintError(
-            f"The latents of {latents.tractogram or 'this tractogram'} were made by "
-            f"another model (fingerprint {latents.fingerprint[:12]}, this one's is "
-            f"{expected[:12]}). Decode with the model that encoded, or encode again."
+            f"The latents{of} were made by another model (fingerprint "
+            f"{latents.fingerprint[:12]}, this one's is {expected[:12]}). Decode with "
+            "the model that encoded, or encode again."
         )
 
 

@@ -326,7 +326,8 @@ def fit_bundles(
         raise InvalidArgumentError(
             f"The bundle {names[smallest]} has {counts[smallest]} streamlines, and "
             f"{n_neighbors} neighbours vote. Give more streamlines, or choose fewer "
-            f"neighbours with --n_neighbors (at most {max(counts[smallest] - 1, 0)})."
+            "neighbours by `n_neighbors` (--n_neighbors), at most "
+            f"{max(counts[smallest] - 1, 0)}."
         )
     neighbors = fit(mean)
     distances, rows = neighbors.kneighbors(n_neighbors=n_neighbors)

@@ -230,7 +230,7 @@ def check_mask(points, mask, what):
     raise InvalidArgumentError(
         f"No point of {what} lies inside of the mask. They reach from {box[0]} to "
         f"{box[1]} mm, the mask's image from {image[0]} to {image[1]} mm. Give a mask "
-        "in the space of the tractogram."
+        "in the same space (RASMM, mm)."
     )
 
 

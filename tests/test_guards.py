@@ -326,6 +326,17 @@ def test_imports_make_no_circle():
 
 
 @every_module
+def test_errors_of_the_library_name_no_option_alone(path):
+    if "workflows" in path.parts:
+        return
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Raise):
+            parts = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant)]
+            text = "".join(part for part in parts if isinstance(part, str))
+            assert not re.search(r"(?<!\()--[a-z]", text), text
+
+
+@every_module
 def test_modules_stay_short(path):
     assert len(path.read_text().splitlines()) < 420
 

@@ -252,6 +252,12 @@ def test_space_is_plain_and_comes_back(tractogram, lines):
     assert tractogram_space(lines) == {}
 
 
+def test_latents_without_a_file_are_not_said_to_be_of_one(trained_vae, trained_ae):
+    latents = encode(trained_ae, make_bundle(np.random.default_rng(0), 3))
+    with pytest.raises(FingerprintError, match="The latents were made by another"):
+        decode(trained_vae, latents)
+
+
 # Fingerprint
 
 
