@@ -28,6 +28,7 @@ from dipy_tractoencoder.profiles import (
     few_dimensional,
     fit_core,
 )
+from dipy_tractoencoder.short_repr import short_repr
 from dipy_tractoencoder.streamlines import StreamlineArray
 
 
@@ -68,6 +69,8 @@ class BundleComparison:
     numbers: dict
     numbers_p: dict
 
+    __repr__ = short_repr
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -89,6 +92,8 @@ class Comparison:
     p_fdr: dict
     measure: str
     alpha: float
+
+    __repr__ = short_repr
 
     def profile_rows(self):
         """Give a row per bundle, subject and segment, named as BUAN's profiles.

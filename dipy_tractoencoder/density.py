@@ -16,6 +16,7 @@ from dipy_tractoencoder.errors import (
     check_choice,
     check_number,
 )
+from dipy_tractoencoder.short_repr import short_repr
 
 DENSITIES = ("mixture", "kernel", "prior")
 DEFAULT_DENSITY = "mixture"
@@ -50,6 +51,8 @@ class Density:
     weights: np.ndarray
     means: np.ndarray
     factors: np.ndarray
+
+    __repr__ = short_repr
 
     @property
     def n_parts(self):

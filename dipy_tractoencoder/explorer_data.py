@@ -11,6 +11,7 @@ from dipy_tractoencoder.bundle_names import tractogram_paths
 from dipy_tractoencoder.encoded import encode_side, encode_side_by_pca
 from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError, shown
 from dipy_tractoencoder.metrics import curve_length, point_distance
+from dipy_tractoencoder.short_repr import short_repr
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class ExplorerData:
     length: np.ndarray
     error: np.ndarray
     pca_error: np.ndarray
+
+    __repr__ = short_repr
 
 
 class EvenSample:

@@ -15,6 +15,7 @@ from dipy_tractoencoder.scores import (
     latent_scorer,
     plausibility_scores,
 )
+from dipy_tractoencoder.short_repr import short_repr
 from dipy_tractoencoder.streamlines import CHUNK_SIZE
 
 
@@ -38,6 +39,8 @@ class Filtered:
     n_kept: int
     rejects: dict
     truth: np.ndarray | None
+
+    __repr__ = short_repr
 
 
 def load_scorer(model, paths, *, score="latent", groups=(), progress=None, **options):

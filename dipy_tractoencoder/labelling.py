@@ -17,6 +17,7 @@ from dipy_tractoencoder.neighbors import (
     fit_bundles,
 )
 from dipy_tractoencoder.plotting import save_figure
+from dipy_tractoencoder.short_repr import short_repr
 from dipy_tractoencoder.streamlines import CHUNK_SIZE, as_sequence, merge_rejects
 
 UNASSIGNED_NAME = "unassigned"
@@ -48,6 +49,8 @@ class Labels:
     distance: np.ndarray
     rejects: dict
     truth: np.ndarray | None = None
+
+    __repr__ = short_repr
 
     def members(self):
         """List the streamlines of each bundle.

@@ -8,6 +8,7 @@ from dipy_tractoencoder.errors import FingerprintError, InvalidArgumentError, sh
 from dipy_tractoencoder.fingerprint import fingerprint
 from dipy_tractoencoder.inference import folded_decoder, folded_encoder
 from dipy_tractoencoder.layers import LOG_VAR_MAX, LOG_VAR_MIN
+from dipy_tractoencoder.short_repr import short_repr
 from dipy_tractoencoder.streamlines import StreamlineArray
 
 # Streamlines per call: enough to make the call itself cheap, few enough for the caches.
@@ -51,6 +52,8 @@ class Latents:
     fingerprint: str = ""
     tractogram: str = ""
     space: dict = field(default_factory=dict)
+
+    __repr__ = short_repr
 
     def __len__(self):
         return len(self.mean)

@@ -9,6 +9,7 @@ from dipy_tractoencoder.errors import (
     InvalidArgumentError,
     check_number,
 )
+from dipy_tractoencoder.short_repr import short_repr
 
 N_NEIGHBORS = 5
 MARGIN = 1.5  # on the distances within a bundle
@@ -218,6 +219,8 @@ class BundleNeighbors:
     n_neighbors: int
     largest_distance: np.ndarray
     smallest_share: np.ndarray
+
+    __repr__ = short_repr
 
     def label(self, mean):
         """Label streamlines by the vote of their nearest neighbours.

@@ -25,6 +25,7 @@ from dipy_tractoencoder.phantom_geometry import (
     VOXEL_SIZE,
     centre_line,
 )
+from dipy_tractoencoder.short_repr import short_repr
 
 FAULTS = ("none", "early_stop", "wrong_turn", "u_turn", "loop")  # position: code
 SPLITS = ("train", "validation", "test")
@@ -55,6 +56,8 @@ class LabelledStreamlines:
     bundle: np.ndarray
     plausible: np.ndarray
     fault: np.ndarray
+
+    __repr__ = short_repr
 
     def __len__(self):
         return len(self.streamlines)

@@ -19,6 +19,7 @@ from dipy_tractoencoder.errors import (
     InvalidArgumentError,
 )
 from dipy_tractoencoder.metrics import curve_length
+from dipy_tractoencoder.short_repr import short_repr
 
 TAIL = 0.01  # share of the bundle's own streamlines on each side of its central range
 LENGTH_MARGIN = 0.05
@@ -61,6 +62,8 @@ class BundleDensity:
     max_curvature: float
     n_streamlines: int
     space: dict = field(default_factory=dict)
+
+    __repr__ = short_repr
 
     def judge(self, points, log_density=None, mask=None, min_inside=MIN_INSIDE):
         """Tell which decoded streamlines are plausible, and why others are not.

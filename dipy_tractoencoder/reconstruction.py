@@ -14,6 +14,7 @@ from dipy_tractoencoder.metrics import (
     point_distance,
     pooled_distance,
 )
+from dipy_tractoencoder.short_repr import short_repr
 from dipy_tractoencoder.streamlines import StreamlineArray
 
 
@@ -41,6 +42,8 @@ class Reconstruction:
     points: np.ndarray
     pca_points: np.ndarray
     space: dict
+
+    __repr__ = short_repr
 
     def tractogram(self):
         """Give the reconstruction as a StatefulTractogram in the input's space.

@@ -19,6 +19,7 @@ from dipy_tractoencoder.plausibility import (
     REASONS,
     describe_bundle,
 )
+from dipy_tractoencoder.short_repr import short_repr
 from dipy_tractoencoder.streamlines import StreamlineArray, as_sequence
 from dipy_tractoencoder.tables import rejects_text
 
@@ -51,6 +52,8 @@ class Samples:
     log_density: np.ndarray
     n_tried: int
     rejects: dict
+
+    __repr__ = short_repr
 
     def __len__(self):
         return len(self.points)

@@ -18,6 +18,7 @@ from dipy_tractoencoder.latent_metrics import best_noise_std, log_likelihood
 from dipy_tractoencoder.metrics import point_distance
 from dipy_tractoencoder.neighbors import fit, nearest_distances, own_distances
 from dipy_tractoencoder.reconstruction import reconstruct_points
+from dipy_tractoencoder.short_repr import short_repr
 from dipy_tractoencoder.streamlines import CHUNK_SIZE, as_sequence, merge_rejects
 
 SCORES = {"latent": "mm", "reconstruction": "mm", "likelihood": "nats"}
@@ -48,6 +49,8 @@ class Scorer:
     own: np.ndarray
     neighbors: object = None
     noise_std: float | None = None
+
+    __repr__ = short_repr
 
     def __call__(self, array):
         """Take the score of streamlines.

@@ -12,6 +12,7 @@ from nibabel.streamlines import ArraySequence
 import numpy as np
 
 from dipy_tractoencoder.errors import InvalidArgumentError, check_choice, shown
+from dipy_tractoencoder.short_repr import short_repr
 
 ORIENTATIONS = ("canonical", "augment", "as_is")
 
@@ -49,6 +50,8 @@ class StreamlineArray:
     is_reversed: np.ndarray
     n_streamlines: int
     rejects: dict = field(default_factory=dict)
+
+    __repr__ = short_repr
 
     def __len__(self):
         return len(self.points)

@@ -38,6 +38,7 @@ from dipy_tractoencoder.principal import fit_principal
 from dipy_tractoencoder.reconstruction import pca_reconstruction, reconstruct_points
 from dipy_tractoencoder.record import TrainingRecord, software_versions
 from dipy_tractoencoder.settings import changed
+from dipy_tractoencoder.short_repr import short_repr
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,8 @@ class TrainingRun:
     pca_reconstructed: np.ndarray
     held_out: bool
     source: np.ndarray
+
+    __repr__ = short_repr
 
 
 def train(tractograms, settings=None, **options):
