@@ -1,6 +1,6 @@
 """Streamlines to latents and back, with a trained model."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -57,6 +57,43 @@ class Latents:
 
     def __len__(self):
         return len(self.mean)
+
+    def __getitem__(self, rows):
+        """Take some rows; what is said of the whole tractogram stays.
+
+        Parameters
+        ----------
+        rows : slice, or array_like of int or bool
+            Which ones, by number or by a mask of all.
+
+        Returns
+        -------
+        latents : Latents
+            With ``index`` still the streamlines' numbers in the tractogram, and
+            ``n_streamlines`` and ``rejects`` still the tractogram's. It decodes, and is
+            saved, as the whole does.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If ``rows`` are something else.
+        IndexError
+            If there are no such rows.
+        """
+        if not isinstance(rows, slice):
+            given, rows = rows, np.asarray(rows)
+            if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iub"):
+                raise InvalidArgumentError(
+                    "Invalid value received for `rows`. Expected a slice, or a list of "
+                    f"whole numbers or of True and False. Received: {shown(given)}; "
+                    "one row n is [n : n + 1]."
+                )
+            rows = rows if rows.size else rows.astype(np.int64)
+        names = ("mean", "log_var", "index", "is_reversed")
+        values = {name: getattr(self, name) for name in names}
+        return replace(
+            self, **{k: v if v is None else v[rows] for k, v in values.items()}
+        )
 
 
 def encode(model, streamlines, *, tractogram="", batch_size=None):

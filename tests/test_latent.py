@@ -17,6 +17,7 @@ from dipy_tractoencoder.latent import (
     tractogram_like,
     tractogram_space,
 )
+from dipy_tractoencoder.latents_file import load_latents, save_latents
 from dipy_tractoencoder.neighbors import fit_bundles
 from dipy_tractoencoder.reconstruction import reconstruct
 from dipy_tractoencoder.scores import latent_scorer, plausibility_scores
@@ -250,6 +251,45 @@ def test_space_is_plain_and_comes_back(tractogram, lines):
     for name, value in space.items():
         np.testing.assert_array_equal(again[name], value)
     assert tractogram_space(lines) == {}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [slice(5), slice(None, None, -7), [9, 3, 3], np.arange(58) % 3 == 0, [], [-1]],
+    ids=lambda rows: str(rows)[:20],
+)
+@pytest.mark.parametrize("name", ["trained_vae", "trained_ae"])
+def test_a_part_of_latents_decodes_as_the_whole(name, rows, request, lines, tmp_path):
+    model = request.getfixturevalue(name)
+    lines = [*lines[:3], POINT, *lines[3:57], NAN, lines[57]]
+    latents = encode(model, make_tractogram(lines), tractogram="AF.trk")
+    part = latents[rows]
+    numbers = np.arange(58)[rows]
+    np.testing.assert_array_equal(part.index, latents.index[numbers])
+    assert (part.log_var is None) == (name == "trained_ae")
+    assert part.rejects == latents.rejects and part.n_streamlines == 60
+    expected = decode(model, latents)[numbers]
+    np.testing.assert_allclose(decode(model, part), expected, atol=1e-3)
+    tractogram = decode_tractogram(model, part)
+    assert len(tractogram) == len(part) == len(numbers)
+    np.testing.assert_allclose(tractogram.affine, AFFINE)
+    save_latents(part, tmp_path / "part.h5")
+    again = load_latents(tmp_path / "part.h5")
+    np.testing.assert_array_equal(again.mean, part.mean)
+    np.testing.assert_array_equal(again.index, part.index)
+
+
+@pytest.mark.parametrize("rows", [3, 1.5, "AF", None, [0.5], (slice(2), 0), [[1]]])
+def test_what_is_no_rows_of_latents(trained_vae, lines, rows):
+    with pytest.raises(InvalidArgumentError, match="`rows`.*slice"):
+        encode(trained_vae, lines)[rows]
+
+
+def test_rows_that_are_not_there(trained_vae, lines):
+    latents = encode(trained_vae, lines)
+    for rows in ([60], [True, False]):
+        with pytest.raises(IndexError):
+            latents[rows]
 
 
 def test_latents_without_a_file_are_not_said_to_be_of_one(trained_vae, trained_ae):
