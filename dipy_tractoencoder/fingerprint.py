@@ -3,7 +3,6 @@
 import hashlib
 import json
 
-from keras import ops
 import numpy as np
 
 # What does not change what a model computes.
@@ -24,6 +23,8 @@ def fingerprint(model):
         64 hexadecimal digits; equal for models that compute the same by the same
         weights.
     """
+    from keras import ops
+
     config = {k: v for k, v in model.get_config().items() if k not in IGNORED}
     config["class"] = type(model).__name__
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())

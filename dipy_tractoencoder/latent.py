@@ -6,8 +6,6 @@ import numpy as np
 
 from dipy_tractoencoder.errors import FingerprintError, InvalidArgumentError, shown
 from dipy_tractoencoder.fingerprint import fingerprint
-from dipy_tractoencoder.inference import folded_decoder, folded_encoder
-from dipy_tractoencoder.layers import LOG_VAR_MAX, LOG_VAR_MIN
 from dipy_tractoencoder.short_repr import short_repr
 from dipy_tractoencoder.streamlines import StreamlineArray
 
@@ -121,6 +119,9 @@ def encode(model, streamlines, *, tractogram="", batch_size=None):
     InvalidArgumentError
         If there is no model, or no streamlines.
     """
+    from dipy_tractoencoder.inference import folded_encoder
+    from dipy_tractoencoder.layers import LOG_VAR_MAX, LOG_VAR_MIN
+
     _check_model(model)
     array = streamlines
     if not isinstance(array, StreamlineArray):
@@ -169,6 +170,8 @@ def decode(model, latents, *, batch_size=None):
     InvalidArgumentError
         If there is no model, their size is not the model's, or one is not finite.
     """
+    from dipy_tractoencoder.inference import folded_decoder
+
     _check_model(model)
     mean, is_reversed = latents, None
     if isinstance(latents, Latents):

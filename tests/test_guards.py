@@ -238,6 +238,34 @@ def test_importing_the_package_is_light():
     assert not loaded & {*HEAVY, "dipy", "nibabel", "h5py", "numpy"}
 
 
+WITHOUT_A_MODEL = """
+import sys
+import numpy as np
+import dipy_tractoencoder as dte
+
+made = dte.make_fibercup(40, seed=0)
+dte.save_tractogram(made.tractogram(), "a.trk")
+n = len(dte.load_tractogram("a.trk"))
+mean = np.random.default_rng(0).normal(size=(n, 3)).astype(np.float32)
+flags = np.zeros(n, bool)
+dte.save_latents(dte.Latents(mean, None, np.arange(n), flags, n), "a.h5")
+latents = dte.load_latents("a.h5")
+dte.fit_bundles(latents[flags == 0].mean, np.arange(n) % 2, ["AF", "UF"])
+dte.fit_density(latents.mean)
+dte.load_densities(sys.argv[1])
+print(*sys.modules)
+"""
+
+
+def test_what_needs_no_model_loads_no_keras(tmp_path):
+    densities = ROOT / "tests" / "data" / "densities_v1.h5"
+    result = run_python("-c", WITHOUT_A_MODEL, densities, cwd=tmp_path)
+    assert result.code == 0, result.err
+    loaded = {module.partition(".")[0] for module in result.out.split()}
+    assert {"dipy_tractoencoder", "h5py"} <= loaded
+    assert not loaded & {"keras", "tensorflow", "torch", "jax"}
+
+
 def test_public_names_resolve():
     import dipy_tractoencoder
 
