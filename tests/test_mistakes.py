@@ -107,6 +107,33 @@ def test_other_errors_end_a_batch():
         batch.finish()
 
 
+FORCED = {
+    "dipy_encode_vae": ("--save_tractogram",),
+    "dipy_reconstruct_vae": (),
+    "dipy_explore_vae": (),
+    "dipy_filter_vae": ("--plausible_files", "b.trk", "c.trk"),
+    "dipy_label_vae": ("--bundle_files", "b.trk", "c.trk"),
+    "dipy_sample_vae": ("--bundle_files", "b.trk", "--n_streamlines", "5"),
+}
+
+
+@pytest.mark.parametrize("name", FORCED)
+def test_force_replaces_every_output(here, capsys, name):
+    if name == "dipy_explore_vae":
+        pytest.importorskip("plotly", reason="needs the extra explore (plotly)")
+    inputs = () if name == "dipy_sample_vae" else ("a.trk",)
+    arguments = ("vae.keras", *inputs, *FORCED[name], "--out_dir", "out")
+    assert call_command(capsys, name, *arguments).code == 0
+    first = files_below("out")
+    assert_refused(call_command(capsys, name, *arguments), "--force")
+    assert files_below("out") == first
+    result = call_command(capsys, name, *arguments, "--force")
+    assert result.code == 0, result.err
+    again = files_below("out")
+    assert set(again) == set(first)
+    assert all(again[path][0] > first[path][0] for path in first)
+
+
 # Places
 
 
