@@ -90,7 +90,7 @@ def gather(tractograms, preprocessing, *, max_streamlines=None, normalise=True, 
         reads.append({"n_read": 0, "rejects": {}})
         for chunk in chunks_of(tractogram):
             array = as_read.array(chunk)
-            _count(reads[-1], array)
+            count_chunk(reads[-1], array)
             parts.append((array.points, np.full(len(array), number)))
             keys = np.append(keys, rng.random(len(array)))
             if max_streamlines is not None and len(keys) > 2 * max_streamlines:
@@ -119,8 +119,17 @@ def gather(tractograms, preprocessing, *, max_streamlines=None, normalise=True, 
     return TrainingData(points, source, preprocessing, tuple(reads))
 
 
-def _count(read, array):
-    """Add a chunk to what was read of its tractogram."""
+def count_chunk(read, array):
+    """Add a chunk to what was read of its tractogram.
+
+    Parameters
+    ----------
+    read : dict
+        "n_read", "rejects" and, from the first chunk with streamlines on, "digest";
+        changed in place.
+    array : StreamlineArray
+        The chunk; points in mm.
+    """
     if len(array):
         read.setdefault("digest", source_digest(array.points))
     read["n_read"] += array.n_streamlines
@@ -228,7 +237,7 @@ def add_held_out(data, tractograms):
         reads.append({"n_read": 0, "rejects": {}})
         for chunk in chunks_of(tractogram):
             numbered.append((number, data.preprocessing.array(chunk)))
-            _count(reads[-1], numbered[-1][1])
+            count_chunk(reads[-1], numbered[-1][1])
     arrays = [array for _, array in numbered]
     n_new = sum(map(len, arrays))
     if n_new == 0:

@@ -7,7 +7,7 @@ import numpy as np
 
 from dipy_tractoencoder.density import DENSITIES, Density
 from dipy_tractoencoder.errors import FingerprintError, InputFileError
-from dipy_tractoencoder.files import check_free, whole_file
+from dipy_tractoencoder.files import check_free, check_readable, whole_file
 from dipy_tractoencoder.hdf5_checks import check_dataset, clear_errors
 from dipy_tractoencoder.latents_file import check_latents_extension
 from dipy_tractoencoder.plausibility import BundleDensity
@@ -90,8 +90,7 @@ def load_densities(path, model=None, *, groups=None):
     import h5py
 
     path = Path(path)
-    if not path.is_file():
-        raise InputFileError(f"File not found: {path}.")
+    check_readable(path)
     with clear_errors(path, KIND), h5py.File(path) as file:
         _check_format(file, path)
         made_by = str(file.attrs["fingerprint"])

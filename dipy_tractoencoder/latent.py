@@ -122,7 +122,7 @@ def encode(model, streamlines, *, tractogram="", batch_size=None):
     from dipy_tractoencoder.inference import folded_encoder
     from dipy_tractoencoder.layers import LOG_VAR_MAX, LOG_VAR_MIN
 
-    _check_model(model)
+    check_model(model)
     array = streamlines
     if not isinstance(array, StreamlineArray):
         array = model.preprocessing.array(streamlines)
@@ -172,7 +172,7 @@ def decode(model, latents, *, batch_size=None):
     """
     from dipy_tractoencoder.inference import folded_decoder
 
-    _check_model(model)
+    check_model(model)
     mean, is_reversed = latents, None
     if isinstance(latents, Latents):
         check_same_model(model, latents)
@@ -201,8 +201,19 @@ def decode(model, latents, *, batch_size=None):
     return points
 
 
-def _check_model(model):
-    """Raise unless something can encode."""
+def check_model(model):
+    """Raise unless something can encode.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        As given by the user.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is something else.
+    """
     if not hasattr(model, "preprocessing"):
         raise InvalidArgumentError(
             "Invalid value received for `model`. Expected what `train` or `load_model` "

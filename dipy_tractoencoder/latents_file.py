@@ -12,7 +12,7 @@ from dipy_tractoencoder.errors import (
     OutputFileError,
     shown,
 )
-from dipy_tractoencoder.files import Hdf5Target, check_free, whole_file
+from dipy_tractoencoder.files import Hdf5Target, check_free, check_readable, whole_file
 from dipy_tractoencoder.hdf5_checks import check_dataset, clear_errors
 from dipy_tractoencoder.tractogram_checks import check_space
 
@@ -200,8 +200,7 @@ def latents_reader(path):
     import h5py
 
     path = Path(path)
-    if not path.is_file():
-        raise InputFileError(f"File not found: {path}.")
+    check_readable(path)
     with clear_errors(path, KIND):
         file = h5py.File(path)
     with file:

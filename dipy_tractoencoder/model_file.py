@@ -15,9 +15,7 @@ import zipfile
 from dipy_tractoencoder.errors import (
     FingerprintError,
     InputFileError,
-    InvalidArgumentError,
     OutputFileError,
-    shown,
 )
 from dipy_tractoencoder.files import check_free, check_readable, whole_file
 from dipy_tractoencoder.principal import N_COMPONENTS
@@ -69,12 +67,9 @@ def save_model(model, path, *, overwrite=False):
         If the file exists and is not to be replaced, or cannot be written.
     """
     from dipy_tractoencoder.fingerprint import fingerprint
+    from dipy_tractoencoder.latent import check_model
 
-    if not hasattr(model, "preprocessing"):
-        raise InvalidArgumentError(
-            "Invalid value received for `model`. Expected what `train` or `load_model` "
-            f"gives. Received: {shown(model)}."
-        )
+    check_model(model)
     path = Path(path)
     check_model_extension(path)
     check_free(path, overwrite)

@@ -1,7 +1,6 @@
 """What is plausible for a bundle: how likely, how long, how bent, and where."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import nibabel as nib
 from nibabel.affines import apply_affine
@@ -18,6 +17,7 @@ from dipy_tractoencoder.errors import (
     InputFileError,
     InvalidArgumentError,
 )
+from dipy_tractoencoder.files import check_readable
 from dipy_tractoencoder.metrics import curve_length
 from dipy_tractoencoder.short_repr import short_repr
 
@@ -185,8 +185,7 @@ def load_mask(path):
     InputFileError
         If the file is missing, no such image, or empty.
     """
-    if not Path(path).is_file():
-        raise InputFileError(f"File not found: {path}.")
+    check_readable(path)
     try:
         image = nib.load(path)
         mask = np.asarray(image.dataobj) > 0

@@ -242,6 +242,23 @@ def found_files(patterns):
     return paths
 
 
+def shared_files(paths, others):
+    """List files that are in both of two lists, whatever way they are written.
+
+    Parameters
+    ----------
+    paths, others : iterable of str or Path
+        Files.
+
+    Returns
+    -------
+    shared : list of Path
+        Resolved, sorted.
+    """
+    one, other = ({Path(path).resolve() for path in some} for some in (paths, others))
+    return sorted(one & other)
+
+
 def as_list(values):
     """Make a list of what may be one value, several, or none.
 
@@ -277,9 +294,7 @@ def distinguishing_names(paths):
     """
     stems = [path.resolve().with_suffix("") for path in paths]
     alike = len(set(stems)) < len(stems)
-    last = [
-        path.name.replace(".", "_") if alike else path.stem for path in map(Path, paths)
-    ]
+    last = [path.name.replace(".", "_") if alike else path.stem for path in paths]
     full = [[*stem.parent.parts[1:], name] for stem, name in zip(stems, last)]
     for depth in range(1, max(len(parts) for parts in full) + 1):
         names = ["_".join(parts[-depth:]) for parts in full]

@@ -59,9 +59,8 @@ class Batch:
         n_failed = len(self.failed)
         if n_failed == 0 or (early and n_failed < self.n_files):
             return
-        rest = " The outputs of the others are complete."
-        if n_failed == self.n_files:
-            rest = ""
+        others = n_failed < self.n_files
+        rest = " The outputs of the others are complete." if others else ""
         raise InputFileError(
             f"{n_failed} of {self.n_files} files could not be used, for the reasons "
             f"above: {', '.join(map(str, self.failed))}.{rest}"

@@ -14,6 +14,7 @@ from dipy_tractoencoder.workflows.base import (
     check_figure_extension,
     chosen_options,
     load_backend,
+    shared_files,
 )
 from dipy_tractoencoder.workflows.progress import streamlines_bar
 
@@ -127,11 +128,9 @@ class EvaluateVAEFlow(TractoWorkflow):
         if training_files:
             known = check_bundle_paths(training_files, reference, latents=False)
             paths["train"] = known
-            both = {path.resolve() for path in known}
-            both &= {path.resolve() for path in paths["test"]}
-            if both:
+            if both := shared_files(known, paths["test"]):
                 raise InputFileError(
-                    f"{min(both)} is to be measured on and among the training files. "
+                    f"{both[0]} is to be measured on and among the training files. "
                     "What is learned from cannot be measured on: leave it out of one "
                     "of the two."
                 )
@@ -214,12 +213,7 @@ def count_read(reads, use, path, array):
     array : StreamlineArray
         Streamlines of it.
     """
-    from dipy_tractoencoder.record import source_digest
-    from dipy_tractoencoder.streamlines import merge_rejects
+    from dipy_tractoencoder.dataset import count_chunk
 
     blank = {"file": str(path), "use": use, "n_read": 0, "rejects": {}}
-    row = reads.setdefault(str(path), blank)
-    if len(array):
-        row.setdefault("digest", source_digest(array.points))
-    row["n_read"] += array.n_streamlines
-    row["rejects"] = merge_rejects([row["rejects"], array.rejects])
+    count_chunk(reads.setdefault(str(path), blank), array)

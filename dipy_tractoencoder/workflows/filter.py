@@ -9,6 +9,7 @@ from dipy_tractoencoder.workflows.base import (
     as_list,
     check_figure_extension,
     load_backend,
+    shared_files,
 )
 from dipy_tractoencoder.workflows.batch import Batch
 from dipy_tractoencoder.workflows.progress import streamlines_bar
@@ -139,8 +140,7 @@ class FilterVAEFlow(TractoWorkflow):
         for path in (*inputs, *([validation_file] if validation_file else [])):
             check_tractogram_path(path, reference)
         known = check_bundle_paths(plausible_files, reference)
-        both = {path.resolve() for path in inputs} & {path.resolve() for path in known}
-        for path in sorted(both):
+        for path in shared_files(inputs, known):
             logger.warning(
                 "%s is compared with itself, being among the plausible files too: all "
                 "of it will be kept.",

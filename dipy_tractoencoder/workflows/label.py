@@ -14,6 +14,7 @@ from dipy_tractoencoder.workflows.base import (
     as_list,
     check_figure_extension,
     load_backend,
+    shared_files,
 )
 from dipy_tractoencoder.workflows.batch import Batch
 from dipy_tractoencoder.workflows.progress import streamlines_bar
@@ -140,8 +141,7 @@ class LabelVAEFlow(TractoWorkflow):
         inputs = [path for path, _ in rows]
         for path in inputs:
             check_tractogram_path(path, reference)
-        both = {path.resolve() for path in inputs} & {path.resolve() for path in known}
-        for path in sorted(both):
+        for path in shared_files(inputs, known):
             logger.warning(
                 "%s is labelled by itself, being among the bundles too: that it is "
                 "labelled rightly says nothing.",

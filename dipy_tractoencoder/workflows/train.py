@@ -20,6 +20,7 @@ from dipy_tractoencoder.workflows.base import (
     chosen_options,
     found_files,
     load_backend,
+    shared_files,
 )
 from dipy_tractoencoder.workflows.progress import chunked
 
@@ -313,12 +314,9 @@ def train_files(
     from dipy_tractoencoder.tractogram_file import check_tractogram_path
 
     check_model_extension(model_path)
-    both = {Path(path).resolve() for path in paths} & {
-        Path(path).resolve() for path in validation_paths or ()
-    }
-    if both:
+    if both := shared_files(paths, validation_paths or ()):
         raise InputFileError(
-            f"{min(both)} is among the files to train on and to validate on. What is "
+            f"{both[0]} is among the files to train on and to validate on. What is "
             "held out must not be trained on: leave it out of one of the two."
         )
     for path in (*paths, *(validation_paths or ())):
