@@ -19,12 +19,14 @@ import pytest
 from dipy_tractoencoder import save_model, save_tractogram
 from dipy_tractoencoder.errors import InputFileError, OutputFileError
 from dipy_tractoencoder.files import check_readable
+from dipy_tractoencoder.record import TrainingRecord
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     distinguishing_names,
     one_line_each,
 )
 from dipy_tractoencoder.workflows.batch import Batch
+from dipy_tractoencoder.workflows.reconstruct import warn_of_strangers
 
 
 @pytest.fixture
@@ -217,6 +219,15 @@ def test_strangers_are_warned_of(here, capsys):
     assert result.code == 0, result.err
     warned = [line for line in result.out.splitlines() if "does not know" in line]
     assert len(warned) == 1 and "far.trk" in warned[0]
+
+
+def test_an_error_of_zero_in_training_is_no_measure_of_strangers(caplog):
+    rows = [{"file": "a.trk", "error_mm": 1.0}]
+    for error, warned in ((0.0, 0), (0.1, 1)):
+        record = TrainingRecord(history={"val_error_mm": [error]})
+        with caplog.at_level("WARNING", "dipy_tractoencoder"):
+            warn_of_strangers(record, rows)
+        assert len(caplog.records) == warned
 
 
 def test_a_file_that_is_filtered_by_itself_is_warned_of(here, capsys):

@@ -156,7 +156,7 @@ def warn_of_strangers(record, table):
     else:
         return
     for row in table:
-        if row["error_mm"] > STRANGE * known:
+        if row["error_mm"] > STRANGE * known > 0:
             logger.warning(
                 "%s: the error is %.3g mm, %.0f times that of the streamlines %s "
                 "(%.3g mm). The model does not know such streamlines: they may be of "
