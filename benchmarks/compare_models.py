@@ -19,9 +19,9 @@ import numpy as np
 from study_rows import GSOC, SEED_MODEL
 
 import dipy_tractoencoder as dte
-from dipy_tractoencoder.metrics import point_distance, pooled_distance
-from dipy_tractoencoder.record import software_versions
-from dipy_tractoencoder.tables import save_table
+from dipy_tractoencoder.nn.provenance import software_versions
+from dipy_tractoencoder.streamlines.metrics import point_distance, pooled_distance
+from dipy_tractoencoder.utils.tables import save_table
 from dipy_tractoencoder.workflows.demo import BUNDLES, TEST_SUBJECT, TRAINING_SUBJECTS
 
 MODELS = {

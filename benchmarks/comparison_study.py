@@ -17,18 +17,22 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 import dipy_tractoencoder as dte
-from dipy_tractoencoder.group_distances import group_distances, surprise
-from dipy_tractoencoder.group_statistics import correct, group_p, profile_p
-from dipy_tractoencoder.phantom_geometry import BUNDLES, centre_line
-from dipy_tractoencoder.profiles import (
+from dipy_tractoencoder.nn.provenance import software_versions
+from dipy_tractoencoder.sims.geometry import BUNDLES, centre_line
+from dipy_tractoencoder.stats.group_distances import group_distances, surprise
+from dipy_tractoencoder.stats.group_statistics import (
+    correct_p_values,
+    group_p,
+    profile_p,
+)
+from dipy_tractoencoder.stats.profiles import (
     MEASURES,
     RECONSTRUCTING,
     bundle_profile,
     few_dimensional,
     fit_core,
 )
-from dipy_tractoencoder.record import software_versions
-from dipy_tractoencoder.tables import save_table
+from dipy_tractoencoder.utils.tables import save_table
 
 ALPHA = 0.05
 DISPLACEMENTS = (2.0, 4.0, 6.0)  # mm
@@ -194,7 +198,7 @@ def run_repeat(repeat, sizes, epochs, **options):
     for row, parts in p_values.items():
         rows[row] = {}
         for i in np.flatnonzero(~is_reference):
-            p_fdr = correct([p[i] for p in parts])
+            p_fdr = correct_p_values([p[i] for p in parts])
             hits = np.array(p_fdr) < ALPHA
             rows[row].setdefault(people[i][0], []).append(hits)
     return rows, displaced

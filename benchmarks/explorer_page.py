@@ -25,8 +25,8 @@ from dipy_tractoencoder import (
     make_fibercup,
     train,
 )
-from dipy_tractoencoder.explorer_data import explorer_data
-from dipy_tractoencoder.tables import save_table
+from dipy_tractoencoder.explorer.data import explorer_data
+from dipy_tractoencoder.utils.tables import save_table
 
 RESULTS = Path(__file__).parents[1] / "doc" / "results"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader"]
@@ -97,7 +97,9 @@ def take_picture(browser, work, path):
     ]
     model = train(known, latent_dim=6, seed=0)
     explore(
-        *(model, [subjects[4]], work / "e.html"),
+        model,
+        [subjects[4]],
+        work / "e.html",
         model_name="vae.keras",
         overwrite=True,
     )

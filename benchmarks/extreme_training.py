@@ -2,8 +2,8 @@
 
     python benchmarks/extreme_training.py
 
-The cases of ``tests/test_numerics.py``, of which CI takes each on one schedule, here on
-all four, and once on convolutions without a skip. A training that ends with a number
+The cases of ``tests/nn/test_numerics.py``, of which CI takes each on one schedule, here
+on all four, and once on convolutions without a skip. A training that ends with a number
 that is not finite, or in another error than `TrainingDivergedError`, is a failure. The
 table goes to ``doc/results/extreme_training.csv``.
 """
@@ -14,8 +14,8 @@ import csv
 from pathlib import Path
 import sys
 
-from dipy_tractoencoder.annealing import KL_ANNEALINGS
-from dipy_tractoencoder.files import whole_file
+from dipy_tractoencoder.nn.annealing import KL_ANNEALINGS
+from dipy_tractoencoder.utils.atomic_files import whole_file
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))

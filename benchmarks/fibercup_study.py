@@ -21,8 +21,8 @@ import numpy as np
 from study_data import SUBJECTS, load
 from study_rows import DIMENSIONS, study_runs
 
-from dipy_tractoencoder.files import whole_file
-from dipy_tractoencoder.record import software_versions
+from dipy_tractoencoder.nn.provenance import software_versions
+from dipy_tractoencoder.utils.atomic_files import whole_file
 
 WORK_DIR = Path("doc/results/fibercup_runs")
 EXAMPLES_DIR = Path("build/fibercup_examples")  # for pictures; too large to keep

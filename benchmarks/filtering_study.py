@@ -18,17 +18,13 @@ import numpy as np
 from result_tables import write_results
 
 from dipy_tractoencoder import make_fibercup, train
-from dipy_tractoencoder.latent_metrics import mdf_matrix
-from dipy_tractoencoder.metrics import curve_length
-from dipy_tractoencoder.neighbors import (
-    balanced_threshold,
-    filter_figures,
-    nearest_distances,
-)
-from dipy_tractoencoder.phantom_labels import split_streamlines
-from dipy_tractoencoder.phantom_signal import gradient_scheme, simulate_signal, track
-from dipy_tractoencoder.preprocessing import Preprocessing
-from dipy_tractoencoder.scores import SCORES, fit_scorer
+from dipy_tractoencoder.segment.neighbors import nearest_distances
+from dipy_tractoencoder.segment.plausibility_scores import SCORES, fit_scorer
+from dipy_tractoencoder.segment.thresholds import balanced_threshold, filter_metrics
+from dipy_tractoencoder.sims.labels import split_streamlines
+from dipy_tractoencoder.sims.tracking import gradient_scheme, simulate_signal, track
+from dipy_tractoencoder.streamlines.metrics import curve_length, mdf_matrix
+from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
 
 SIZES = {"train": 3112, "validation": 1000, "test": 1000}
 
@@ -94,7 +90,8 @@ def recobundles(data):
         for bundle in np.unique(known.bundle):
             model = ArraySequence(known.streamlines[known.bundle == bundle])
             _, rows = finder.recognize(
-                *(model, 2.5),
+                model,
+                2.5,
                 reduction_thr=25,
                 pruning_thr=threshold,
                 slr=False,  # One space; it takes minutes.
@@ -119,7 +116,7 @@ def rows_of(route, *, quick=False):
     def add(rule, scores, seconds, threshold=None, **more):
         if threshold is None:
             threshold = balanced_threshold(scores["validation"], truth["validation"])
-        figures = filter_figures(scores["test"], truth["test"], threshold)
+        figures = filter_metrics(scores["test"], truth["test"], threshold)
         counts = {"n_test": len(data["test"]), "n_plausible": int(truth["test"].sum())}
         row = {"streamlines": route, "rule": rule, **figures, "seconds": seconds}
         rows.append({**row, **counts, "threshold": threshold, **more})

@@ -46,8 +46,8 @@ def work(folder):
     from dipy.workflows import flow_runner
     from flow_data import flow_class
 
-    from dipy_tractoencoder import model_file
     from dipy_tractoencoder.errors import TractoencoderError
+    from dipy_tractoencoder.nn import model_file
     from dipy_tractoencoder.workflows import cli
 
     untyped = []

@@ -24,7 +24,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAIN = """
-from dipy_tractoencoder import checkpoint
+from dipy_tractoencoder.training import checkpoint
 checkpoint.SECONDS_BETWEEN_WRITES = checkpoint.SECONDS_BETWEEN_COPIES = 0.5
 checkpoint.WRITING_SHARE = 1
 from dipy_tractoencoder.workflows.cli import run_command
@@ -33,8 +33,18 @@ run_command(TrainVAEFlow())
 """
 # Through both parts of a refit, with noise, turning and a schedule in force.
 OPTIONS = (
-    *("--n_points", 32, "--latent_dim", 8, "--backbone", "compact", "--refit"),
-    *("--no_linear_skip", "--orientation", "augment", "--kl_annealing", "cyclical"),
+    "--n_points",
+    32,
+    "--latent_dim",
+    8,
+    "--backbone",
+    "compact",
+    "--refit",
+    "--no_linear_skip",
+    "--orientation",
+    "augment",
+    "--kl_annealing",
+    "cyclical",
 )
 
 

@@ -20,10 +20,14 @@ from sklearn.metrics import f1_score
 from study_data import SUBJECTS, load
 
 from dipy_tractoencoder import make_fibercup, train
-from dipy_tractoencoder.latent import encode
-from dipy_tractoencoder.latent_metrics import mdf_matrix
-from dipy_tractoencoder.neighbors import N_NEIGHBORS, fit_bundles, vote
-from dipy_tractoencoder.streamlines import as_sequence, to_array
+from dipy_tractoencoder.latent.codec import encode
+from dipy_tractoencoder.segment.bundle_classifier import (
+    N_NEIGHBORS,
+    fit_latent_classifier,
+    vote,
+)
+from dipy_tractoencoder.streamlines.array import as_sequence, to_array
+from dipy_tractoencoder.streamlines.metrics import mdf_matrix
 
 N_POINTS = 32  # of streamlines compared by MDF; FastStreamlineSearch takes its own
 N_MANY = 100_000
@@ -69,7 +73,7 @@ def by_recobundles(train_side, lines, align):
             [reference[row] for row in np.flatnonzero(labels == code)]
         )
         _, rows = finder.recognize(
-            *(model, 5.0), reduction_thr=25, pruning_thr=12, slr=align
+            model, 5.0, reduction_thr=25, pruning_thr=12, slr=align
         )
         found[rows] = code
     return found
@@ -81,9 +85,10 @@ class Latent:
     def __init__(self, model, train_side, source, **options):
         reference, labels = train_side
         self.model = model
-        self.neighbors = fit_bundles(
+        self.neighbors = fit_latent_classifier(
             encode(model, reference).mean,
-            *(labels, [str(code) for code in range(labels.max() + 1)]),
+            labels,
+            [str(code) for code in range(labels.max() + 1)],
             source=source,
             **options,
         )

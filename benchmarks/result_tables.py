@@ -3,8 +3,8 @@
 from pathlib import Path
 import platform
 
-from dipy_tractoencoder.record import software_versions
-from dipy_tractoencoder.tables import save_table
+from dipy_tractoencoder.nn.provenance import software_versions
+from dipy_tractoencoder.utils.tables import save_table
 
 
 def write_results(rows, stem, *, title, about, columns):

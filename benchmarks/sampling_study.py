@@ -15,19 +15,19 @@ import numpy as np
 from result_tables import write_results
 from study_data import TEST_SUBJECT, load
 
-from dipy_tractoencoder.density import DENSITIES
 from dipy_tractoencoder.errors import EmptyDataError
-from dipy_tractoencoder.latent import decode, encode
-from dipy_tractoencoder.latent_metrics import mdf_matrix
-from dipy_tractoencoder.phantom_geometry import (
+from dipy_tractoencoder.generation.bundle_density import PLAUSIBLE, describe_bundle
+from dipy_tractoencoder.generation.density import DENSITIES
+from dipy_tractoencoder.generation.sampling import draw_plausible, nearest_mdf
+from dipy_tractoencoder.latent.codec import decode, encode
+from dipy_tractoencoder.sims.geometry import (
     AFFINE,
     VOXEL_SIZE,
     in_white_matter,
     white_matter_mask,
 )
-from dipy_tractoencoder.plausibility import PLAUSIBLE, describe_bundle
-from dipy_tractoencoder.sampling import draw_plausible, nearest_mdf
-from dipy_tractoencoder.training import run_training
+from dipy_tractoencoder.streamlines.metrics import mdf_matrix
+from dipy_tractoencoder.training.fit import run_training
 
 # Share of a bundle that are seeds (five at least), and of points inside of the mask.
 COVERAGES = {"": (0.05, 0.95), "strict_": (0.05, 1.0), "few_": (0.01, 1.0)}
@@ -88,12 +88,16 @@ class Space:
     def sample(self, density, rows, n, mask, *, min_inside=0.95, seed=0):
         """Fit to some training streamlines and draw: new points, yield, parts."""
         fitted = describe_bundle(
-            *(self.latents["train"][rows], self.points["train"][rows], density),
+            self.latents["train"][rows],
+            self.points["train"][rows],
+            density,
             unit=self.unit,
         )
         try:
             new = draw_plausible(
-                *(self.decoder, fitted, n),
+                self.decoder,
+                fitted,
+                n,
                 **{"mask": mask, "min_inside": min_inside, "seed": seed},
             )
         except EmptyDataError:
@@ -152,7 +156,7 @@ def coverage(space, density, code, share, min_inside, n_new, n_draws):
         chosen = rng.choice(rows, max(round(share * len(rows)), 5), replace=False)
         seeds = voxels(space.points["train"][chosen])
         new, yielded, _ = space.sample(
-            *(density, chosen, n_new, MASK), min_inside=min_inside, seed=seed
+            density, chosen, n_new, MASK, min_inside=min_inside, seed=seed
         )
         added = voxels(new) - seeds if new is not None else set()
         centres = np.array(sorted(added), dtype=float).reshape(-1, 3) * VOXEL_SIZE
@@ -195,7 +199,7 @@ def measure(space, density, data_name, n_new, n_draws):
         if on_phantom:
             for prefix, (share, min_inside) in COVERAGES.items():
                 found = coverage(
-                    *(space, density, code, share, min_inside, n_new, n_draws)
+                    space, density, code, share, min_inside, n_new, n_draws
                 )
                 row.update({prefix + name: value for name, value in found.items()})
         rows.append(row)

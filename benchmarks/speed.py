@@ -56,7 +56,7 @@ def best_of(work, seconds=6.0, least=3):
 def points(n, n_points=N_POINTS):
     """Streamlines of the made phantom, mm."""
     from dipy_tractoencoder import make_fibercup
-    from dipy_tractoencoder.preprocessing import Preprocessing
+    from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
 
     some = make_fibercup(1000, 0.0, seed=0).streamlines
     array = Preprocessing(n_points=n_points, orientation="as_is").array(some).points
@@ -93,7 +93,7 @@ def row_train_torch():
 def row_train_ours(**settings):
     from study_measures import Watch
 
-    from dipy_tractoencoder.training import run_training
+    from dipy_tractoencoder.training.fit import run_training
 
     dense = settings.get("backbone", "dense") == "dense"
     n, epochs = (3072, 60) if dense else (1024, 8)
@@ -129,11 +129,11 @@ def row_encode_torch():
 
 
 def row_encode_ours(n, **settings):
-    from dipy_tractoencoder.latent import encode
-    from dipy_tractoencoder.preprocessing import Preprocessing
-    from dipy_tractoencoder.settings import TrainingSettings
-    from dipy_tractoencoder.streamlines import StreamlineArray
-    from dipy_tractoencoder.training import build_model
+    from dipy_tractoencoder.latent.codec import encode
+    from dipy_tractoencoder.streamlines.array import StreamlineArray
+    from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
+    from dipy_tractoencoder.training.fit import build_model
+    from dipy_tractoencoder.training.settings import TrainingSettings
 
     settings = TrainingSettings(**settings)
     data = points(n, settings.n_points)
@@ -157,10 +157,10 @@ def row_file_reading(path):
 
 def row_file_encoding(path):
     """From file to latents file, in chunks."""
-    from dipy_tractoencoder.preprocessing import Preprocessing
-    from dipy_tractoencoder.settings import TrainingSettings
-    from dipy_tractoencoder.streaming import encode_file
-    from dipy_tractoencoder.training import build_model
+    from dipy_tractoencoder.latent.file_codec import encode_file
+    from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
+    from dipy_tractoencoder.training.fit import build_model
+    from dipy_tractoencoder.training.settings import TrainingSettings
 
     path, reference = path.split(",")
     model = build_model(Preprocessing(), TrainingSettings())
@@ -184,9 +184,9 @@ def make_file(path, n, reference):
     """Write n streamlines of 50 points."""
     import nibabel as nib
 
-    from dipy_tractoencoder.latent import tractogram_space
-    from dipy_tractoencoder.phantom_geometry import AFFINE, DIMENSIONS
-    from dipy_tractoencoder.tractogram_chunks import write_chunks
+    from dipy_tractoencoder.io.chunks import write_chunks
+    from dipy_tractoencoder.io.space import tractogram_space
+    from dipy_tractoencoder.sims.geometry import AFFINE, DIMENSIONS
 
     if not Path(reference).exists():
         nib.save(nib.Nifti1Image(np.zeros(DIMENSIONS, np.uint8), AFFINE), reference)
@@ -316,8 +316,8 @@ def file_rows(n_file, add):
 
 def write(rows, out_dir):
     """Write the table, as CSV and rst."""
-    from dipy_tractoencoder.record import software_versions
-    from dipy_tractoencoder.tables import save_table
+    from dipy_tractoencoder.nn.provenance import software_versions
+    from dipy_tractoencoder.utils.tables import save_table
 
     out_dir.mkdir(parents=True, exist_ok=True)
     save_table(rows, out_dir / "speed.csv")

@@ -7,10 +7,11 @@ import numpy as np
 from study_rows import DIMENSIONS, EPOCHS, HEADLINE
 from study_tables import collect, find
 
-from dipy_tractoencoder.latent_plotting import draw_latent_map, latent_map
-from dipy_tractoencoder.metrics import point_distance, pooled_distance
-from dipy_tractoencoder.phantom_geometry import BUNDLES
-from dipy_tractoencoder.plotting import bundle_colours, save_figure
+from dipy_tractoencoder.evaluation.projection import latent_map
+from dipy_tractoencoder.sims.geometry import BUNDLES
+from dipy_tractoencoder.streamlines.metrics import point_distance, pooled_distance
+from dipy_tractoencoder.viz.base import bundle_colours, save_figure
+from dipy_tractoencoder.viz.latent import draw_latent_map
 
 NAMES = dict(enumerate(BUNDLES))
 

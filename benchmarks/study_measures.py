@@ -8,15 +8,20 @@ import keras
 from keras import ops
 import numpy as np
 
-from dipy_tractoencoder.encoded import Encoded, encode_side
 from dipy_tractoencoder.errors import TrainingDivergedError
-from dipy_tractoencoder.evaluation import model_figures, space_figures
-from dipy_tractoencoder.latent import decode
-from dipy_tractoencoder.latent_metrics import neighbor_label_scores, sample_rows
-from dipy_tractoencoder.metrics import curve_length, point_distance, pooled_distance
-from dipy_tractoencoder.preprocessing import Preprocessing, fit_axis
-from dipy_tractoencoder.principal import fit_principal
-from dipy_tractoencoder.training import run_training, settle_statistics
+from dipy_tractoencoder.evaluation.encoded_bundles import Encoded, encode_side
+from dipy_tractoencoder.evaluation.evaluate import model_metrics, space_metrics
+from dipy_tractoencoder.evaluation.latent_metrics import neighbor_label_scores
+from dipy_tractoencoder.latent.codec import decode
+from dipy_tractoencoder.streamlines.metrics import (
+    curve_length,
+    point_distance,
+    pooled_distance,
+)
+from dipy_tractoencoder.streamlines.pca import fit_principal
+from dipy_tractoencoder.streamlines.preprocessing import Preprocessing, fit_axis
+from dipy_tractoencoder.training.fit import run_training, settle_statistics
+from dipy_tractoencoder.utils.reservoir import sample_rows
 
 N_POINTS = 256
 
@@ -141,7 +146,7 @@ def measure(model, data, settings):
         sides[name] = encode_side(model, array.points, labels[array.index])
     train, test = sides["train"], sides["test"]
     figures = judge(data, train, test, lambda latent: decode(model, latent))
-    figures.update(model_figures(model, train, test))
+    figures.update(model_metrics(model, train, test))
     figures["training_mode_error_mm"] = training_mode_error(
         model, train.points, settings.get("batch_size", 128)
     )
@@ -154,7 +159,7 @@ def measure(model, data, settings):
 def judge(data, train, test, decoder):
     """Figures of a latent space; what is the same for all is kept in ``data``."""
     known = data.get("held_out_mdf_mm")
-    figures = space_figures(train, test, decoder, held_out_mdf=known)
+    figures = space_metrics(train, test, decoder, held_out_mdf=known)
     data["held_out_mdf_mm"] = figures["held_out_mdf_mm"]
     return figures
 

@@ -103,7 +103,8 @@ def study_runs(*, quick=False):
         for row in rows:
             names = [
                 add(
-                    *("headline", row),
+                    "headline",
+                    row,
                     data=data,
                     **{**HEADLINE[row], **settings, "epochs": epochs, "seed": seed},
                 )

@@ -4,8 +4,8 @@ import csv
 import json
 from statistics import mean, stdev
 
-from dipy_tractoencoder.files import whole_file
-from dipy_tractoencoder.tables import save_table
+from dipy_tractoencoder.utils.atomic_files import whole_file
+from dipy_tractoencoder.utils.tables import save_table
 
 COLUMNS = {
     "error_mm": "error (mm)",

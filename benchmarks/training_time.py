@@ -23,7 +23,10 @@ ROWS = {
     "plain Keras, batch 20": ("tensorflow", "plain", {"batch_size": 20}, 3),
     "plain Keras, batch 300": ("tensorflow", "plain", {"batch_size": 300}, 3),
     "plain Keras, batch 300, XLA": (
-        *("tensorflow", "plain", {"batch_size": 300, "jit_compile": True}, 3),
+        "tensorflow",
+        "plain",
+        {"batch_size": 300, "jit_compile": True},
+        3,
     ),
     "seed's model, TensorFlow": ("tensorflow", "finta", {}, 6),
     "seed's model, JAX": ("jax", "finta", {}, 6),
@@ -44,7 +47,7 @@ def time_plain(epochs, *, batch_size, **compile_options):
     """Seconds of each epoch of plain Keras."""
     from plain_keras import plain_vae
 
-    from dipy_tractoencoder.preprocessing import Preprocessing
+    from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
 
     train, _ = streamlines()
     points = Preprocessing(n_points=256, orientation="as_is").array(train).points
@@ -52,7 +55,8 @@ def time_plain(epochs, *, batch_size, **compile_options):
     model = plain_vae(**compile_options)
     watch = clock()
     model.fit(
-        *(points, points),
+        points,
+        points,
         batch_size=batch_size,
         epochs=epochs,
         verbose=0,
@@ -65,7 +69,7 @@ def time_ours(epochs, backbone):
     """Seconds of each epoch of our training, and of everything."""
     from study_rows import SEED_MODEL
 
-    from dipy_tractoencoder.training import run_training
+    from dipy_tractoencoder.training.fit import run_training
 
     train, validation = streamlines()
     settings = SEED_MODEL if backbone == "finta" else {}
@@ -119,7 +123,7 @@ def main():
     if options.row:
         run_row(options.row)
         return
-    from dipy_tractoencoder.tables import save_table
+    from dipy_tractoencoder.utils.tables import save_table
 
     rows = []
     for name, (backend, *_) in ROWS.items():

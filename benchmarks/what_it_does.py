@@ -13,10 +13,11 @@ from pathlib import Path
 from study_data import TEST_SUBJECT, bundles_without, phantom
 
 from dipy_tractoencoder import encode, reconstruct, train
-from dipy_tractoencoder.latent_plotting import draw_latent_map, latent_map
-from dipy_tractoencoder.metrics import point_distance, pooled_distance
-from dipy_tractoencoder.phantom_geometry import BUNDLES as PHANTOM_BUNDLES
-from dipy_tractoencoder.plotting import bundle_colours, save_figure
+from dipy_tractoencoder.evaluation.projection import latent_map
+from dipy_tractoencoder.sims.geometry import BUNDLES as PHANTOM_BUNDLES
+from dipy_tractoencoder.streamlines.metrics import point_distance, pooled_distance
+from dipy_tractoencoder.viz.base import bundle_colours, save_figure
+from dipy_tractoencoder.viz.latent import draw_latent_map
 from dipy_tractoencoder.workflows.demo import BUNDLES
 
 NAMES = {"AF_L": "left arcuate", "CST_R": "right corticospinal"}

@@ -33,7 +33,7 @@ class TrainingDivergedError(TractoencoderError, ArithmeticError):
     """Training produced a value that is not finite."""
 
 
-def shown(value):
+def format_received(value):
     """Say what was received, on one line of a message.
 
     Parameters
@@ -116,4 +116,24 @@ def check_number(name, value, *, low=None, high=None, above=None, integer=False)
         raise InvalidArgumentError(
             f"Invalid value received for `{name}`. Expected {', '.join(wanted)}. "
             f"Received: {value!r}."
+        )
+
+
+def check_model(model):
+    """Raise unless something can encode.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        As given by the user.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is something else.
+    """
+    if not hasattr(model, "preprocessing"):
+        raise InvalidArgumentError(
+            "Invalid value received for `model`. Expected what `train` or `load_model` "
+            f"gives. Received: {format_received(model)}."
         )

@@ -31,8 +31,8 @@ def tractogram(lines):
 @pytest.fixture(scope="session")
 def data(bundles):
     """Training data of the bundles: 32 points, canonical, normalised."""
-    from dipy_tractoencoder.dataset import gather
-    from dipy_tractoencoder.preprocessing import Preprocessing
+    from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
+    from dipy_tractoencoder.training.dataset import gather
 
     return gather(bundles, Preprocessing(n_points=32))
 
@@ -56,7 +56,7 @@ def trained_convolutional_vae(bundles):
 
 
 def _train(bundles, **options):
-    from dipy_tractoencoder.training import train
+    from dipy_tractoencoder.training.fit import train
 
     # No validation: the weights kept are those trained, not the untrained ones.
     return train(

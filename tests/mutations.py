@@ -13,18 +13,16 @@ INTERESTING = (
     *(struct.pack("<q", n) for n in (-1, 2**62, 2**40)),
     *(struct.pack("<f", x) for x in (0, float("nan"), float("inf"), 1e38, -1e-40)),
     *(struct.pack("<d", x) for x in (float("nan"), float("-inf"), 1e300)),
-    *(
-        b"-1",
-        b"99999999999",
-        b"1e999",
-        b"NaN",
-        b"null",
-        b"{}",
-        b"[",
-        b'"',
-        b"\n",
-        b"\0",
-    ),
+    b"-1",
+    b"99999999999",
+    b"1e999",
+    b"NaN",
+    b"null",
+    b"{}",
+    b"[",
+    b'"',
+    b"\n",
+    b"\0",
 )
 HEADER = 1100  # bytes where half of the changes go
 
@@ -152,8 +150,8 @@ def make_good_files(folder):
         save_tractogram,
         train,
     )
-    from dipy_tractoencoder.density_file import save_densities
-    from dipy_tractoencoder.sampling import fit_bundle_density
+    from dipy_tractoencoder.generation.density_file import save_densities
+    from dipy_tractoencoder.generation.sampling import fit_bundle_density
 
     bundles = make_bundles(np.random.default_rng(7), n_streamlines=5)
     tractogram = make_tractogram([line for bundle in bundles for line in bundle])

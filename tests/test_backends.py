@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 import dipy_tractoencoder as dte
-from dipy_tractoencoder.metrics import point_distance, pooled_distance
+from dipy_tractoencoder.streamlines.metrics import point_distance, pooled_distance
 
 rng = np.random.default_rng(0)
 angle = np.linspace(0, np.pi, 40)
@@ -72,11 +72,21 @@ def test_folded_networks(backend):
     if os.environ.get("KERAS_BACKEND", "tensorflow") == backend:
         pytest.skip(f"{backend} is the backend in use, tested in this process")
     here = Path(__file__).parent
-    files = ("test_inference.py", "test_folding.py", "test_coefficients.py")
+    files = (
+        "nn/test_inference.py",
+        "nn/test_folding.py",
+        "training/test_coefficient_trainer.py",
+    )
     result = subprocess.run(
         [
-            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
-            *("-k", "weights or random or folded or loss"),
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-k",
+            "weights or random or folded or loss",
             *(str(here / name) for name in files),
         ],
         env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},

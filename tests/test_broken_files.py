@@ -25,12 +25,20 @@ from dipy_tractoencoder import (
     save_tractogram,
 )
 from dipy_tractoencoder.errors import InputFileError
-from dipy_tractoencoder.tractogram_chunks import TractogramChunks
+from dipy_tractoencoder.io.chunks import TractogramChunks
 
 NAN, INF = float("nan"), float("inf")
 # Where what stands in a TRK's header.
 DIM, SIZES, SCALARS, PROPERTIES, AFFINE, ORDER, COUNT, VERSION, SIZE = (
-    *(6, 12, 36, 238, 440, 948, 988, 992, 996),
+    6,
+    12,
+    36,
+    238,
+    440,
+    948,
+    988,
+    992,
+    996,
 )
 FIRST = 1000
 

@@ -10,17 +10,12 @@ import h5py
 import numpy as np
 import pytest
 
-from dipy_tractoencoder import (
-    decode,
-    density_file,
-    encode,
-    latents_file,
-    load_latents,
-    load_model,
-    model_file,
-)
-from dipy_tractoencoder.density_file import load_densities, save_densities
+from dipy_tractoencoder import decode, encode, load_latents, load_model
 from dipy_tractoencoder.errors import InputFileError
+from dipy_tractoencoder.generation import density_file
+from dipy_tractoencoder.generation.density_file import load_densities, save_densities
+from dipy_tractoencoder.latent import latents_file
+from dipy_tractoencoder.nn import model_file
 
 DATA = Path(__file__).parent / "data"
 VERSIONS = (1,)
@@ -70,7 +65,7 @@ def make_files(version):
 
 def make_densities(version):
     """Write densities of a format version; run once, by its release."""
-    from dipy_tractoencoder.sampling import fit_bundle_density
+    from dipy_tractoencoder.generation.sampling import fit_bundle_density
 
     model = load_model(DATA / f"vae_v{version}.keras")
     latents = load_latents(DATA / f"vae_v{version}.h5")

@@ -12,9 +12,9 @@ import pytest
 
 from dipy_tractoencoder import save_latents, save_model, save_tractogram
 from dipy_tractoencoder.errors import OutputFileError
-from dipy_tractoencoder.latent import encode
-from dipy_tractoencoder.streaming import decode_file, reconstruct_file
-from dipy_tractoencoder.tables import save_table
+from dipy_tractoencoder.latent.codec import encode
+from dipy_tractoencoder.latent.file_codec import decode_file, reconstruct_file
+from dipy_tractoencoder.utils.tables import save_table
 
 resource = pytest.importorskip("resource", reason="limits of POSIX")
 
@@ -61,7 +61,7 @@ WRITERS = {
 def write_figure(path):
     from matplotlib.figure import Figure
 
-    from dipy_tractoencoder.plotting import save_figure
+    from dipy_tractoencoder.viz.base import save_figure
 
     figure = Figure()
     figure.subplots().imshow(np.random.default_rng(0).random((200, 200)))
@@ -73,7 +73,7 @@ import resource, sys
 from pathlib import Path
 from dipy_tractoencoder import load_model
 from dipy_tractoencoder.errors import OutputFileError
-from dipy_tractoencoder.streaming import encode_file
+from dipy_tractoencoder.latent.file_codec import encode_file
 
 model = load_model("vae.keras")
 encode_file(model, "a.trk", "warm.h5")

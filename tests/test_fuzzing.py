@@ -10,8 +10,8 @@ import pytest
 
 from dipy_tractoencoder import encode, load_model
 from dipy_tractoencoder.errors import TractoencoderError
-from dipy_tractoencoder.preprocessing import Preprocessing
-from dipy_tractoencoder.streamlines import as_sequence
+from dipy_tractoencoder.streamlines.array import as_sequence
+from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
 
 N_SAMPLE = 12
 # Cases that once ended in a bug, by kind.
@@ -31,7 +31,7 @@ def test_mutated_files(folder, kind, capsys, monkeypatch):
     model = load_model(folder / "vae.keras")
     if kind != "keras":
         monkeypatch.setattr(
-            "dipy_tractoencoder.model_file.load_model", lambda path: model
+            "dipy_tractoencoder.nn.model_file.load_model", lambda path: model
         )
     codes = set()
     for number in (*range(N_SAMPLE), *FOUND.get(kind, ())):

@@ -12,7 +12,7 @@ from dipy.workflows.docstring_parser import NumpyDocString
 from flow_data import COMMANDS, PACKAGE, ROOT, flow_class, run_command, run_python
 import pytest
 
-from dipy_tractoencoder.settings import TrainingSettings
+from dipy_tractoencoder.training.settings import TrainingSettings
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = ("keras", "tensorflow", "torch", "jax", "matplotlib", "sklearn", "jinja2")
@@ -250,7 +250,7 @@ mean = np.random.default_rng(0).normal(size=(n, 3)).astype(np.float32)
 flags = np.zeros(n, bool)
 dte.save_latents(dte.Latents(mean, None, np.arange(n), flags, n), "a.h5")
 latents = dte.load_latents("a.h5")
-dte.fit_bundles(latents[flags == 0].mean, np.arange(n) % 2, ["AF", "UF"])
+dte.fit_latent_classifier(latents[flags == 0].mean, np.arange(n) % 2, ["AF", "UF"])
 dte.fit_density(latents.mean)
 dte.load_densities(sys.argv[1])
 print(*sys.modules)
@@ -293,61 +293,81 @@ def test_slow_modules_are_imported_where_used(path):
     assert not at_top & {"matplotlib", "sklearn", "h5py", "tqdm", "jinja2", "PIL"}
 
 
-def floors():
-    """Floor of each module, as the table of the architecture says."""
-    rows = re.findall(
-        r"^\| (\d+) \| ([^|]+) \|",
-        (ROOT / "doc" / "architecture.md").read_text(),
-        flags=re.M,
-    )
-    return {
-        module: int(floor)
-        for floor, row in rows
-        for module in re.findall(r"`(\w+)`", row)
-    }
+# Packages from the ground up; a package imports only from the rows above its own.
+ROWS = (
+    ("errors",),
+    ("utils",),
+    ("streamlines", "sims"),
+    ("io", "nn", "align"),
+    ("latent",),
+    ("training", "evaluation", "segment", "generation", "stats"),
+    ("viz",),
+    ("report", "explorer"),
+    ("workflows",),
+)
+ROW_OF = {package: row for row, packages in enumerate(ROWS) for package in packages}
+WITHIN_A_ROW = {
+    ("evaluation", "generation"),
+    ("evaluation", "segment"),
+    ("training", "segment"),
+    ("nn", "align"),
+}
 
 
-def house():
-    """Modules (workflows as one) and which of the package's they import."""
-    graph = {}
+def arrows():
+    """List importing module and imported package of all imports between packages."""
     for path in MODULES:
-        inner = path.relative_to(PACKAGE).parts
-        name = inner[0].removesuffix(".py")
-        if name == "__init__":
+        inner = path.relative_to(PACKAGE).with_suffix("").parts
+        if inner == ("__init__",):
             continue
-        used = set()
         for imported in imports(ast.walk(tree(path))):
             root, _, rest = imported.partition(".")
-            if root == "dipy_tractoencoder":
-                used.add(rest.partition(".")[0])
-        graph.setdefault(name, set()).update(used - {name, "__version__"})
-    return graph
+            used = rest.partition(".")[0]
+            if root == "dipy_tractoencoder" and used in ROW_OF and used != inner[0]:
+                yield inner, used
 
 
-def test_architecture_names_every_module_once():
-    rows = (ROOT / "doc" / "architecture.md").read_text()
-    table = "\n".join(re.findall(r"^\| \d+ \| [^|]+ \|", rows, flags=re.M))
-    named = [name for name in re.findall(r"`(\w+)`", table) if name != "bin"]
-    assert sorted(named) == sorted(house())
+def test_every_package_has_a_row():
+    names = {path.relative_to(PACKAGE).parts[0] for path in MODULES}
+    names = {name.removesuffix(".py") for name in names} - {"__init__"}
+    assert names <= set(ROW_OF)
 
 
-def test_no_module_imports_an_upper_floor():
-    floor = floors()
+def test_no_package_imports_an_upper_row():
     wrong = [
-        (name, used)
-        for name, imported in house().items()
-        for used in imported
-        if floor[used] > floor[name]
+        (".".join(inner), used)
+        for inner, used in arrows()
+        if ROW_OF[used] > ROW_OF[inner[0]]
+        or (ROW_OF[used] == ROW_OF[inner[0]] and (inner[0], used) not in WITHIN_A_ROW)
     ]
     assert not wrong
 
 
-def test_imports_make_no_circle():
-    graph = house()
-    while graph:
-        leaves = {name for name, used in graph.items() if not used & set(graph)}
-        assert leaves, f"these import each other: {sorted(graph)}"
-        graph = {name: used for name, used in graph.items() if name not in leaves}
+def test_packages_and_modules_import_each_other_in_no_circle():
+    packages, modules = {}, {}
+    for path in MODULES:
+        inner = path.relative_to(PACKAGE).with_suffix("").parts
+        if inner[-1] == "__init__":
+            continue
+        name = ".".join(("dipy_tractoencoder", *inner))
+        found = set(imports(ast.walk(tree(path))))
+        modules[name] = found | {imported.rpartition(".")[0] for imported in found}
+        packages.setdefault(inner[0], set())
+    for inner, used in arrows():
+        packages[inner[0]].add(used)
+    for graph in (packages, modules):
+        graph = {name: (used & set(graph)) - {name} for name, used in graph.items()}
+        assert any(graph.values())
+        while graph:
+            leaves = {name for name, used in graph.items() if not used & set(graph)}
+            assert leaves, f"these import each other: {sorted(graph)}"
+            graph = {name: used for name, used in graph.items() if name not in leaves}
+
+
+def test_initialisers_of_packages_are_empty():
+    for path in PACKAGE.rglob("__init__.py"):
+        if path.parent != PACKAGE:
+            assert not tree(path).body, path
 
 
 # Style

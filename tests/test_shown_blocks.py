@@ -159,8 +159,13 @@ def run_lines(block, folder, capsys):
 def test_pages_with_blocks_are_found():
     """No page is lost by a change of how it is written."""
     assert set(PAGES) >= {
-        *("README.md", "doc/start.rst", "doc/uses.md", "doc/explorer.md"),
-        *("doc/report.md", "doc/formats.rst", "doc/install.rst"),
+        "README.md",
+        "doc/start.rst",
+        "doc/uses.md",
+        "doc/explorer.md",
+        "doc/report.md",
+        "doc/formats.rst",
+        "doc/install.rst",
         *(f"doc/examples/tutorial_{n}.py" for n in ("1_train", "2_fibercup")),
         *(f"doc/examples/tutorial_{n}.py" for n in ("3_filter_label", "4_sample")),
         "doc/examples/tutorial_6_whole_brain.py",

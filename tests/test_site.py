@@ -34,11 +34,15 @@ SOURCES = [
 # What takes the further keywords of a function.
 PASSED_ON = {
     "train": (
-        ("dipy_tractoencoder.training", "run_training"),
-        ("dipy_tractoencoder.settings", "TrainingSettings"),
+        ("dipy_tractoencoder.training.fit", "run_training"),
+        ("dipy_tractoencoder.training.settings", "TrainingSettings"),
     ),
-    "sample_streamlines": (("dipy_tractoencoder.sampling", "draw_plausible"),),
-    "fit_bundle_density": (("dipy_tractoencoder.plausibility", "describe_bundle"),),
+    "sample_streamlines": (
+        ("dipy_tractoencoder.generation.sampling", "draw_plausible"),
+    ),
+    "fit_bundle_density": (
+        ("dipy_tractoencoder.generation.bundle_density", "describe_bundle"),
+    ),
 }
 
 every_tutorial = pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_bad_input(arguments, message, tmp_path):
 def test_every_run_has_its_own_name_and_data(study_modules):
     from study_rows import study_runs
 
-    from dipy_tractoencoder.settings import TrainingSettings
+    from dipy_tractoencoder.training.settings import TrainingSettings
 
     runs = study_runs()
     headline = [r for r in runs.values() if r["section"] == "headline"]
@@ -159,7 +159,7 @@ def test_tables_and_bars(tmp_path, study_modules):
 def test_changed_constants_are_put_back(study_modules):
     from study_measures import changed_constants
 
-    from dipy_tractoencoder import backbones
+    from dipy_tractoencoder.nn import backbones
 
     before = backbones.DENSE_UNITS
     with (
@@ -209,7 +209,9 @@ def test_figures_are_drawn_from_what_there_is(tmp_path, study_modules):
             length=np.arange(20.0),
         )
     item = made_run(
-        *("kl_annealing", "latent_dim=6, kl_annealing=warmup", 0.1),
+        "kl_annealing",
+        "latent_dim=6, kl_annealing=warmup",
+        0.1,
         **{"kl_annealing": "warmup", "epochs": 2},
     )
     path = tmp_path / "runs" / "annealing.json"
@@ -221,7 +223,10 @@ def test_figures_are_drawn_from_what_there_is(tmp_path, study_modules):
     assert drawn == {
         f"fibercup_{name}.png"
         for name in (
-            *("reconstruction", "latent_pca", "kl_per_dimension", "annealing"),
+            "reconstruction",
+            "latent_pca",
+            "kl_per_dimension",
+            "annealing",
             "dimensions",
         )
     }

@@ -1,1 +1,0 @@
-"""Commands: one DIPY workflow each."""

@@ -15,10 +15,14 @@ from dipy_tractoencoder.errors import (
     InvalidArgumentError,
     OutputFileError,
 )
-from dipy_tractoencoder.files import check_writable
+from dipy_tractoencoder.utils.atomic_files import check_writable
 
 TABLES = (
-    *("out_table", "out_history", "out_bundles", "out_confusion", "out_summary"),
+    "out_table",
+    "out_history",
+    "out_bundles",
+    "out_confusion",
+    "out_summary",
     "out_profiles",
 )
 

@@ -12,7 +12,7 @@ import traceback
 
 from dipy_tractoencoder import __version__
 from dipy_tractoencoder.errors import TractoencoderError
-from dipy_tractoencoder.tractogram_file import EXTENSIONS
+from dipy_tractoencoder.io.tractogram import EXTENSIONS
 
 logger = logging.getLogger("dipy_tractoencoder")
 

@@ -130,8 +130,8 @@ class CompareVAEFlow(TractoWorkflow):
         )
         outputs = rows[0][1]
 
-        from dipy_tractoencoder.model_file import check_model_file, load_model
-        from dipy_tractoencoder.tractogram_file import check_tractogram_path
+        from dipy_tractoencoder.io.tractogram import check_tractogram_path
+        from dipy_tractoencoder.nn.model_file import check_model_file, load_model
 
         subject_paths = [path for path, _ in rows]
         known = {path.resolve() for path in reference_paths}
@@ -146,17 +146,17 @@ class CompareVAEFlow(TractoWorkflow):
         subjects = by_subject(subject_paths)
         controls = by_subject(reference_paths)
         check_model_file(model_file)
-        from dipy_tractoencoder.group_statistics import check_groups
+        from dipy_tractoencoder.stats.group_statistics import check_groups
 
         wanted = check_groups(controls, subjects)
         load_backend()
         model = load_model(model_file)
         from tqdm.auto import tqdm
 
-        from dipy_tractoencoder.comparison import compare
-        from dipy_tractoencoder.comparison_plotting import comparison_figure
-        from dipy_tractoencoder.plotting import save_figure
-        from dipy_tractoencoder.tables import format_table, save_table
+        from dipy_tractoencoder.stats.comparison import compare
+        from dipy_tractoencoder.utils.tables import format_table, save_table
+        from dipy_tractoencoder.viz.base import save_figure
+        from dipy_tractoencoder.viz.comparison import comparison_figure
 
         def read(path):
             return read_bundle(model, path, reference, max_streamlines, seed)
@@ -170,7 +170,9 @@ class CompareVAEFlow(TractoWorkflow):
         bar = tqdm(total=total, desc="Comparing", unit="file", disable=None)
         with bar, logging_beside_bars():
             self.comparison = compare(
-                *(model, controls, subjects),
+                model,
+                controls,
+                subjects,
                 measure=measure,
                 n_dims=n_dims,
                 n_segments=n_segments,
@@ -189,7 +191,11 @@ class CompareVAEFlow(TractoWorkflow):
         logger.info(
             "%d of %d bundles depart from the reference group of %d subjects (%s, "
             "corrected p below %g).",
-            *(len(found), len(compared), len(controls), measure, alpha),
+            len(found),
+            len(compared),
+            len(controls),
+            measure,
+            alpha,
         )
         if found:
             for line in format_table(found, SHOWN).splitlines():
@@ -269,11 +275,11 @@ def read_bundle(model, path, reference, max_streamlines, seed):
 
     import numpy as np
 
-    from dipy_tractoencoder.group_statistics import MIN_STREAMLINES
-    from dipy_tractoencoder.streaming import prepared_chunks
-    from dipy_tractoencoder.streamlines import merge_rejects
-    from dipy_tractoencoder.tables import rejects_text
-    from dipy_tractoencoder.tractogram_chunks import TractogramChunks
+    from dipy_tractoencoder.io.chunks import TractogramChunks
+    from dipy_tractoencoder.latent.file_codec import prepared_chunks
+    from dipy_tractoencoder.stats.group_statistics import MIN_STREAMLINES
+    from dipy_tractoencoder.streamlines.array import merge_rejects
+    from dipy_tractoencoder.utils.tables import rejects_text
 
     reader = TractogramChunks(path, reference)
     try:

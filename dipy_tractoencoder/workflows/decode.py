@@ -50,16 +50,16 @@ class DecodeVAEFlow(TractoWorkflow):
         check_number("chunk_size", chunk_size, low=1, integer=True)
         rows = self.plan(io_it, inputs=1)
 
-        from dipy_tractoencoder.latents_file import latents_reader
-        from dipy_tractoencoder.model_file import check_model_file, load_model
-        from dipy_tractoencoder.tractogram_file import check_output_extension
+        from dipy_tractoencoder.io.tractogram import check_output_extension
+        from dipy_tractoencoder.latent.latents_file import latents_reader
+        from dipy_tractoencoder.nn.model_file import check_model_file, load_model
 
         for _, outputs in rows:
             check_output_extension(outputs["out_tractogram"])
         check_model_file(model_file)
         load_backend()
         model = load_model(model_file)
-        from dipy_tractoencoder.streaming import decode_file
+        from dipy_tractoencoder.latent.file_codec import decode_file
 
         total = 0
         for path, _ in rows:
@@ -70,7 +70,7 @@ class DecodeVAEFlow(TractoWorkflow):
                 target = outputs["out_tractogram"]
                 try:
                     n_decoded = decode_file(
-                        *(model, path, target), chunk_size=chunk_size, progress=advance
+                        model, path, target, chunk_size=chunk_size, progress=advance
                     )
                 except (FingerprintError, InvalidArgumentError) as err:
                     raise type(err)(f"Cannot decode {path}: {err}") from err

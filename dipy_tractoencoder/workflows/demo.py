@@ -8,7 +8,7 @@ import shutil
 from dipy.workflows.combined_workflow import CombinedWorkflow
 
 from dipy_tractoencoder.errors import OutputFileError
-from dipy_tractoencoder.report import check_report_extension, save_report
+from dipy_tractoencoder.report.page import check_report_extension, save_report
 from dipy_tractoencoder.workflows.encode import EncodeVAEFlow
 from dipy_tractoencoder.workflows.reconstruct import ReconstructVAEFlow
 from dipy_tractoencoder.workflows.train import TrainVAEFlow
@@ -91,7 +91,8 @@ class VAEDemoFlow(CombinedWorkflow):
         self._optionals[TrainVAEFlow.__name__] = chosen
         try:
             self.run_sub_flow(
-                *(train, training_bundles),
+                train,
+                training_bundles,
                 out_dir=str(out_dir / "model"),
                 out_report=str(report_path),
             )
@@ -118,7 +119,7 @@ class VAEDemoFlow(CombinedWorkflow):
             for row in self.table
         )
         words = f"{TEST_SUBJECT}, which took no part in the training: {errors}"
-        from dipy_tractoencoder.report_evaluation import reconstruction_sections
+        from dipy_tractoencoder.report.evaluation import reconstruction_sections
 
         sections, checks = reconstruction_sections(
             self.table,

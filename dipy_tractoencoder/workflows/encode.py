@@ -4,7 +4,7 @@ import logging
 from shlex import quote
 
 from dipy_tractoencoder.errors import check_number
-from dipy_tractoencoder.tables import rejects_text
+from dipy_tractoencoder.utils.tables import rejects_text
 from dipy_tractoencoder.workflows.base import TractoWorkflow, load_backend
 from dipy_tractoencoder.workflows.batch import Batch
 from dipy_tractoencoder.workflows.progress import streamlines_bar
@@ -69,18 +69,18 @@ class EncodeVAEFlow(TractoWorkflow):
         unused = () if save_tractogram else ("out_tractogram",)
         rows = self.plan(io_it, inputs=1, unused=unused, read=(reference,))
 
-        from dipy_tractoencoder.latents_file import (
-            check_latents_extension,
-            load_latents,
-            with_latents,
-        )
-        from dipy_tractoencoder.model_file import check_model_file, load_model
-        from dipy_tractoencoder.tractogram_file import (
+        from dipy_tractoencoder.io.tractogram import (
             check_output_extension,
             check_tractogram_path,
             load_tractogram,
             save_tractogram as write,
         )
+        from dipy_tractoencoder.latent.latents_file import (
+            check_latents_extension,
+            load_latents,
+            with_latents,
+        )
+        from dipy_tractoencoder.nn.model_file import check_model_file, load_model
 
         for path, outputs in rows:
             check_tractogram_path(path, reference)
@@ -90,7 +90,7 @@ class EncodeVAEFlow(TractoWorkflow):
         check_model_file(model_file)
         load_backend()
         model = load_model(model_file)
-        from dipy_tractoencoder.streaming import encode_file
+        from dipy_tractoencoder.latent.file_codec import encode_file
 
         paths = [path for path, _ in rows]
         batch = Batch(len(paths))

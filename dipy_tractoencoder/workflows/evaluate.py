@@ -6,8 +6,8 @@ from pathlib import Path
 import shlex
 
 from dipy_tractoencoder.errors import InputFileError, check_choice, check_number
-from dipy_tractoencoder.report import check_report_extension, save_report
-from dipy_tractoencoder.report_checks import MEASURED
+from dipy_tractoencoder.report.data_checks import MEASURED
+from dipy_tractoencoder.report.page import check_report_extension, save_report
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     as_list,
@@ -119,8 +119,8 @@ class EvaluateVAEFlow(TractoWorkflow):
             read=(reference, *training_files),
         )
 
-        from dipy_tractoencoder.bundle_names import check_bundle_paths
-        from dipy_tractoencoder.model_file import check_model_file, load_model
+        from dipy_tractoencoder.nn.model_file import check_model_file, load_model
+        from dipy_tractoencoder.segment.bundle_names import check_bundle_paths
 
         check_model_file(model_file)
         inputs = [path for path, _ in rows]
@@ -137,12 +137,12 @@ class EvaluateVAEFlow(TractoWorkflow):
         load_backend()
         model = load_model(model_file)
 
-        from dipy_tractoencoder.bundle_files import bundle_arrays
-        from dipy_tractoencoder.evaluation import evaluate_model
-        from dipy_tractoencoder.evaluation_plotting import evaluation_figure
-        from dipy_tractoencoder.plotting import save_figure
-        from dipy_tractoencoder.report_evaluation import evaluation_report
-        from dipy_tractoencoder.tables import format_table, save_table
+        from dipy_tractoencoder.evaluation.evaluate import evaluate_model
+        from dipy_tractoencoder.report.evaluation import evaluation_report
+        from dipy_tractoencoder.segment.bundle_files import bundle_arrays
+        from dipy_tractoencoder.utils.tables import format_table, save_table
+        from dipy_tractoencoder.viz.base import save_figure
+        from dipy_tractoencoder.viz.evaluation import evaluation_figure
 
         points, reads = {}, {}
         uses = {"test": MEASURED, "train": "Learned from"}
@@ -150,7 +150,8 @@ class EvaluateVAEFlow(TractoWorkflow):
             heading = f"Reading, {side}"
             with streamlines_bar(files, heading, reference=reference) as advance:
                 points[side], _ = bundle_arrays(
-                    *(model, files),
+                    model,
+                    files,
                     groups=groups,
                     reference=reference,
                     max_streamlines=max_streamlines,
@@ -165,7 +166,8 @@ class EvaluateVAEFlow(TractoWorkflow):
             )
         logger.info(
             "To be measured on: %d streamlines of %d bundles.",
-            *(sum(map(len, points["test"].values())), len(points["test"])),
+            sum(map(len, points["test"].values())),
+            len(points["test"]),
         )
         result = evaluate_model(
             model, points["test"], train=points.get("train"), seed=seed
@@ -213,7 +215,7 @@ def count_read(reads, use, path, array):
     array : StreamlineArray
         Streamlines of it.
     """
-    from dipy_tractoencoder.dataset import count_chunk
+    from dipy_tractoencoder.training.dataset import count_chunk
 
     blank = {"file": str(path), "use": use, "n_read": 0, "rejects": {}}
     count_chunk(reads.setdefault(str(path), blank), array)

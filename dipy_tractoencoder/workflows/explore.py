@@ -73,8 +73,11 @@ class ExploreVAEFlow(TractoWorkflow):
         groups = as_list(groups)
         rows = self.plan(io_it, inputs=1, gathered=("out_page",), read=(reference,))
 
-        from dipy_tractoencoder.bundle_names import bundle_names, check_bundle_paths
-        from dipy_tractoencoder.model_file import check_model_file, load_model
+        from dipy_tractoencoder.nn.model_file import check_model_file, load_model
+        from dipy_tractoencoder.segment.bundle_names import (
+            bundle_names,
+            check_bundle_paths,
+        )
 
         check_model_file(model_file)
         inputs = check_bundle_paths(
@@ -83,7 +86,7 @@ class ExploreVAEFlow(TractoWorkflow):
         bundle_names(inputs, groups)  # A wrong group shows before the work.
         load_backend()
 
-        from dipy_tractoencoder.explorer import (
+        from dipy_tractoencoder.explorer.page import (
             check_max_streamlines,
             check_plotly,
             explore,
@@ -94,7 +97,9 @@ class ExploreVAEFlow(TractoWorkflow):
         model = load_model(model_file)
         with streamlines_bar(inputs, "Reading", reference=reference) as advance:
             about = explore(
-                *(model, inputs, rows[0][1]["out_page"]),
+                model,
+                inputs,
+                rows[0][1]["out_page"],
                 model_name=Path(model_file).name,
                 max_streamlines=max_streamlines,
                 projection=projection,
@@ -107,7 +112,9 @@ class ExploreVAEFlow(TractoWorkflow):
         self.about = about
         logger.info(
             "%d of %d streamlines of %d bundles are shown.",
-            *(about["n_shown"], about["n_streamlines"], about["n_bundles"]),
+            about["n_shown"],
+            about["n_streamlines"],
+            about["n_bundles"],
         )
         logger.info("Page: %s (%.1f MB)", about["path"], about["megabytes"])
         logger.info("Next: open %s in a web browser.", about["path"].resolve())

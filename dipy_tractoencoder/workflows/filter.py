@@ -3,7 +3,7 @@
 import logging
 
 from dipy_tractoencoder.errors import InvalidArgumentError, check_number
-from dipy_tractoencoder.tables import rejects_text
+from dipy_tractoencoder.utils.tables import rejects_text
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     as_list,
@@ -128,12 +128,12 @@ class FilterVAEFlow(TractoWorkflow):
         read = (reference, validation_file, *plausible_files)
         rows = self.plan(io_it, inputs=1, gathered=gathered, read=read)
 
-        from dipy_tractoencoder.bundle_names import check_bundle_paths
-        from dipy_tractoencoder.model_file import check_model_file, load_model
-        from dipy_tractoencoder.tractogram_file import (
+        from dipy_tractoencoder.io.tractogram import (
             check_output_extension,
             check_tractogram_path,
         )
+        from dipy_tractoencoder.nn.model_file import check_model_file, load_model
+        from dipy_tractoencoder.segment.bundle_names import check_bundle_paths
 
         check_model_file(model_file)
         inputs = [path for path, _ in rows]
@@ -154,23 +154,27 @@ class FilterVAEFlow(TractoWorkflow):
 
         import numpy as np
 
-        from dipy_tractoencoder.filter_plotting import filter_figure
-        from dipy_tractoencoder.filtering import (
+        from dipy_tractoencoder.segment.filtering import (
             filter_file,
-            load_scorer,
+            fit_plausibility_scorer,
             read_labelled_scores,
         )
-        from dipy_tractoencoder.neighbors import balanced_threshold, filter_figures
-        from dipy_tractoencoder.plotting import save_figure
-        from dipy_tractoencoder.scores import SCORES
-        from dipy_tractoencoder.tables import format_table, save_table
+        from dipy_tractoencoder.segment.plausibility_scores import SCORES
+        from dipy_tractoencoder.segment.thresholds import (
+            balanced_threshold,
+            filter_metrics,
+        )
+        from dipy_tractoencoder.utils.tables import format_table, save_table
+        from dipy_tractoencoder.viz.base import save_figure
+        from dipy_tractoencoder.viz.filtering import filter_figure
         from dipy_tractoencoder.workflows.reconstruct import distinct_file_names
 
         options = {"reference": reference, "chunk_size": chunk_size}
         tractograms = [path for path in known if path.suffix not in (".h5", ".hdf5")]
         with streamlines_bar(tractograms, "Reference", reference=reference) as advance:
-            scorer = load_scorer(
-                *(model, known),
+            scorer = fit_plausibility_scorer(
+                model,
+                known,
                 **{**options, "score": score, "groups": as_list(groups)},
                 progress=advance,
             )
@@ -195,8 +199,11 @@ class FilterVAEFlow(TractoWorkflow):
             for name, (path, outputs) in zip(distinct_file_names(inputs), rows):
                 with batch.going_on(path):
                     result = filter_file(
-                        *(scorer, path, threshold),
-                        *(outputs["out_kept"], outputs["out_removed"]),
+                        scorer,
+                        path,
+                        threshold,
+                        outputs["out_kept"],
+                        outputs["out_removed"],
                         score_name=SCORE_NAME,
                         label_name=label_name,
                         progress=advance,
@@ -210,18 +217,21 @@ class FilterVAEFlow(TractoWorkflow):
                         row[f"rejected_{reason}"] = count
                     if result.truth is not None and len(set(result.truth)) == 2:
                         figures = (result.scores, result.truth, threshold)
-                        row.update(filter_figures(*figures))
+                        row.update(filter_metrics(*figures))
                     table.append(row)
                     all_scores.append(result.scores)
                     logger.info(
                         "Kept %d of %d streamlines of %s%s: %s, %s",
-                        *(result.n_kept, len(result.scores), path),
+                        result.n_kept,
+                        len(result.scores),
+                        path,
                         rejects_text(result.rejects),
-                        *(outputs["out_kept"], outputs["out_removed"]),
+                        outputs["out_kept"],
+                        outputs["out_removed"],
                     )
         batch.finish(early=True)
         figure = filter_figure(
-            *(np.concatenate(all_scores), scorer.own, threshold), unit=unit, truth=truth
+            np.concatenate(all_scores), scorer.own, threshold, unit=unit, truth=truth
         )
         outputs = rows[0][1]
         save_figure(figure, outputs["out_figure"])

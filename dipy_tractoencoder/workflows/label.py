@@ -1,5 +1,6 @@
 """The command that labels streamlines by bundle."""
 
+from functools import partial
 import logging
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from dipy_tractoencoder.errors import (
     OutputFileError,
     check_number,
 )
-from dipy_tractoencoder.tables import rejects_text
+from dipy_tractoencoder.utils.tables import rejects_text
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     as_list,
@@ -58,7 +59,7 @@ class LabelVAEFlow(TractoWorkflow):
         are several: files of one name in several folders are one bundle of several
         subjects), or gets a smaller share of the votes than 99 percent of them do.
         Streamlines keep their own points and data; trx and trk files carry the share
-        of votes and the distance as data per streamline, vae_confidence and
+        of votes and the distance as data per streamline, vae_vote_share and
         vae_distance. Where the bundles are known already, from groups or a file's
         name, found and true bundles are compared.
 
@@ -115,11 +116,14 @@ class LabelVAEFlow(TractoWorkflow):
                 "--out_tractogram end in .trx, or leave out --one_file."
             )
 
-        from dipy_tractoencoder.bundle_names import bundle_names, check_bundle_paths
-        from dipy_tractoencoder.model_file import check_model_file, load_model
-        from dipy_tractoencoder.tractogram_file import (
+        from dipy_tractoencoder.io.tractogram import (
             check_output_extension,
             check_tractogram_path,
+        )
+        from dipy_tractoencoder.nn.model_file import check_model_file, load_model
+        from dipy_tractoencoder.segment.bundle_names import (
+            bundle_names,
+            check_bundle_paths,
         )
 
         known = check_bundle_paths(as_list(bundle_files), reference)
@@ -153,19 +157,20 @@ class LabelVAEFlow(TractoWorkflow):
 
         import numpy as np
 
-        from dipy_tractoencoder.labelling import (
+        from dipy_tractoencoder.segment.labelling import (
             confusion_table,
-            label_figures,
+            fit_bundle_classifier,
             label_file,
-            load_bundles,
+            label_metrics,
         )
-        from dipy_tractoencoder.tables import format_table, save_table
+        from dipy_tractoencoder.utils.tables import format_table, save_table
         from dipy_tractoencoder.workflows.reconstruct import distinct_file_names
 
         tractograms = [path for path in known if path.suffix not in (".h5", ".hdf5")]
         with streamlines_bar(tractograms, "Bundles", reference=reference) as advance:
-            neighbors = load_bundles(
-                *(model, known),
+            neighbors = fit_bundle_classifier(
+                model,
+                known,
                 n_neighbors=n_neighbors,
                 margin=np.inf if assign_all else margin,
                 groups=groups,
@@ -183,11 +188,16 @@ class LabelVAEFlow(TractoWorkflow):
             for name, (path, outputs) in zip(distinct_file_names(inputs), rows):
                 with batch.going_on(path):
                     labels = label_file(
-                        *(model, path, neighbors, outputs["out_tractogram"]),
+                        model,
+                        path,
+                        neighbors,
+                        outputs["out_tractogram"],
                         reference=reference,
                         chunk_size=chunk_size,
                         progress=advance,
-                        out_figure=outputs["out_figure"],
+                        on_labelled=partial(
+                            draw_bundles, path=path, target=outputs["out_figure"]
+                        ),
                         overwrite=True,
                     )
                     for bundle, members in labels.members().items():
@@ -196,7 +206,7 @@ class LabelVAEFlow(TractoWorkflow):
                                 "file": name,
                                 "bundle": bundle,
                                 "n_streamlines": len(members),
-                                "mean_confidence": mean(labels.confidence[members]),
+                                "mean_vote_share": mean(labels.vote_share[members]),
                                 "mean_distance": mean(labels.distance[members]),
                             }
                         )
@@ -206,7 +216,9 @@ class LabelVAEFlow(TractoWorkflow):
                     n_found = int((labels.bundle >= 0).sum())
                     logger.info(
                         "Labelled %d of %d streamlines of %s%s: %s",
-                        *(n_found, len(labels.bundle), path),
+                        n_found,
+                        len(labels.bundle),
+                        path,
                         rejects_text(labels.rejects),
                         outputs["out_tractogram"]
                         if one_file
@@ -217,13 +229,13 @@ class LabelVAEFlow(TractoWorkflow):
         save_table(table, outputs["out_table"])
         self.table, self.figures = table, {}
         shown = {"file": "file", "bundle": "bundle", "n_streamlines": "streamlines"}
-        shown["mean_confidence"] = "confidence"
+        shown["mean_vote_share"] = "share of votes"
         for line in format_table(table, shown).splitlines():
             logger.info(line)
         logger.info("Table: %s", outputs["out_table"])
         if truths:
             truth, bundle = np.concatenate(truths), np.concatenate(found)
-            self.figures = label_figures(truth, bundle)
+            self.figures = label_metrics(truth, bundle)
             for name, value in self.figures.items():
                 logger.info("Against the bundles known before: %s %.4f", name, value)
             confusion = confusion_table(neighbors.names, truth, bundle)
@@ -231,6 +243,33 @@ class LabelVAEFlow(TractoWorkflow):
             logger.info("Found against true bundles: %s", outputs["out_confusion"])
         batch.finish()
         logger.info("Next: look at %s", outputs["out_figure"])
+
+
+def draw_bundles(source, labels, *, path, target):
+    """Draw the bundles of a labelled tractogram.
+
+    Parameters
+    ----------
+    source : MappedTractogram
+        The tractogram, RASMM, mm.
+    labels : Labels
+        Of its streamlines.
+    path : Path
+        Its file.
+    target : Path
+        Picture to write.
+    """
+    from dipy_tractoencoder.segment.labelling import confusion_table
+    from dipy_tractoencoder.viz.base import save_figure
+    from dipy_tractoencoder.viz.labels import bundles_figure
+
+    confusion = []
+    if labels.truth is not None:
+        confusion = confusion_table(labels.names, labels.truth, labels.bundle)
+    figure = bundles_figure(
+        source.streamlines, labels.members(), what=path.name, confusion=confusion
+    )
+    save_figure(figure, target)
 
 
 def mean(values):

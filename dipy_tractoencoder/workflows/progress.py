@@ -49,7 +49,7 @@ def count_streamlines(paths, reference=None):
     total : int or None
         None if a file does not say.
     """
-    from dipy_tractoencoder.tractogram_chunks import CHEAP_TO_OPEN, TractogramChunks
+    from dipy_tractoencoder.io.chunks import CHEAP_TO_OPEN, TractogramChunks
 
     total = 0
     for path in paths:
@@ -87,7 +87,7 @@ def chunked(paths, what, *, reference=None):
     chunks : TractogramChunks
         To be gone through before the next one.
     """
-    from dipy_tractoencoder.tractogram_chunks import TractogramChunks
+    from dipy_tractoencoder.io.chunks import TractogramChunks
 
     with streamlines_bar(paths, what, reference=reference) as advance:
         for path in paths:

@@ -3,7 +3,7 @@
 import logging
 
 from dipy_tractoencoder.errors import check_number
-from dipy_tractoencoder.tables import rejects_text
+from dipy_tractoencoder.utils.tables import rejects_text
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     check_figure_extension,
@@ -80,12 +80,12 @@ class ReconstructVAEFlow(TractoWorkflow):
         check_number("chunk_size", chunk_size, low=1, integer=True)
         rows = self.plan(io_it, inputs=1, gathered=("out_table",), read=(reference,))
 
-        from dipy_tractoencoder.model_file import check_model_file, load_model
-        from dipy_tractoencoder.tables import format_table, save_table
-        from dipy_tractoencoder.tractogram_file import (
+        from dipy_tractoencoder.io.tractogram import (
             check_output_extension,
             check_tractogram_path,
         )
+        from dipy_tractoencoder.nn.model_file import check_model_file, load_model
+        from dipy_tractoencoder.utils.tables import format_table, save_table
 
         for path, outputs in rows:
             check_tractogram_path(path, reference)
@@ -93,8 +93,8 @@ class ReconstructVAEFlow(TractoWorkflow):
         check_model_file(model_file)
         load_backend()
         model = load_model(model_file)
-        from dipy_tractoencoder.plotting import reconstruction_figure, save_figure
-        from dipy_tractoencoder.streaming import reconstruct_file
+        from dipy_tractoencoder.latent.file_codec import reconstruct_file
+        from dipy_tractoencoder.viz.base import reconstruction_figure, save_figure
 
         paths = [path for path, _ in rows]
         table = []
@@ -103,7 +103,9 @@ class ReconstructVAEFlow(TractoWorkflow):
             for name, (path, outputs) in zip(distinct_file_names(paths), rows):
                 with batch.going_on(path):
                     errors, sample = reconstruct_file(
-                        *(model, path, outputs["out_tractogram"]),
+                        model,
+                        path,
+                        outputs["out_tractogram"],
                         reference=reference,
                         seed=seed,
                         chunk_size=chunk_size,
@@ -133,12 +135,12 @@ class ReconstructVAEFlow(TractoWorkflow):
         for line in format_table(table, SHOWN).splitlines():
             logger.info(line)
         logger.info("Table: %s", rows[0][1]["out_table"])
-        warn_of_strangers(model.record, table)
+        warn_out_of_distribution(model.record, table)
         batch.finish()
         logger.info("Next: look at %s", rows[0][1]["out_figure"])
 
 
-def warn_of_strangers(record, table):
+def warn_out_of_distribution(record, table):
     """Warn of files that are nothing like what the model was trained on.
 
     Parameters
@@ -161,7 +163,11 @@ def warn_of_strangers(record, table):
                 "%s: the error is %.3g mm, %.0f times that of the streamlines %s "
                 "(%.3g mm). The model does not know such streamlines: they may be of "
                 "another bundle, space or unit.",
-                *(row["file"], row["error_mm"], row["error_mm"] / known, what, known),
+                row["file"],
+                row["error_mm"],
+                row["error_mm"] / known,
+                what,
+                known,
             )
 
 

@@ -10,7 +10,7 @@ from dipy_tractoencoder.errors import (
     check_choice,
     check_number,
 )
-from dipy_tractoencoder.tables import rejects_text
+from dipy_tractoencoder.utils.tables import rejects_text
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     as_list,
@@ -126,7 +126,7 @@ class SampleVAEFlow(TractoWorkflow):
         """
         io_it = self.get_io_iterator()
 
-        from dipy_tractoencoder.density import DENSITIES
+        from dipy_tractoencoder.generation.density import DENSITIES
 
         check_figure_extension(out_figure)
         check_choice("density", density, DENSITIES)
@@ -153,12 +153,15 @@ class SampleVAEFlow(TractoWorkflow):
                 "--out_tractogram end in .trx, or leave out --one_file."
             )
 
-        from dipy_tractoencoder.bundle_names import bundle_names, check_bundle_paths
-        from dipy_tractoencoder.density_file import load_densities
-        from dipy_tractoencoder.latents_file import check_latents_extension
-        from dipy_tractoencoder.model_file import check_model_file, load_model
-        from dipy_tractoencoder.plausibility import load_mask
-        from dipy_tractoencoder.tractogram_file import check_output_extension
+        from dipy_tractoencoder.generation.bundle_density import load_mask
+        from dipy_tractoencoder.generation.density_file import load_densities
+        from dipy_tractoencoder.io.tractogram import check_output_extension
+        from dipy_tractoencoder.latent.latents_file import check_latents_extension
+        from dipy_tractoencoder.nn.model_file import check_model_file, load_model
+        from dipy_tractoencoder.segment.bundle_names import (
+            bundle_names,
+            check_bundle_paths,
+        )
 
         groups = as_list(groups)
         if density_file:
@@ -182,17 +185,17 @@ class SampleVAEFlow(TractoWorkflow):
         load_backend()
         model = load_model(model_file)
 
-        from dipy_tractoencoder.bundle_files import bundle_arrays
-        from dipy_tractoencoder.density_file import save_densities
-        from dipy_tractoencoder.fingerprint import fingerprint
-        from dipy_tractoencoder.plotting import save_figure
-        from dipy_tractoencoder.sampling import (
+        from dipy_tractoencoder.generation.density_file import save_densities
+        from dipy_tractoencoder.generation.sampling import (
             fit_bundle_density,
             sample_streamlines,
             save_samples,
         )
-        from dipy_tractoencoder.sampling_plotting import samples_figure
-        from dipy_tractoencoder.tables import format_table, save_table
+        from dipy_tractoencoder.nn.provenance import fingerprint
+        from dipy_tractoencoder.segment.bundle_files import bundle_arrays
+        from dipy_tractoencoder.utils.tables import format_table, save_table
+        from dipy_tractoencoder.viz.base import save_figure
+        from dipy_tractoencoder.viz.sampling import samples_figure
 
         real = {}
         if density_file:
@@ -200,7 +203,8 @@ class SampleVAEFlow(TractoWorkflow):
         else:
             with streamlines_bar(files, "Bundles", reference=reference) as advance:
                 real, spaces = bundle_arrays(
-                    *(model, files),
+                    model,
+                    files,
                     groups=groups,
                     reference=reference,
                     chunk_size=chunk_size,
@@ -208,7 +212,9 @@ class SampleVAEFlow(TractoWorkflow):
                 )
             bundles = [
                 fit_bundle_density(
-                    *(model, points, density),
+                    model,
+                    points,
+                    density,
                     max_parts=max_parts,
                     name=name,
                     space=spaces[name],
@@ -224,7 +230,9 @@ class SampleVAEFlow(TractoWorkflow):
                 if inside is not None:
                     check_bundle_in_mask(model, bundle, real.get(bundle.name), options)
                 samples[bundle.name] = sample_streamlines(
-                    *(model, bundle, n_streamlines),
+                    model,
+                    bundle,
+                    n_streamlines,
                     **{**options, "max_tries": max_tries, "seed": seed},
                     progress=advance,
                 )
@@ -245,12 +253,17 @@ class SampleVAEFlow(TractoWorkflow):
                 logger.warning(
                     "%s: %d of %d streamlines after %d draws%s. Allow more with "
                     "--max_tries.",
-                    *(bundle.name, len(new), n_streamlines, new.n_tried),
+                    bundle.name,
+                    len(new),
+                    n_streamlines,
+                    new.n_tried,
                     rejects_text(new.rejects),
                 )
         if not density_file:
             save_densities(
-                *(bundles, outputs["out_densities"], fingerprint(model)),
+                bundles,
+                outputs["out_densities"],
+                fingerprint(model),
                 overwrite=True,
             )
             logger.info("Densities: %s", outputs["out_densities"])
@@ -300,8 +313,8 @@ def check_bundle_in_mask(model, bundle, points, options):
     """
     import numpy as np
 
-    from dipy_tractoencoder.latent import decode
-    from dipy_tractoencoder.plausibility import check_mask, share_inside
+    from dipy_tractoencoder.generation.bundle_density import check_mask, share_inside
+    from dipy_tractoencoder.latent.codec import decode
 
     if points is None:
         rng = np.random.default_rng(0)
@@ -336,8 +349,8 @@ def table_row(bundle, samples, real=None):
     """
     import numpy as np
 
-    from dipy_tractoencoder.plausibility import REASONS
-    from dipy_tractoencoder.sampling import nearest_mdf
+    from dipy_tractoencoder.generation.bundle_density import REASONS
+    from dipy_tractoencoder.generation.sampling import nearest_mdf
 
     row = {
         "bundle": bundle.name,

@@ -10,7 +10,7 @@ from dipy_tractoencoder.errors import (
     check_choice,
     check_number,
 )
-from dipy_tractoencoder.files import check_writable, whole_file
+from dipy_tractoencoder.utils.atomic_files import check_writable, whole_file
 from dipy_tractoencoder.workflows.base import TractoWorkflow, check_figure_extension
 
 logger = logging.getLogger(__name__)
@@ -127,15 +127,15 @@ class SimulateFiberCupFlow(TractoWorkflow):
 
         import numpy as np
 
-        from dipy_tractoencoder.phantom import make_fibercup
-        from dipy_tractoencoder.phantom_geometry import white_matter_mask
-        from dipy_tractoencoder.phantom_labels import join, split_streamlines
-        from dipy_tractoencoder.phantom_plotting import phantom_figure
-        from dipy_tractoencoder.plotting import save_figure
+        from dipy_tractoencoder.sims.fibercup import make_fibercup
+        from dipy_tractoencoder.sims.geometry import white_matter_mask
+        from dipy_tractoencoder.sims.labels import join, split_streamlines
+        from dipy_tractoencoder.viz.base import save_figure
+        from dipy_tractoencoder.viz.phantom import phantom_figure
 
         rng = np.random.default_rng(seed)
         if tracked or save_signal:
-            from dipy_tractoencoder.phantom_signal import (
+            from dipy_tractoencoder.sims.tracking import (
                 gradient_scheme,
                 simulate_signal,
                 track,
@@ -225,7 +225,7 @@ def save_labelled(labelled, path):
     """
     from trx.trx_file_memmap import TrxFile, save
 
-    from dipy_tractoencoder.tractogram_file import save_tractogram
+    from dipy_tractoencoder.io.tractogram import save_tractogram
 
     tractogram = labelled.tractogram()
     if path.suffix.lower() != ".trx":
@@ -251,7 +251,7 @@ def save_image(data, path):
     """
     import nibabel as nib
 
-    from dipy_tractoencoder.phantom_geometry import AFFINE
+    from dipy_tractoencoder.sims.geometry import AFFINE
 
     image = nib.Nifti1Image(data, AFFINE)
     image.header.set_xyzt_units("mm")
@@ -261,8 +261,8 @@ def save_image(data, path):
 
 def _check_options(sizes, implausible_fraction, algorithm, snr, seed):
     """Raise InvalidArgumentError for values that cannot be used."""
-    from dipy_tractoencoder.phantom_labels import check_fraction
-    from dipy_tractoencoder.phantom_signal import ALGORITHMS
+    from dipy_tractoencoder.sims.labels import check_fraction
+    from dipy_tractoencoder.sims.tracking import ALGORITHMS
 
     for name, size in sizes.items():
         check_number(f"n_{name}", size, low=1, integer=True)
@@ -275,7 +275,7 @@ def _check_options(sizes, implausible_fraction, algorithm, snr, seed):
 
 def _check_extensions(outputs):
     """Raise OutputFileError or InvalidArgumentError for names without a format."""
-    from dipy_tractoencoder.tractogram_file import check_output_extension
+    from dipy_tractoencoder.io.tractogram import check_output_extension
 
     for name in ("out_train", "out_validation", "out_test"):
         check_output_extension(outputs[name], LABELLED_EXTENSIONS)

@@ -4,16 +4,16 @@ import logging
 from pathlib import Path
 import shlex
 
-from dipy_tractoencoder.checkpoint import checkpoint_path
 from dipy_tractoencoder.errors import (
     EmptyDataError,
     InputFileError,
     OutputFileError,
     check_choice,
 )
-from dipy_tractoencoder.files import check_writable
-from dipy_tractoencoder.report import check_report_extension, save_report
-from dipy_tractoencoder.settings import TrainingSettings as Defaults
+from dipy_tractoencoder.report.page import check_report_extension, save_report
+from dipy_tractoencoder.training.checkpoint import checkpoint_path
+from dipy_tractoencoder.training.settings import TrainingSettings as Defaults
+from dipy_tractoencoder.utils.atomic_files import check_writable
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     check_figure_extension,
@@ -307,11 +307,11 @@ def train_files(
     report : report.Report
         As written.
     """
-    from dipy_tractoencoder.metrics import point_distance, pooled_distance
-    from dipy_tractoencoder.model_file import check_model_extension, save_model
-    from dipy_tractoencoder.plotting import save_figure, training_figure
-    from dipy_tractoencoder.tables import history_rows, save_table
-    from dipy_tractoencoder.tractogram_file import check_tractogram_path
+    from dipy_tractoencoder.io.tractogram import check_tractogram_path
+    from dipy_tractoencoder.nn.model_file import check_model_extension, save_model
+    from dipy_tractoencoder.streamlines.metrics import point_distance, pooled_distance
+    from dipy_tractoencoder.utils.tables import history_rows, save_table
+    from dipy_tractoencoder.viz.base import save_figure, training_figure
 
     check_model_extension(model_path)
     if both := shared_files(paths, validation_paths or ()):
@@ -324,7 +324,7 @@ def train_files(
     if tensorboard is not None:
         check_writable(Path(tensorboard) / "events")
     load_backend()
-    from dipy_tractoencoder.training import run_training
+    from dipy_tractoencoder.training.fit import run_training
 
     try:
         run = run_training(
@@ -359,7 +359,7 @@ def train_files(
     save_figure(figure, figure_path)
     save_table(history_rows(record.history), history_path)
     mark = save_model(model, model_path, overwrite=True)
-    from dipy_tractoencoder.report_training import training_report
+    from dipy_tractoencoder.report.training import training_report
 
     files = [str(path) for path in (*paths, *(validation_paths or ()))]
     report = training_report(

@@ -20,8 +20,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dipy_tractoencoder as dte
-from dipy_tractoencoder.metrics import point_distance
-from dipy_tractoencoder.plotting import reconstruction_figure
+from dipy_tractoencoder.streamlines.metrics import point_distance
+from dipy_tractoencoder.viz.base import reconstruction_figure
 
 temporary = tempfile.TemporaryDirectory()
 folder = Path(temporary.name)

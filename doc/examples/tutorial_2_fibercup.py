@@ -13,12 +13,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dipy_tractoencoder as dte
-from dipy_tractoencoder.latent_metrics import distance_preservation
-from dipy_tractoencoder.latent_plotting import latent_figure
-from dipy_tractoencoder.metrics import curve_length
-from dipy_tractoencoder.phantom_geometry import BUNDLES
-from dipy_tractoencoder.phantom_plotting import phantom_figure
-from dipy_tractoencoder.phantom_signal import gradient_scheme, simulate_signal, track
+from dipy_tractoencoder.evaluation.latent_metrics import distance_preservation
+from dipy_tractoencoder.sims.geometry import BUNDLES
+from dipy_tractoencoder.sims.tracking import gradient_scheme, simulate_signal, track
+from dipy_tractoencoder.streamlines.metrics import curve_length
+from dipy_tractoencoder.viz.latent import latent_figure
+from dipy_tractoencoder.viz.phantom import phantom_figure
 
 ###############################################################################
 # The signal: a tensor for each fibre population of a voxel, free water around, 64

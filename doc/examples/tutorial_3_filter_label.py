@@ -21,11 +21,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dipy_tractoencoder as dte
-from dipy_tractoencoder.filter_plotting import filter_figure
-from dipy_tractoencoder.latent_metrics import mdf_matrix
-from dipy_tractoencoder.neighbors import filter_figures
-from dipy_tractoencoder.phantom_geometry import BUNDLES
-from dipy_tractoencoder.scores import latent_scorer
+from dipy_tractoencoder.segment.plausibility_scores import latent_scorer
+from dipy_tractoencoder.segment.thresholds import filter_metrics
+from dipy_tractoencoder.sims.geometry import BUNDLES
+from dipy_tractoencoder.streamlines.metrics import mdf_matrix
+from dipy_tractoencoder.viz.filtering import filter_figure
 
 ###############################################################################
 # Known streamlines to learn from: 1,500 plausible ones and 30 % faulty ones. A labelled
@@ -54,7 +54,7 @@ validation_scores, _ = dte.plausibility_scores(scorer, labelled.streamlines)
 threshold = dte.balanced_threshold(validation_scores, truth)
 scores, rejects = dte.plausibility_scores(scorer, new.streamlines)
 seconds = time.perf_counter() - start
-figures = filter_figures(scores, new.plausible == 1, threshold)
+figures = filter_metrics(scores, new.plausible == 1, threshold)
 print(f"threshold {threshold:.2f} mm; cannot be encoded: {rejects or 'none'}")
 print("latents: ", {k: round(v, 3) for k, v in figures.items()}, f"{seconds:.1f} s")
 
@@ -63,7 +63,7 @@ print("latents: ", {k: round(v, 3) for k, v in figures.items()}, f"{seconds:.1f}
 # other:
 
 without = float(np.quantile(scorer.own, 0.99))
-figures = filter_figures(scores, new.plausible == 1, without)
+figures = filter_metrics(scores, new.plausible == 1, without)
 print(f"threshold without labels {without:.2f} mm, accuracy {figures['accuracy']:.3f}")
 
 ###############################################################################
@@ -82,7 +82,7 @@ start = time.perf_counter()
 mdf_threshold = dte.balanced_threshold(nearest_mdf(labelled.streamlines), truth)
 mdf_scores = nearest_mdf(new.streamlines)
 seconds = time.perf_counter() - start
-figures = filter_figures(mdf_scores, new.plausible == 1, mdf_threshold)
+figures = filter_metrics(mdf_scores, new.plausible == 1, mdf_threshold)
 print("MDF:     ", {k: round(v, 3) for k, v in figures.items()}, f"{seconds:.1f} s")
 
 ###############################################################################
@@ -112,7 +112,7 @@ for code, name in enumerate(
 # far from its bundle, or the vote is too close.
 
 chosen = known.plausible == 1
-neighbors = dte.fit_bundles(
+neighbors = dte.fit_latent_classifier(
     dte.encode(model, plausible).mean, known.bundle[chosen].astype(int), BUNDLES
 )
 labels = dte.label_streamlines(model, new.streamlines[kept], neighbors)
@@ -152,7 +152,7 @@ model = dte.train(
     epochs=20,
     seed=0,
 )
-neighbors = dte.load_bundles(model, atlas)
+neighbors = dte.fit_bundle_classifier(model, atlas)
 for path in sorted((folder / "sub_5").glob("*.trk")):
     labels = dte.label_streamlines(
         model, dte.load_tractogram(path).streamlines, neighbors

@@ -14,15 +14,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dipy_tractoencoder as dte
-from dipy_tractoencoder.latent_metrics import mdf_matrix
-from dipy_tractoencoder.phantom_geometry import (
+from dipy_tractoencoder.generation.bundle_density import share_inside
+from dipy_tractoencoder.generation.sampling import nearest_mdf
+from dipy_tractoencoder.sims.geometry import (
     AFFINE,
     BUNDLES,
     VOXEL_SIZE,
     white_matter_mask,
 )
-from dipy_tractoencoder.plausibility import share_inside
-from dipy_tractoencoder.sampling import nearest_mdf
+from dipy_tractoencoder.streamlines.metrics import mdf_matrix
 
 ###############################################################################
 # A model of all bundles of the made FiberCup, by six numbers.

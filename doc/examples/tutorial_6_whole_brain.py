@@ -24,8 +24,8 @@ from nibabel.streamlines import ArraySequence
 import numpy as np
 
 import dipy_tractoencoder as dte
-from dipy_tractoencoder.phantom_labels import LabelledStreamlines
-from dipy_tractoencoder.streaming import encode_file
+from dipy_tractoencoder.latent.file_codec import encode_file
+from dipy_tractoencoder.sims.labels import LabelledStreamlines
 
 temporary = tempfile.TemporaryDirectory()
 folder = Path(temporary.name)
@@ -83,7 +83,7 @@ from pathlib import Path
 import resource
 import sys
 import dipy_tractoencoder as dte
-from dipy_tractoencoder.streaming import encode_file
+from dipy_tractoencoder.latent.file_codec import encode_file
 model = dte.load_model("vae.keras")
 if len(sys.argv) > 1:
     encode_file(model, sys.argv[1], sys.argv[2], chunk_size=int(sys.argv[3]))
@@ -162,7 +162,7 @@ for number in range(1, 5):
 def encode_subject(path, model_file):
     """Encode the tractogram of a subject beside it."""
     from dipy_tractoencoder import load_model
-    from dipy_tractoencoder.streaming import encode_file
+    from dipy_tractoencoder.latent.file_codec import encode_file
 
     counts = encode_file(load_model(model_file), path, path.with_suffix(".h5"))
     return counts["n_encoded"]

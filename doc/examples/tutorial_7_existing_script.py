@@ -21,8 +21,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dipy_tractoencoder as dte
-from dipy_tractoencoder.phantom_geometry import AFFINE, BUNDLES, white_matter_mask
-from dipy_tractoencoder.phantom_signal import gradient_scheme, simulate_signal
+from dipy_tractoencoder.sims.geometry import AFFINE, BUNDLES, white_matter_mask
+from dipy_tractoencoder.sims.tracking import gradient_scheme, simulate_signal
 
 ###############################################################################
 # The script's inputs: model bundles (an atlas), a subject's tractogram, a third of
@@ -60,15 +60,15 @@ seconds_before = time.perf_counter() - start
 # --------------
 #
 # These are the lines that change. The model is trained once, here on the atlas alone;
-# the margin in `fit_bundles` leaves what is far from every bundle unassigned, which is
-# filter and label in one.
+# the margin in `fit_latent_classifier` leaves what is far from every bundle unassigned,
+# which is filter and label in one.
 
 start = time.perf_counter()
 model = dte.train([atlas.streamlines], latent_dim=16, epochs=40, seed=0)
 seconds_training = time.perf_counter() - start
 
 start = time.perf_counter()
-neighbors = dte.fit_bundles(
+neighbors = dte.fit_latent_classifier(
     dte.encode(model, atlas.streamlines).mean, atlas.bundle.astype(int), BUNDLES
 )
 labels = dte.label_streamlines(model, tractogram, neighbors)

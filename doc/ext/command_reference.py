@@ -15,9 +15,17 @@ FOLDER = DOC / "generated" / "commands"
 
 # Order of the overview; commands that are not named here follow.
 ORDER = (
-    *("dipy_vae_demo", "dipy_train_vae", "dipy_encode_vae", "dipy_decode_vae"),
-    *("dipy_reconstruct_vae", "dipy_filter_vae", "dipy_label_vae", "dipy_sample_vae"),
-    *("dipy_compare_vae", "dipy_evaluate_vae", "dipy_explore_vae"),
+    "dipy_vae_demo",
+    "dipy_train_vae",
+    "dipy_encode_vae",
+    "dipy_decode_vae",
+    "dipy_reconstruct_vae",
+    "dipy_filter_vae",
+    "dipy_label_vae",
+    "dipy_sample_vae",
+    "dipy_compare_vae",
+    "dipy_evaluate_vae",
+    "dipy_explore_vae",
     "dipy_simulate_fibercup",
 )
 SPECIAL = re.compile(r"([\\*`|_<>])")

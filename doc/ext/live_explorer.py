@@ -19,7 +19,7 @@ def make_page(app):
         The site in the making.
     """
     import dipy_tractoencoder as dte
-    from dipy_tractoencoder.phantom_geometry import BUNDLES
+    from dipy_tractoencoder.sims.geometry import BUNDLES
 
     folder = Path(app.srcdir) / "generated" / "live"
     page = folder / PAGE
@@ -36,7 +36,9 @@ def make_page(app):
         name: new.streamlines[new.bundle == code] for code, name in enumerate(BUNDLES)
     }
     dte.explore(
-        *(model, bundles, page),
+        model,
+        bundles,
+        page,
         model_name="six numbers of the made FiberCup",
         overwrite=True,
     )

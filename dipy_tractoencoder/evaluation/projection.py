@@ -1,0 +1,54 @@
+"""Two-dimensional projections of a latent space."""
+
+import numpy as np
+
+from dipy_tractoencoder.errors import InvalidArgumentError, check_choice
+
+PROJECTIONS = ("pca", "tsne")
+
+
+def latent_map(latent, method="pca", *, seed=0):
+    """Two numbers per streamline, to draw a latent space flat.
+
+    Parameters
+    ----------
+    latent : ndarray, shape (n_streamlines, latent_dim)
+        Posterior means.
+    method : {"pca", "tsne"}, optional
+        Principal components, which keep distances as far as two numbers can, or t-SNE
+        :footcite:p:`vanderMaaten2008`, which keeps neighbours together but no
+        distances.
+    seed : int, optional
+        Of t-SNE.
+
+    Returns
+    -------
+    map : ndarray, shape (n_streamlines, 2)
+        In the latents' unit for "pca", without unit for "tsne".
+    share : float or None
+        Part of the variance that the principal components hold.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the method is unknown or there are fewer than three streamlines.
+    """
+    check_choice("method", method, PROJECTIONS)
+    latent = np.asarray(latent, dtype=np.float64)
+    if len(latent) < 3:
+        raise InvalidArgumentError(
+            f"A latent map needs three streamlines or more. Received: {len(latent)}."
+        )
+    if method == "pca":
+        from sklearn.decomposition import PCA
+
+        pca = PCA(min(2, latent.shape[1]))
+        flat = pca.fit_transform(latent)
+        if flat.shape[1] == 1:  # One latent dimension: a line.
+            flat = np.column_stack([flat, np.zeros(len(flat))])
+        return flat, float(pca.explained_variance_ratio_.sum())
+    from sklearn.manifold import TSNE
+
+    perplexity = min(30.0, (len(latent) - 1) / 3)
+    tsne = TSNE(2, perplexity=perplexity, init="random", random_state=seed)
+    return tsne.fit_transform(latent), None

@@ -1,0 +1,144 @@
+"""A trained decoder as a short list of plain operations, to be run elsewhere.
+
+The web page of `explorer` decodes in the browser; ``templates/decoder.js`` runs this
+list there. Nothing in it needs Keras, so any language can do the same.
+"""
+
+import base64
+
+from keras import layers
+import numpy as np
+
+from dipy_tractoencoder.errors import InvalidArgumentError
+from dipy_tractoencoder.nn.inference import Shift, UpConvolution1D, folded_decoder
+from dipy_tractoencoder.nn.layers import LinearUpSampling1D, ReflectPadding1D
+
+ACTIVATIONS = ("linear", "relu", "gelu")
+
+
+def export_decoder(model):
+    """List the operations of a trained model's decoder, linear ones folded.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Trained model.
+
+    Returns
+    -------
+    operations : list of dict
+        From a latent in the unit of `latent_unit` to points in mm, RASMM, in the order
+        to be run. "kind" and "inputs": positions of the operations whose results it
+        takes, of which the latent itself is number 0 and the first of the list 1. The
+        rest by kind, with arrays as "kernel", "bias", "shift":
+
+        - "dense": x @ kernel + bias, then "activation";
+        - "convolution": of steps, as many as the kernel (width, channels, filters)
+          fits in; bias; activation;
+        - "double_convolution": twice the steps. With both = convolution of the steps,
+          the first and last of them repeated outwards, and its filters in two halves:
+          result 2 i is the first half of both[i], 2 i + 1 the second of both[i + 1];
+        - "reflect": the second step in front, the last but one behind;
+        - "double_linear": twice the steps, each new one 3/4 of the nearer and 1/4 of
+          the other of its neighbours, ends repeated outwards;
+        - "reshape": to "shape"; "activate": "activation" alone; "shift": x + shift;
+          "add": the sum of two inputs.
+
+        Activations are "linear", "relu", and "gelu" (the exact one, with erf).
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the decoder has a layer that is none of these.
+    """
+    network = folded_decoder(model)
+    places, operations = {}, []
+    for place, layer in enumerate(network.operations):
+        places[id(layer.output)] = place
+        if isinstance(layer, layers.InputLayer):
+            continue
+        given = layer.input if isinstance(layer.input, (list, tuple)) else [layer.input]
+        inputs = [places[id(tensor)] for tensor in given]
+        operations.append({**_operation(layer), "inputs": inputs})
+    return operations
+
+
+def packed_operations(operations):
+    """Make a list of operations fit for JSON.
+
+    Parameters
+    ----------
+    operations : list of dict
+        Of `export_decoder`.
+
+    Returns
+    -------
+    operations : list of dict
+        With the arrays packed, as `packed` does, in float32.
+    """
+    return [
+        {
+            key: packed(value, "float32") if isinstance(value, np.ndarray) else value
+            for key, value in operation.items()
+        }
+        for operation in operations
+    ]
+
+
+def packed(values, kind):
+    """Pack an array as text.
+
+    Parameters
+    ----------
+    values : array_like
+        Any shape.
+    kind : {"float32", "uint16", "int32"}
+        Of the numbers kept.
+
+    Returns
+    -------
+    packed : dict
+        "type", "shape", and "data": the little-endian numbers in base64.
+    """
+    values = np.ascontiguousarray(values, dtype=np.dtype(kind).newbyteorder("<"))
+    text = base64.b64encode(values.tobytes()).decode("ascii")
+    return {"type": kind, "shape": list(values.shape), "data": text}
+
+
+def _operation(layer):
+    """Kind and arrays of one layer."""
+    if isinstance(layer, layers.Dense):
+        return {"kind": "dense", **_weights(layer)}
+    if isinstance(layer, layers.Conv1D) and layer.strides == (1,):
+        return {"kind": "convolution", **_weights(layer)}
+    if isinstance(layer, UpConvolution1D):
+        return {"kind": "double_convolution", **_weights(layer.convolution)}
+    if isinstance(layer, layers.Reshape):
+        return {"kind": "reshape", "shape": list(layer.output.shape[1:])}
+    if isinstance(layer, ReflectPadding1D):
+        return {"kind": "reflect"}
+    if isinstance(layer, LinearUpSampling1D):
+        return {"kind": "double_linear"}
+    if isinstance(layer, layers.ReLU):
+        return {"kind": "activate", "activation": "relu"}
+    if isinstance(layer, Shift):
+        return {"kind": "shift", "shift": np.asarray(layer.shift, dtype=np.float32)}
+    if type(layer).__name__ == "Add":  # A plus sign between tensors.
+        return {"kind": "add"}
+    raise InvalidArgumentError(
+        f"Cannot export this decoder: it has a layer {type(layer).__name__}, which is "
+        "not among the operations known here."
+    )
+
+
+def _weights(layer):
+    """Kernel, bias (zeros if it has none) and activation of a linear layer."""
+    activation = getattr(layer.activation, "__name__", str(layer.activation))
+    if activation not in ACTIVATIONS:
+        raise InvalidArgumentError(
+            f"Cannot export this decoder: its activation {activation} is none of "
+            f"{', '.join(ACTIVATIONS)}."
+        )
+    kernel, *bias = (np.asarray(w, dtype=np.float32) for w in layer.get_weights())
+    bias = bias[0] if bias else np.zeros(kernel.shape[-1], dtype=np.float32)
+    return {"kernel": kernel, "bias": bias, "activation": activation}

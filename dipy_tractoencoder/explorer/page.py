@@ -1,0 +1,279 @@
+"""One web page to look at a latent space, its streamlines, and walks through it."""
+
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from dipy_tractoencoder.errors import InvalidArgumentError, check_choice, check_number
+from dipy_tractoencoder.evaluation.encoded_bundles import pca_decoder
+from dipy_tractoencoder.evaluation.projection import PROJECTIONS, latent_map
+from dipy_tractoencoder.explorer.data import explorer_data, fair_share
+from dipy_tractoencoder.explorer.decoder_export import (
+    export_decoder,
+    packed,
+    packed_operations,
+)
+from dipy_tractoencoder.nn.provenance import fingerprint, software_versions
+from dipy_tractoencoder.segment.neighbors import reference_distances
+from dipy_tractoencoder.utils.atomic_files import check_free, whole_file
+
+SCRIPTS = ("decoder", "explorer_content", "explorer_map", "explorer_view", "explorer")
+PAGE_POINTS = 64  # per streamline of the page; the decoded ones have the model's
+N_CONTEXT = 150  # streamlines shown faintly behind the chosen one
+MOST_STREAMLINES = 10_000  # that a browser draws without delay
+
+
+def explore(
+    model,
+    bundles,
+    path="explorer.html",
+    *,
+    model_name="",
+    max_streamlines=2000,
+    projection="pca",
+    seed=0,
+    overwrite=False,
+    **options,
+):
+    """Write a page that shows a latent space and decodes any latent in the browser.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Trained model.
+    bundles : dict, or sequence of str or Path
+        Bundle to its streamlines (StatefulTractogram, or sequence of ndarray; RASMM,
+        mm); or tractograms, each one or each group of a TRX a bundle, and folders of
+        them.
+    path : str or Path, optional
+        Page to write, whole or not at all.
+    model_name : str, optional
+        What the page calls the model.
+    max_streamlines : int, optional
+        Streamlines at most, drawn over the bundles evenly.
+    projection : {"pca", "tsne"}, optional
+        Map to start with: principal components of the latents, which are always
+        there, or t-SNE; see `latent_plotting.latent_map`.
+    seed : int, optional
+        Of the draw and of t-SNE.
+    overwrite : bool, optional
+        Replace an existing page.
+    **options
+        Further arguments of `explorer_data.explorer_data`.
+
+    Returns
+    -------
+    about : dict
+        "path", "n_shown" and "n_streamlines", "n_bundles", "megabytes" of the page.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If plotly is not installed, or an argument is out of range.
+    InputFileError, OutputFileError
+        If a file cannot be read or written, or the page exists and is not to be
+        replaced.
+    EmptyDataError
+        If there is nothing to show.
+    """
+    check_plotly()
+    check_free(path, overwrite)
+    check_choice("projection", projection, PROJECTIONS)
+    check_max_streamlines(max_streamlines)
+    data = explorer_data(
+        model, bundles, max_streamlines=max_streamlines, seed=seed, **options
+    )
+    page = explorer_page(
+        model, data, model_name=model_name, projection=projection, seed=seed
+    )
+    path = Path(path)
+    with whole_file(path) as partial:
+        partial.write_text(page, encoding="utf-8")
+    return {
+        "path": path,
+        "n_shown": len(data.points),
+        "n_streamlines": sum(data.totals),
+        "n_bundles": len(data.names),
+        "megabytes": path.stat().st_size / 1e6,
+    }
+
+
+def check_plotly():
+    """Raise unless plotly, whose JavaScript the page needs, is installed.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is not.
+    """
+    if find_spec("plotly") is None:
+        raise InvalidArgumentError(
+            "The explorer needs plotly, which is not installed. Install it with "
+            'pip install "dipy_tractoencoder[explore]".'
+        )
+
+
+def check_max_streamlines(max_streamlines):
+    """Raise unless a page can show as many streamlines.
+
+    Parameters
+    ----------
+    max_streamlines : int
+        How many.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it cannot.
+    """
+    check_number(
+        "max_streamlines",
+        max_streamlines,
+        **{"low": 3, "high": MOST_STREAMLINES, "integer": True},
+    )
+
+
+def explorer_page(model, data, *, model_name="", projection="pca", seed=0):
+    """Make the explorer's page.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Trained model.
+    data : ExplorerData
+        What to show.
+    model_name : str, optional
+        What the page calls the model.
+    projection : {"pca", "tsne"}, optional
+        Map to start with.
+    seed : int, optional
+        Of t-SNE; named on the page as that of the draw.
+
+    Returns
+    -------
+    page : str
+        HTML with everything inside, JavaScript and data; nothing is loaded.
+    """
+    from jinja2 import Environment, PackageLoader
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    templates = resources.files("dipy_tractoencoder.explorer") / "templates"
+    scripts = [(templates / f"{name}.js").read_text("utf-8") for name in SCRIPTS]
+    style = (templates / "explorer.css").read_text("utf-8")
+    # In JavaScript the backslash changes nothing; HTML would end the script there.
+    scripts = [
+        Markup(text.replace("</script", "<\\/script"))
+        for text in (get_plotlyjs(), *scripts)
+    ]
+    environment = Environment(
+        loader=PackageLoader("dipy_tractoencoder.explorer"), autoescape=True
+    )
+    trained = getattr(model.record, "versions", None) or {}
+    return environment.get_template("explorer.html").render(
+        content=page_content(model, data, projection=projection, seed=seed),
+        scripts=scripts,
+        style=Markup(style),
+        model=model,
+        model_name=model_name or "the model",
+        fingerprint=fingerprint(model),
+        trained_with=_version_text(trained),
+        made_with=_version_text(software_versions()),
+        n_shown=len(data.points),
+        n_streamlines=sum(data.totals),
+        n_bundles=len(data.names),
+        seed=seed,
+        page_points=min(PAGE_POINTS, model.preprocessing.n_points),
+    )
+
+
+def page_content(model, data, *, projection="pca", seed=0):
+    """Collect what the page's script reads, as plain values.
+
+    Parameters
+    ----------
+    model, data, projection, seed : object
+        As for `explorer_page`.
+
+    Returns
+    -------
+    content : dict
+        Ready for JSON; arrays as base64 text, streamlines in 16 bits a coordinate.
+    """
+    n_points = data.points.shape[1]
+    shown = np.linspace(0, n_points - 1, min(PAGE_POINTS, n_points)).round().astype(int)
+    points = data.points[:, shown].astype(np.float64)
+    origin = points.min(axis=(0, 1))
+    step = np.maximum(np.ptp(points, axis=(0, 1)) / 65535, 1e-9)
+    numbers = {
+        "latent": data.latent,
+        "pca_latent": data.pca_latent,
+        "length": data.length,
+        "error": data.error,
+        "pca_error": data.pca_error,
+    }
+    arrays = {name: packed(values, "float32") for name, values in numbers.items()}
+    arrays["points"] = packed(((points - origin) / step).round(), "uint16")
+    for name in ("bundle", "source", "number"):
+        arrays[name] = packed(getattr(data, name), "int32")
+    latent = data.latent.astype(np.float64)
+    flat, share = latent_map(latent)
+    maps = [{"name": "PCA", "share": share, "points": packed(flat, "float32")}]
+    if projection == "tsne":
+        flat_tsne, _ = latent_map(latent, "tsne", seed=seed)
+        maps.insert(0, {"name": "t-SNE", "points": packed(flat_tsne, "float32")})
+    mean, std = latent.mean(axis=0), latent.std(axis=0)
+    # The map is linear in the latents, so least squares give its very directions.
+    directions = np.linalg.lstsq(latent - mean, flat, rcond=None)[0]
+    return {
+        "names": data.names,
+        "totals": data.totals,
+        "files": data.files,
+        "unit": "mm" if model.linear_skip else "",
+        "quantised": {"origin": origin.tolist(), "step": step.tolist()},
+        "arrays": arrays,
+        "maps": maps,
+        "directions": directions.tolist(),
+        "mean": mean.tolist(),
+        "std": std.tolist(),
+        "dimensions": np.argsort(-std, kind="stable").tolist(),
+        "nearest_99": float(np.percentile(reference_distances(latent), 99)),
+        "context": _context(data),
+        "decoder": packed_operations(export_decoder(model)),
+        "pca_decoder": packed_operations(_pca_operations(model, shown)),
+    }
+
+
+def _pca_operations(model, shown):
+    """PCA's decoder, to some of the points, as `export_decoder` lists the model's."""
+    decoder = pca_decoder(model)
+    bias = decoder(np.zeros((1, model.latent_dim)))[:, shown]
+    kernel = (decoder(np.eye(model.latent_dim))[:, shown] - bias).reshape(
+        model.latent_dim, -1
+    )
+    dense = {"kernel": kernel, "bias": bias.ravel(), "activation": "linear"}
+    return [
+        {"kind": "dense", **dense, "inputs": [0]},
+        {"kind": "reshape", "shape": [len(shown), 3], "inputs": [1]},
+    ]
+
+
+def _context(data):
+    """Rows to show behind the chosen streamline, of all bundles evenly."""
+    sizes = np.bincount(data.bundle)
+    share = max(1, fair_share(sizes.tolist(), N_CONTEXT))
+    # The rows of a bundle are in the order of the files: take them from all along.
+    rows = [
+        np.flatnonzero(data.bundle == code)[
+            np.linspace(0, size - 1, min(size, share)).round().astype(int)
+        ]
+        for code, size in enumerate(sizes)
+    ]
+    return np.concatenate(rows).tolist()
+
+
+def _version_text(versions):
+    """Put packages and versions in words."""
+    return ", ".join(f"{name} {value}" for name, value in versions.items())

@@ -1,0 +1,315 @@
+"""Tractograms read and written some streamlines at a time, in bounded memory."""
+
+from collections.abc import Mapping
+from contextlib import closing
+from itertools import islice
+import logging
+from numbers import Real
+from pathlib import Path
+import shutil
+import tempfile
+
+from nibabel.streamlines import ArraySequence
+import numpy as np
+
+from dipy_tractoencoder.errors import InputFileError, OutputFileError, check_number
+from dipy_tractoencoder.io.checks import (
+    check_contents,
+    check_offsets,
+    check_trk_end,
+    trx_header,
+)
+from dipy_tractoencoder.io.space import named_space, tractogram_like, tractogram_space
+from dipy_tractoencoder.io.tractogram import (
+    SELF_CONTAINED,
+    check_output_extension,
+    check_tractogram_path,
+    load_tractogram,
+    points_outside,
+    save_tractogram,
+)
+from dipy_tractoencoder.streamlines.array import CHUNK_SIZE, as_sequence
+from dipy_tractoencoder.utils.atomic_files import whole_file
+from dipy_tractoencoder.utils.prefetch import forget_pages
+
+logger = logging.getLogger(__name__)
+
+# Read one by one by nibabel; TRX is mapped; the others have no lazy reader.
+LAZY = (".trk", ".tck")
+CHEAP_TO_OPEN = (*LAZY, ".trx")
+
+
+class TractogramChunks:
+    """A tractogram file as a sequence of chunks of streamlines.
+
+    TRK and TCK are read through nibabel's lazy readers, TRX files are mapped into
+    memory; other formats are read whole, having no lazy reader.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    reference : str or Path, optional
+        Image or tractogram whose space a file without one is in.
+    chunk_size : int, optional
+        Streamlines per chunk.
+    progress : callable, optional
+        Called with the number of streamlines of each chunk once it has been used.
+
+    Attributes
+    ----------
+    space : dict
+        "affine", "dimensions", "voxel_sizes" and "voxel_order".
+    n_streamlines : int or None
+        How many the file says it has; None if it does not say.
+
+    Raises
+    ------
+    InputFileError
+        If the file is missing, broken, of another kind, or lacks its reference.
+    InvalidArgumentError
+        If ``chunk_size`` is no positive whole number.
+    """
+
+    def __init__(self, path, reference=None, *, chunk_size=CHUNK_SIZE, progress=None):
+        check_number("chunk_size", chunk_size, low=1, integer=True)
+        check_tractogram_path(path, reference)
+        check_contents(path)
+        self.path = Path(path)
+        self.reference = reference
+        self.chunk_size = chunk_size
+        self.progress = progress
+        self.n_streamlines = None
+        self._opened = None
+        suffix = self.path.suffix
+        try:
+            if suffix in LAZY:
+                self._open_lazy()
+            elif suffix == ".trx":
+                self._open_trx()
+        except InputFileError:
+            raise
+        # Readers raise whatever a broken file leads them to.
+        except Exception as err:
+            raise self._damaged(err) from err
+        if suffix not in CHEAP_TO_OPEN:
+            self._opened = load_tractogram(path, reference)
+            self.space = tractogram_space(self._opened)
+            self.n_streamlines = len(self._opened)
+
+    def __iter__(self):
+        """Give ArraySequences of up to ``chunk_size`` streamlines, RASMM, mm."""
+        outside = False
+        for chunk in self._chunks():
+            if not outside and points_outside(chunk, self.space):
+                outside = True
+                logger.info(
+                    "%s: some points lie outside of the image; they are kept.",
+                    self.path,
+                )
+            yield chunk
+            if self.progress is not None:
+                self.progress(len(chunk))
+
+    def _chunks(self):
+        if self.path.suffix in LAZY:
+            yield from self._lazy_chunks()
+            return
+        mapped = self.path.suffix == ".trx"
+        streamlines = self._opened.streamlines if mapped else as_sequence(self._opened)
+        for start in range(0, len(streamlines), self.chunk_size):
+            try:
+                chunk = streamlines[start : start + self.chunk_size].copy()
+            except Exception as err:  # As above.
+                raise self._damaged(err, start) from err
+            if mapped:
+                forget_pages(streamlines._data)
+            yield chunk
+
+    def close(self):
+        """Let go of the file."""
+        if self.path.suffix == ".trx" and self._opened is not None:
+            self._opened.close()
+        self._opened = None
+
+    def _space_of(self, reference):
+        from dipy.io.utils import get_reference_info
+
+        self.space = named_space(get_reference_info(reference))
+
+    def _open_lazy(self):
+        from nibabel.streamlines import load
+
+        own_space = self.path.suffix in SELF_CONTAINED
+        self._space_of(str(self.path if own_space else self.reference))
+        header = load(str(self.path), lazy_load=True).header
+        count = header.get("nb_streamlines", header.get("count"))
+        self.n_streamlines = int(count) if count is not None else None
+        if self.path.suffix == ".trk" and not self.n_streamlines:
+            self.n_streamlines = None  # TrackVis' way not to say.
+
+    def _lazy_chunks(self):
+        from nibabel.streamlines import load
+
+        n_read = n_points = 0
+        try:
+            lines = iter(load(str(self.path), lazy_load=True).streamlines)
+            while chunk := list(islice(lines, self.chunk_size)):
+                n_read += len(chunk)
+                n_points += sum(map(len, chunk))
+                yield as_sequence(chunk)
+        except GeneratorExit:
+            raise
+        except Exception as err:  # As above.
+            raise self._damaged(err, n_read) from err
+        # TCK's readers skip streamlines without points, which its header counts.
+        promised = self.n_streamlines
+        if self.path.suffix == ".trk" and promised not in (None, n_read):
+            raise InputFileError(
+                f"Cannot read {self.path}: its header promises {promised} streamlines, "
+                f"and it ends after {n_read}. Copy or make the file again."
+            )
+        if self.path.suffix == ".trk":
+            check_trk_end(self.path, n_points)
+
+    def _open_trx(self):
+        from trx.trx_file_memmap import load
+
+        self._opened = load(str(self.path))
+        self._space_of(str(self.path))
+        self.n_streamlines = len(self._opened.streamlines)
+        promised = trx_header(self.path)["NB_STREAMLINES"]
+        check_offsets(self.path, self._opened.streamlines, promised)
+
+    def _damaged(self, err, at=None):
+        where = "" if at is None else f", after streamline {at}"
+        hint = ""
+        if self.path.suffix not in SELF_CONTAINED:
+            hint = f", or the reference {self.reference} wrong"
+        text = " ".join(str(err).split()).rstrip(".") or "more than there is"
+        return InputFileError(
+            f"Cannot read {self.path}{where}: {type(err).__name__}: {text}. The file "
+            f"may be damaged{hint}."
+        )
+
+
+def write_chunks(chunks, path, space, n_streamlines, n_points):
+    """Write a tractogram chunk by chunk, whole or not at all.
+
+    TRK and TCK go through nibabel's lazy writers, TRX through a mapped file; other
+    formats are gathered first.
+
+    Parameters
+    ----------
+    chunks : iterable of ndarray, shape (any, n_points, 3), float32
+        Streamlines, RASMM, mm.
+    path : str or Path
+        File whose extension chooses the format.
+    space : dict
+        As `latent.tractogram_space` gives.
+    n_streamlines : int or None
+        As many as all chunks together, or more; None if that is not known.
+    n_points : int
+        Points per streamline.
+
+    Raises
+    ------
+    OutputFileError
+        If the extension is unknown or the file cannot be written.
+    """
+    check_output_extension(path)
+    suffix = Path(path).suffix
+    if suffix in LAZY:
+        with whole_file(path) as partial:
+            _write_lazy(chunks, partial, space)
+    elif suffix == ".trx" and n_streamlines:
+        with whole_file(path) as partial:
+            _write_trx(chunks, partial, space, n_streamlines, n_points)
+    else:
+        points = [chunk for chunk in chunks if len(chunk)]
+        empty = np.empty((0, n_points, 3), dtype=np.float32)
+        points = np.concatenate(points) if points else empty
+        save_tractogram(tractogram_like(points, space), path, overwrite=True)
+
+
+def _write_lazy(chunks, path, space):
+    """Through nibabel, one streamline after the other."""
+    from dipy.io.utils import create_tractogram_header
+    import nibabel as nib
+
+    kind = nib.streamlines.detect_format(str(path))
+    header = create_tractogram_header(
+        kind,
+        space["affine"],
+        space["dimensions"],
+        space["voxel_sizes"],
+        space["voxel_order"],
+    )
+    tractogram = nib.streamlines.LazyTractogram(
+        lambda: (line for chunk in chunks for line in chunk),
+        affine_to_rasmm=np.eye(4),
+    )
+    nib.streamlines.save(kind(tractogram, header=header), str(path))
+
+
+def _write_trx(chunks, path, space, n_streamlines, n_points):
+    """Into a mapped file of known size."""
+    from trx.trx_file_memmap import TrxFile, save
+
+    # Pages of a mapped file that find no room end the process with a signal.
+    needed = n_streamlines * (12 * n_points + 12)
+    for folder in (tempfile.gettempdir(), Path(path).parent):
+        if (free := shutil.disk_usage(folder).free) < needed:
+            raise OutputFileError(
+                f"Cannot write {Path(path).name.split('.partial.')[-1]}: it needs "
+                f"{needed / 2**20:.0f} MiB, and there is room for {free / 2**20:.0f} "
+                f"MiB in {folder}. Make room there, or set TMPDIR to another folder."
+            )
+    one = tractogram_like(np.zeros((1, n_points, 3), dtype=np.float32), space)
+    with (
+        closing(TrxFile.from_sft(one)) as like,
+        closing(TrxFile(n_streamlines * n_points, n_streamlines, init_as=like)) as trx,
+    ):
+        start = 0
+        for chunk in chunks:
+            rows = slice(start * n_points, (start + len(chunk)) * n_points)
+            trx.streamlines._data[rows] = chunk.reshape(-1, 3)
+            start += len(chunk)
+        trx.streamlines._offsets[:] = np.arange(n_streamlines) * n_points
+        trx.streamlines._lengths[:start] = n_points
+        if start < n_streamlines:
+            trx.resize(start, start * n_points)
+        save(trx, str(path))
+
+
+def as_tractogram_list(tractograms):
+    """Make a list of what may be a single tractogram.
+
+    Parameters
+    ----------
+    tractograms : StatefulTractogram, sequence of ndarray, or iterable of them
+        A sequence of arrays of shape (any, 3) is one tractogram, and so is one array
+        of shape (n_streamlines, n_points, 3). Instead of arrays, lists will do.
+
+    Returns
+    -------
+    tractograms : iterable
+        Of tractograms; what is none is in it alone, to be refused as such.
+    """
+    single = hasattr(tractograms, "space_attributes")
+    single = single or isinstance(tractograms, (ArraySequence, TractogramChunks))
+    single = single or isinstance(tractograms, (str, bytes, Mapping))
+    single = single or not hasattr(tractograms, "__iter__")
+    if isinstance(tractograms, (list, tuple, np.ndarray)) and len(tractograms):
+        single = max(map(_depth, tractograms)) <= 2  # A streamline's points, or less.
+    return [tractograms] if single else tractograms
+
+
+def _depth(item):
+    """Levels of lists about numbers, as an array's ``ndim``; infinity for all else."""
+    if isinstance(item, np.ndarray) and item.dtype != object:
+        return item.ndim
+    if not isinstance(item, (list, tuple, np.ndarray)):
+        return 0 if isinstance(item, Real) else np.inf
+    # Streamlines without points tell nothing: the first part that does speaks for all.
+    return 1 + next(filter(None, map(_depth, item)), 0) if len(item) else 0

@@ -1,0 +1,227 @@
+"""Tractogram files in and out, with DIPY's readers and writers and clear errors."""
+
+import logging
+from pathlib import Path
+
+from nibabel.affines import apply_affine
+import numpy as np
+
+from dipy_tractoencoder.errors import (
+    InputFileError,
+    InvalidArgumentError,
+    OutputFileError,
+    format_received,
+)
+from dipy_tractoencoder.io.checks import (
+    check_contents,
+    check_trk_end,
+    check_trx_offsets,
+)
+from dipy_tractoencoder.utils.atomic_files import check_free, check_readable, whole_file
+
+logger = logging.getLogger(__name__)
+
+EXTENSIONS = (".trk", ".tck", ".trx", ".vtk", ".vtp", ".fib", ".dpy")
+# These hold the image space themselves.
+SELF_CONTAINED = (".trk", ".trx")
+POINTS_AT_A_TIME = 1_000_000
+# DIPY reads and writes these through FURY, which it does not install.
+THROUGH_FURY = (".vtk", ".vtp", ".fib")
+
+
+def load_tractogram(path, reference=None):
+    """Read a tractogram in any of DIPY's formats.
+
+    Parameters
+    ----------
+    path : str or Path
+        A .trk, .tck, .trx, .vtk, .vtp, .fib or .dpy file.
+    reference : str or Path, optional
+        Image or tractogram whose space a file without one is in; not used for .trk
+        and .trx.
+
+    Returns
+    -------
+    tractogram : StatefulTractogram
+        RASMM, mm, origin at the voxel centre. Points outside of the image are kept.
+
+    Raises
+    ------
+    InputFileError
+        If the file is missing, broken, of another kind, or lacks its reference.
+    """
+    from dipy.io.streamline import load_tractogram as dipy_load
+
+    check_tractogram_path(path, reference)
+    check_contents(path)
+    path = Path(path)
+    own_space = path.suffix.lower() in SELF_CONTAINED
+    try:
+        if path.suffix == ".trx":
+            check_trx_offsets(path)
+        tractogram = dipy_load(
+            str(path), "same" if own_space else str(reference), bbox_valid_check=False
+        )
+        if path.suffix == ".trk" and tractogram is not False:
+            check_trk_end(path, tractogram.streamlines.total_nb_rows)
+        outside = tractogram is not False and points_outside(
+            tractogram.streamlines,
+            {"affine": tractogram.affine, "dimensions": tractogram.dimensions},
+        )
+    except InputFileError:
+        raise
+    # Readers of seven formats raise whatever a broken file leads them to.
+    except Exception as err:
+        text = " ".join(str(err).split()).rstrip(".")
+        raise InputFileError(
+            f"Cannot read {path}: {type(err).__name__}: {text}. The file may be "
+            f"damaged{'' if own_space else f', or the reference {reference} wrong'}."
+        ) from err
+    if tractogram is False:
+        raise InputFileError(
+            f"Cannot read {path}: DIPY refused it (its log says why). Check the file"
+            f"{'' if own_space else f' and the reference {reference}'}."
+        )
+    if outside:
+        logger.info("%s: some points lie outside of the image; they are kept.", path)
+    return tractogram
+
+
+def points_outside(streamlines, space):
+    """Tell whether streamlines have points outside of an image.
+
+    Parameters
+    ----------
+    streamlines : ArraySequence
+        RASMM, mm, origin at the voxel centre.
+    space : dict
+        "affine" and "dimensions" of the image.
+
+    Returns
+    -------
+    outside : bool
+        True if a point is more than half a voxel from all voxel centres.
+    """
+    to_voxels = np.linalg.inv(space["affine"])
+    points = streamlines._data  # All of them, without a copy.
+    for start in range(0, len(points), POINTS_AT_A_TIME):
+        chunk = points[start : start + POINTS_AT_A_TIME]
+        with np.errstate(invalid="ignore"):  # Infinite points are rejected later.
+            voxels = apply_affine(to_voxels, chunk) + 0.5
+        if (voxels < 0).any() or (voxels > space["dimensions"]).any():
+            return True
+    return False
+
+
+def check_tractogram_path(path, reference=None):
+    """Raise unless a file can be a tractogram, without reading it.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    reference : str or Path, optional
+        Image or tractogram whose space it is in.
+
+    Raises
+    ------
+    InputFileError
+        If the file is missing, of unknown extension, or lacks its reference.
+    """
+    path = Path(path)
+    check_readable(path)
+    suffix = path.suffix  # DIPY knows them in small letters only.
+    if suffix == ".keras":
+        raise InputFileError(
+            f"Cannot read {path}: it is a model, where a tractogram is expected. The "
+            "model comes first, then the tractograms."
+        )
+    if suffix not in EXTENSIONS:
+        raise InputFileError(
+            f"Cannot read {path}: `{suffix or path.name}` is no tractogram extension. "
+            f"Known are {' '.join(EXTENSIONS)}; others can be converted with "
+            "dipy_convert_tractogram."
+        )
+    _check_fury(path, InputFileError)
+    if suffix in SELF_CONTAINED:
+        return
+    if reference is None:
+        raise InputFileError(
+            f"Cannot read {path}: a {suffix} file does not hold its image space. Give "
+            "the image it belongs to (NIfTI, or a TRK of the same space) as "
+            "`reference` (--reference)."
+        )
+    if not Path(reference).is_file():
+        raise InputFileError(f"Reference file not found: {reference}.")
+
+
+def save_tractogram(tractogram, path, *, overwrite=False):
+    """Write a tractogram, whole or not at all; points out of the image are kept.
+
+    Parameters
+    ----------
+    tractogram : StatefulTractogram
+        Any space.
+    path : str or Path
+        File whose extension chooses the format.
+    overwrite : bool, optional
+        Replace an existing file.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is no StatefulTractogram.
+    OutputFileError
+        If the file exists and is not to be replaced, its extension is unknown, or it
+        cannot be written.
+    """
+    from dipy.io.streamline import save_tractogram as dipy_save
+
+    if not hasattr(tractogram, "space_attributes"):
+        raise InvalidArgumentError(
+            "Invalid value received for `tractogram`. Expected a StatefulTractogram, "
+            "as `load_tractogram` and `decode_tractogram` give. Received: "
+            f"{format_received(tractogram)}. Points in mm become one by "
+            "StatefulTractogram(points, reference, Space.RASMM) of "
+            "dipy.io.stateful_tractogram."
+        )
+    check_output_extension(path)
+    check_free(path, overwrite)
+    with whole_file(path) as partial:
+        dipy_save(tractogram, str(partial), bbox_valid_check=False)
+
+
+def check_output_extension(path, allowed=EXTENSIONS):
+    """Raise unless a tractogram can be written under this name.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to be written.
+    allowed : sequence of str, optional
+        Extensions that will do.
+
+    Raises
+    ------
+    OutputFileError
+        If the extension is another one.
+    """
+    suffix = Path(path).suffix
+    if suffix not in allowed:
+        raise OutputFileError(
+            f"Cannot write {path}: the extension has to be one of {' '.join(allowed)}."
+        )
+    _check_fury(path, OutputFileError)
+
+
+def _check_fury(path, error):
+    """Raise ``error`` if the file's format needs FURY and it is not installed."""
+    if Path(path).suffix not in THROUGH_FURY:
+        return
+    from dipy.io.vtk import have_fury  # It has to be a version that DIPY knows.
+
+    if not have_fury:
+        raise error(
+            f"Cannot use {path}: DIPY needs FURY for this format. Install it with "
+            'pip install "dipy_tractoencoder[vtk]", or convert the file.'
+        )

@@ -1,0 +1,164 @@
+"""Encoder and decoder bodies: FINTA's convolutions, a compact form, a dense one.
+
+Each body is a Keras model; what turns its output into latents or points is in
+`autoencoder`.
+"""
+
+import keras
+from keras import layers, ops
+
+from dipy_tractoencoder.errors import InvalidArgumentError, check_choice
+from dipy_tractoencoder.nn.layers import LinearUpSampling1D, ReflectPadding1D, register
+
+BACKBONES = ("dense", "compact", "finta")
+UPSAMPLINGS = ("nearest", "linear")
+
+FILTERS = (32, 64, 128, 256, 512)  # stride 2 each
+LAST_FILTERS = 1024  # stride 1, FINTA only
+KERNEL = 3
+DENSE_UNITS = (256, 256)
+
+# Whitened coefficients beyond this many standard deviations are unlike anything
+# the dense network was trained on; clipping them leaves those streamlines to PCA.
+COEFFICIENT_BOUND = 10.0
+
+
+def check_points(backbone, n_points):
+    """Raise unless a backbone's strides divide the number of points.
+
+    Parameters
+    ----------
+    backbone : {"dense", "compact", "finta"}
+        Name of the backbone.
+    n_points : int
+        Points per streamline.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the backbone is unknown or cannot take so many points.
+    """
+    check_choice("backbone", backbone, BACKBONES)
+    stride = 2 ** len(FILTERS)
+    # Mirroring a point needs a second one at the coarsest level it happens on.
+    least = {"dense": 2, "compact": stride, "finta": 2 * stride}[backbone]
+    if n_points < least or (backbone != "dense" and n_points % stride):
+        raise InvalidArgumentError(
+            f"Invalid value received for `n_points`. The {backbone} backbone takes "
+            + ("2 or more." if least == 2 else f"multiples of {stride} from {least}.")
+            + f" Received: {n_points}."
+        )
+
+
+@register
+class ChannelsFirstFlatten(keras.layers.Layer):
+    """Flatten (n, steps, channels), all steps of channel 0 first, as FINTA does."""
+
+    def call(self, x):
+        """Flatten x to (n, channels * steps)."""
+        return ops.reshape(ops.transpose(x, (0, 2, 1)), (-1, x.shape[1] * x.shape[2]))
+
+    def compute_output_shape(self, input_shape):
+        """Shape of the flat tensor."""
+        return (input_shape[0], input_shape[1] * input_shape[2])
+
+
+@register
+class CoefficientBound(keras.layers.Layer):
+    """Clip whitened coefficients to what the network can have seen."""
+
+    def call(self, x):
+        """Clip x, any shape, without unit."""
+        return ops.clip(x, -COEFFICIENT_BOUND, COEFFICIENT_BOUND)
+
+
+def encoder_body(backbone, input_shape, *, batch_norm):
+    """Everything of the encoder up to its heads.
+
+    Parameters
+    ----------
+    backbone : {"dense", "compact", "finta"}
+        "finta": FINTA's layer table :footcite:p:`Legarreta2021`, six convolutions of
+        width 3 with reflection padding. "compact": the five strided ones, without
+        the last, which has no activation and so adds nothing to the dense layer
+        after it. "dense": two hidden layers on whitened principal coefficients.
+    input_shape : tuple of int
+        (n_points, 3), or (n_components,) for "dense".
+    batch_norm : bool
+        Normalise after each convolution; "dense" has none.
+
+    Returns
+    -------
+    body : keras.Model
+        To (n_streamlines, n_features).
+    """
+    x = inputs = keras.Input(input_shape)
+    if backbone == "dense":
+        x = CoefficientBound()(x)
+        for units in DENSE_UNITS:
+            x = layers.Dense(units, activation="gelu")(x)
+        return keras.Model(inputs, x, name="encoder_body")
+    blocks = [(filters, 2, True) for filters in FILTERS]
+    if backbone == "finta":
+        blocks.append((LAST_FILTERS, 1, False))
+    for filters, strides, activated in blocks:
+        x = ReflectPadding1D()(x)
+        x = layers.Conv1D(filters, KERNEL, strides=strides, padding="valid")(x)
+        if batch_norm:
+            # The usual 0.99 is half-settled after few hundred steps.
+            x = layers.BatchNormalization(momentum=0.9)(x)
+        if activated:
+            x = layers.ReLU()(x)
+    return keras.Model(inputs, ChannelsFirstFlatten()(x), name="encoder_body")
+
+
+def decoder_body(backbone, latent_dim, output_shape, *, upsampling, zero_output):
+    """Build the decoder, from the latent to points or principal coefficients.
+
+    Parameters
+    ----------
+    backbone : {"dense", "compact", "finta"}
+        As in `encoder_body`. "finta": a dense layer, then five times a convolution,
+        ReLU and upsampling by two, and a last convolution to the points. "compact":
+        ReLU after the dense layer, then upsampling before each convolution.
+    latent_dim : int
+        Size of the latent.
+    output_shape : tuple of int
+        (n_points, 3), or (n_components,) for "dense".
+    upsampling : {"nearest", "linear"}
+        How the convolutional decoders double their steps.
+    zero_output : bool
+        Start with an output of zero, for a residual on the linear skip.
+
+    Returns
+    -------
+    body : keras.Model
+        From (n_streamlines, latent_dim) to ``(n_streamlines, *output_shape)``.
+    """
+    x = inputs = keras.Input((latent_dim,))
+    last = {"kernel_initializer": "zeros"} if zero_output else {}
+    if backbone == "dense":
+        for units in DENSE_UNITS:
+            x = layers.Dense(units, activation="gelu")(x)
+        x = layers.Dense(output_shape[0], **last)(x)
+        return keras.Model(inputs, x, name="decoder_body")
+    upsample = {
+        "nearest": lambda: layers.UpSampling1D(2),
+        "linear": LinearUpSampling1D,
+    }[upsampling]
+    steps = output_shape[0] // 2 ** len(FILTERS)
+    if backbone == "finta":
+        x = layers.Dense(steps * LAST_FILTERS)(x)
+        x = layers.Reshape((steps, LAST_FILTERS))(x)
+        for filters in FILTERS[::-1]:
+            x = layers.Conv1D(filters, KERNEL)(ReflectPadding1D()(x))
+            x = upsample()(layers.ReLU()(x))
+    else:
+        x = layers.Dense(steps * FILTERS[-1], activation="relu")(x)
+        x = layers.Reshape((steps, FILTERS[-1]))(x)
+        for filters in FILTERS[-2::-1]:
+            x = ReflectPadding1D()(upsample()(x))
+            x = layers.Conv1D(filters, KERNEL, activation="relu")(x)
+        x = upsample()(x)
+    x = layers.Conv1D(3, KERNEL, **last)(ReflectPadding1D()(x))
+    return keras.Model(inputs, x, name="decoder_body")

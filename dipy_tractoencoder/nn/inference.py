@@ -1,0 +1,320 @@
+"""A trained model's encoder and decoder with everything linear folded together.
+
+At inference batch normalisation is a fixed scale and shift, and a linear layer after a
+linear one is one layer; nearest upsampling before a convolution is two shorter ones.
+The networks made here take and give mm, agree with the trained model up to rounding,
+and need up to a third of its multiplications.
+"""
+
+import keras
+from keras import layers, ops
+import numpy as np
+
+from dipy_tractoencoder.nn.folding import split_at
+from dipy_tractoencoder.nn.layers import ReflectPadding1D
+
+
+def folded_encoder(model):
+    """Make the encoder of a trained model for inference.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Trained; later changes of its weights do not show.
+
+    Returns
+    -------
+    encoder : keras.Model
+        From points (n_streamlines, n_points, 3), mm, to (n_streamlines, k *
+        latent_dim): means in the unit of `latent_unit`, and for a VAE (k = 2) behind
+        them the log-variances, not yet clipped, of the same unit squared.
+    """
+    heads = [model.mean_head]
+    if model.variational:
+        heads.append(model.log_var_head)
+    kernel, bias = (
+        np.concatenate([_value(getattr(head, name)) for head in heads], axis=-1)
+        for name in ("kernel", "bias")
+    )
+    d = model.latent_dim
+    unit = model.latent_unit.astype(np.float64)
+    # Log-variances are shifted by the unit only after they were clipped.
+    kernel[:, :d] *= unit
+    bias[:d] *= unit
+    preprocessing = model.preprocessing
+    inputs = keras.Input((preprocessing.n_points, 3))
+    coefficients = None
+    if model.linear_skip or model.backbone == "dense":
+        coefficients = _coefficients(model, inputs)
+    if model.backbone == "dense":
+        x = coefficients
+        for layer in model.encoder_body.layers[1:]:
+            x = _copy(layer, layer.get_weights())(x)
+    else:
+        scale = 1.0 / preprocessing.scale
+        x = Shift(-np.asarray(preprocessing.centre))(inputs)
+        x, kernel, bias = _convolutions(model.encoder_body, x, kernel, bias, scale)
+    outputs = _dense(kernel, bias)(x)
+    if model.linear_skip:
+        # Coefficients are without unit, as the network's latents are.
+        skip = np.zeros((coefficients.shape[-1], kernel.shape[1]))
+        skip[np.arange(d), np.arange(d)] = unit
+        outputs = outputs + _dense(skip, None)(coefficients)
+    return keras.Model(inputs, outputs, name="folded_encoder")
+
+
+def folded_decoder(model):
+    """Make the decoder of a trained model for inference.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Trained; later changes of its weights do not show.
+
+    Returns
+    -------
+    decoder : keras.Model
+        From latents (n_streamlines, latent_dim), in the unit of `latent_unit`, to
+        points (n_streamlines, n_points, 3), RASMM, mm.
+    """
+    preprocessing = model.preprocessing
+    scale = preprocessing.scale
+    centre = np.asarray(preprocessing.centre, dtype=np.float64)
+    d = model.latent_dim
+    unit = model.latent_unit.astype(np.float64)
+    inputs = keras.Input((d,))
+    mean, directions, spread = (_value(w) for w in model.principal.weights)
+    back = (directions * spread).T * scale
+    mean = (mean.reshape(-1, 3) * scale + centre).ravel()
+    skip = np.zeros((d, len(spread)))
+    skip[np.arange(d), np.arange(d)] = 1 / unit
+    if model.backbone == "dense":
+        x = inputs
+        chain = model.decoder_body.layers[1:]
+        for number, layer in enumerate(chain):
+            kernel, bias = (_value(w) for w in layer.weights)
+            if number == 0:
+                kernel = kernel / unit[:, None]
+            x = _copy(layer, [kernel, bias])(x)
+        if model.linear_skip:
+            x = x + _dense(skip, None)(inputs)
+        x = _dense(back, mean)(x)
+        return keras.Model(inputs, layers.Reshape((-1, 3))(x), name="folded_decoder")
+    x = _decoder_chain(model.decoder_body, inputs, unit, scale)
+    if model.linear_skip:
+        linear = _dense(skip @ back, mean)(inputs)
+        outputs = x + layers.Reshape((-1, 3))(linear)
+    else:
+        outputs = Shift(centre)(x)
+    return keras.Model(inputs, outputs, name="folded_decoder")
+
+
+class Shift(layers.Layer):
+    """Add constants to the last axes.
+
+    Parameters
+    ----------
+    shift : ndarray
+        What to add, of the last axes' shape.
+    """
+
+    def __init__(self, shift):
+        super().__init__(trainable=False)
+        self.shift = np.asarray(shift, dtype=np.float32)
+
+    def call(self, x):
+        """Shift x."""
+        return x + self.shift
+
+
+class UpConvolution1D(layers.Layer):
+    """Nearest upsampling by two, mirror padding, and a convolution of width 3, in one.
+
+    Every second output sees x[i - 1] and x[i], the others x[i] and x[i + 1]: two taps
+    each instead of three.
+
+    Parameters
+    ----------
+    kernel : ndarray, shape (3, channels, filters)
+        Of the convolution.
+    bias : ndarray, shape (filters,)
+        Of the convolution.
+    activation : str or callable, optional
+        What follows it.
+    """
+
+    def __init__(self, kernel, bias, activation=None):
+        super().__init__(trainable=False)
+        left, middle, right = kernel
+        even = np.stack([left, middle + right])
+        odd = np.stack([left + middle, right])
+        self.filters = kernel.shape[-1]
+        self.convolution = layers.Conv1D(2 * self.filters, 2, activation=activation)
+        self.convolution.build((None, None, kernel.shape[1]))
+        self.convolution.set_weights(
+            [np.concatenate([even, odd], axis=-1), np.concatenate([bias, bias])]
+        )
+        self.built = True
+
+    def call(self, x):
+        """Map (n, steps, channels) to (n, 2 * steps, filters)."""
+        # Mirroring the upsampled repeats its end.
+        padded = ops.concatenate([x[:, :1], x, x[:, -1:]], axis=1)
+        both = self.convolution(padded)
+        pair = [both[:, :-1, : self.filters], both[:, 1:, self.filters :]]
+        return ops.reshape(ops.stack(pair, axis=2), (-1, 2 * x.shape[1], self.filters))
+
+    def compute_output_shape(self, input_shape):
+        """Shape of the output."""
+        return (input_shape[0], 2 * input_shape[1], self.filters)
+
+
+def _value(weight):
+    """Give a weight as float64, in which products of weights are taken."""
+    return ops.convert_to_numpy(weight).astype(np.float64)
+
+
+def _dense(kernel, bias, activation=None):
+    """Make a dense layer with given weights."""
+    layer = layers.Dense(
+        kernel.shape[1], use_bias=bias is not None, activation=activation
+    )
+    layer.build((None, kernel.shape[0]))
+    layer.set_weights([kernel] if bias is None else [kernel, bias])
+    return layer
+
+
+def _copy(layer, weights):
+    """Copy a layer, with given weights."""
+    config = {**layer.get_config(), "dtype": "float32"}  # It may be a mixed policy.
+    copy = type(layer).from_config(config)
+    if weights:
+        copy.build((None, *weights[0].shape[:-1]))
+        copy.set_weights(weights)
+    return copy
+
+
+def _coefficients(model, inputs):
+    """Whitened principal coefficients of points in mm."""
+    preprocessing = model.preprocessing
+    mean, directions, spread = (_value(w) for w in model.principal.weights)
+    mean = mean.reshape(-1, 3) * preprocessing.scale + preprocessing.centre
+    # The mean is taken off first: coefficients are small beside coordinates.
+    x = layers.Flatten()(Shift(-mean)(inputs))
+    return _dense(directions / (spread * preprocessing.scale), None)(x)
+
+
+def _folded_convolution(convolution, normalisation, scale=1.0):
+    """Kernel and bias of a convolution of scaled inputs, then normalised."""
+    kernel, bias = _value(convolution.kernel) * scale, _value(convolution.bias)
+    if normalisation is not None:
+        gain = _value(normalisation.gamma) / np.sqrt(
+            _value(normalisation.moving_variance) + normalisation.epsilon
+        )
+        kernel = kernel * gain
+        bias = (bias - _value(normalisation.moving_mean)) * gain
+        bias = bias + _value(normalisation.beta)
+    return kernel, bias
+
+
+def _convolutions(body, x, head_kernel, head_bias, scale):
+    """Run the encoder's convolutions, and fold what is linear into the heads.
+
+    Returns the tensor before the heads, flat, and the heads' kernel and bias.
+    """
+    chain = body.layers[1:]
+    places = [n for n, lay in enumerate(chain) if isinstance(lay, layers.Conv1D)]
+    for place in places:
+        convolution, after = chain[place], chain[place + 1 : place + 3]
+        normalised = after and isinstance(after[0], layers.BatchNormalization)
+        normalisation = after[0] if normalised else None
+        activated = any(isinstance(layer, layers.ReLU) for layer in after)
+        kernel, bias = _folded_convolution(convolution, normalisation, scale)
+        scale = 1.0
+        x = ReflectPadding1D()(x)
+        if place == places[-1] and not activated:
+            padded = x.shape[1]
+            kernel, bias = _fold_into_heads(kernel, bias, head_kernel, head_bias)
+            assert len(kernel) == padded * x.shape[2]
+            return layers.Flatten()(x), kernel, bias
+        layer = layers.Conv1D(
+            convolution.filters,
+            convolution.kernel_size,
+            convolution.strides,
+            activation="relu" if activated else None,
+        )
+        layer.build((None, *x.shape[1:]))
+        layer.set_weights([kernel, bias])
+        x = layer(x)
+    # The heads see the features channel by channel; here they come step by step.
+    weights = head_kernel.reshape(x.shape[2], x.shape[1], -1).transpose(1, 0, 2)
+    return layers.Flatten()(x), weights.reshape(len(head_kernel), -1), head_bias
+
+
+def _fold_into_heads(kernel, bias, head_kernel, head_bias):
+    """Compose a convolution with the dense heads behind it.
+
+    The convolution's output is flattened channel by channel, its padded input step by
+    step.
+    """
+    width, channels, filters = kernel.shape
+    weights = head_kernel.reshape(filters, -1, head_kernel.shape[1])
+    steps = weights.shape[1]
+    folded = np.zeros((steps + width - 1, channels, weights.shape[2]))
+    for tap in range(width):
+        folded[tap : tap + steps] += np.tensordot(
+            kernel[tap], weights, axes=1
+        ).transpose(1, 0, 2)
+    shift = np.tensordot(bias, weights.sum(axis=1), axes=1)
+    return folded.reshape(-1, weights.shape[2]), head_bias + shift
+
+
+def _decoder_chain(body, inputs, unit, scale):
+    """Run a convolutional decoder's layers, the output in mm but for the centre."""
+    chain = body.layers[1:]
+    last = [n for n, lay in enumerate(chain) if isinstance(lay, layers.Conv1D)][-1]
+    (dense, *shape), convolution, after = split_at(body, layers.Conv1D)
+    kernel, bias = _value(dense.kernel) / unit[:, None], _value(dense.bias)
+    upsampled = any(isinstance(lay, (layers.UpSampling1D,)) for lay in shape)
+    position = 0
+    if dense.activation is keras.activations.linear and not upsampled:
+        # FINTA: the first convolution follows a linear layer.
+        rows = np.concatenate([kernel, bias[None]])
+        taps, shift = _value(convolution.kernel), _value(convolution.bias)
+        rows = rows.reshape(len(rows), -1, taps.shape[1])
+        rows = np.concatenate([rows[:, 1:2], rows, rows[:, -2:-1]], axis=1)
+        steps = rows.shape[1] - len(taps) + 1
+        rows = sum(rows[:, t : t + steps] @ taps[t] for t in range(len(taps)))
+        kernel = rows[:-1].reshape(len(kernel), -1)
+        bias = (rows[-1] + shift).ravel()
+        position = chain.index(convolution) + 1
+        # The activation behind the convolution, before the reshaping.
+        x = _dense(kernel, bias, "relu")(inputs)
+        x = layers.Reshape((steps, -1))(x)
+        position += isinstance(chain[position], layers.ReLU)
+    else:
+        x = _dense(kernel, bias, dense.activation)(inputs)
+        position = 1
+    while position < len(chain):
+        layer = chain[position]
+        if isinstance(layer, layers.Conv1D) or (
+            isinstance(layer, layers.UpSampling1D)
+            and isinstance(chain[position + 2], layers.Conv1D)
+        ):
+            upsampled = isinstance(layer, layers.UpSampling1D)
+            position += 2 * upsampled
+            layer = chain[position]
+            gain = scale if position == last else 1.0
+            kernel, bias = _value(layer.kernel) * gain, _value(layer.bias) * gain
+            activation = layer.activation
+            if upsampled:
+                x = UpConvolution1D(kernel, bias, activation)(x)
+            else:
+                copy = _copy(layer, [])
+                copy.build((None, *x.shape[1:]))
+                copy.set_weights([kernel, bias])
+                x = copy(x)
+        else:
+            x = _copy(layer, [])(x)
+        position += 1
+    return x

@@ -1,0 +1,111 @@
+"""How a model came about: settings, data, history and versions, kept in its file."""
+
+from dataclasses import asdict, dataclass, field
+import hashlib
+import json
+
+import numpy as np
+
+N_RECOGNISED = 50  # streamlines that tell a tractogram from others
+
+# What does not change what a model computes.
+IGNORED = ("name", "record", "seed")
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What a model was trained with, as plain values.
+
+    Attributes
+    ----------
+    settings : dict
+        Training settings, by name.
+    data : dict
+        Files, numbers of streamlines and rejects by reason; of each tractogram also
+        its `source_digest`.
+    history : dict of list
+        A list per quantity, one number per epoch.
+    best_epoch : int
+        Epoch whose weights the model has; 0 is before the first.
+    versions : dict of str
+        Package to version, and the backend.
+    """
+
+    settings: dict = field(default_factory=dict)
+    data: dict = field(default_factory=dict)
+    history: dict = field(default_factory=dict)
+    best_epoch: int = 0
+    versions: dict = field(default_factory=dict)
+
+    def to_dict(self):
+        """Attributes as a plain dictionary."""
+        return asdict(self)
+
+
+def source_digest(points):
+    """Short name of a tractogram, by which it is recognised in another file.
+
+    Parameters
+    ----------
+    points : ndarray, shape (n_streamlines, n_points, 3)
+        Its streamlines from the first on, RASMM, mm, in any direction; the ends of the
+        first 50 count, to 0.1 mm.
+
+    Returns
+    -------
+    digest : str
+        16 hexadecimal digits.
+    """
+    ends = np.rint(10 * np.asarray(points[:N_RECOGNISED, [0, -1]], dtype=np.float64))
+    turned = [sorted(pair) for pair in (ends + 0.0).tolist()]  # No minus zero.
+    return hashlib.sha256(np.array(turned).tobytes()).hexdigest()[:16]
+
+
+def software_versions():
+    """Versions of what a model depends on, and the backend in use.
+
+    Returns
+    -------
+    versions : dict of str
+        Package to version; "backend" to its name.
+    """
+    from importlib.metadata import version
+
+    import keras
+
+    from dipy_tractoencoder import __version__
+
+    backend = keras.backend.backend()
+    return {
+        "dipy_tractoencoder": __version__,
+        **{name: version(name) for name in ("dipy", "keras", "numpy", backend)},
+        "backend": backend,
+    }
+
+
+def fingerprint(model):
+    """SHA-256 of a model's architecture, preprocessing and weights.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Model with its weights.
+
+    Returns
+    -------
+    fingerprint : str
+        64 hexadecimal digits; equal for models that compute the same by the same
+        weights.
+    """
+    from keras import ops
+
+    config = {k: v for k, v in model.get_config().items() if k not in IGNORED}
+    config["class"] = type(model).__name__
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    for weight in model.weights:
+        if "seed_generator" in weight.path:
+            continue
+        values = np.ascontiguousarray(ops.convert_to_numpy(weight))
+        digest.update(f"{values.dtype}{values.shape}".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,222 @@
+"""The report of a training."""
+
+import math
+
+from dipy_tractoencoder.evaluation.diagnostics import (
+    batch_statistics_error,
+    grouped_errors,
+    latent_use,
+)
+from dipy_tractoencoder.nn.provenance import fingerprint as fingerprint_of
+from dipy_tractoencoder.report.data_checks import (
+    applicable,
+    few_held_out,
+    few_per_bundle,
+    few_streamlines,
+    rejects,
+)
+from dipy_tractoencoder.report.model_checks import (
+    collapse,
+    overfitting,
+    pca_kept,
+    statistics,
+    unsettled,
+    worse_than_pca,
+)
+from dipy_tractoencoder.report.page import Report, Section, Table, format_cell, picture
+from dipy_tractoencoder.report.parts import (
+    LONG_TABLE,
+    error_table,
+    files_tables,
+    latent_parts,
+    origin_facts,
+    settings_tables,
+    views,
+)
+from dipy_tractoencoder.streamlines.metrics import point_distance, pooled_distance
+from dipy_tractoencoder.training.settings import TrainingSettings
+from dipy_tractoencoder.viz.base import curves_figure
+
+USED = {"n_training": "trained on", "n_validation": "held out"}
+
+
+def training_report(
+    run,
+    *,
+    name="a model",
+    files=None,
+    settings=None,
+    defaults=None,
+    command=None,
+    fingerprint=None,
+    **facts,
+):
+    """Report a training: what it was given, how it went, what came of it.
+
+    Parameters
+    ----------
+    run : TrainingRun
+        From `training.run_training`.
+    name : str, optional
+        Of the model: its file.
+    files : sequence of str, optional
+        Names of the tractograms to train on, and behind them those to validate on;
+        numbers by default.
+    settings, defaults : dict, optional
+        Settings as they were given, and their defaults; those of the model's record
+        and of `TrainingSettings` by default.
+    command : str, optional
+        Command line that did it.
+    fingerprint : str, optional
+        The model's, if it is known.
+    **facts
+        More to say of where it comes from: name to value.
+
+    Returns
+    -------
+    report : report.Report
+        To be written by `report.save_report`.
+    """
+    model, record = run.model, run.model.record
+    history, given = record.history, record.settings
+    counts = record.data["tractograms"]
+    files = list(files or (f"tractogram {n}" for n in range(1, len(counts) + 1)))
+    rows = [{"file": str(file), **count} for file, count in zip(files, counts)]
+    what = "held-out streamlines" if run.held_out else "training streamlines"
+    sides = (run.points, run.reconstructed, run.pca_reconstructed)
+    error, pca_error = (
+        pooled_distance(point_distance(run.points, points)) for points in sides[1:]
+    )
+    variance, kl = latent_use(model, run.points)
+    by_batch = batch_statistics_error(model, run.points)
+    n_training = record.data["n_training"]
+    n_steps = given["epochs"] * math.ceil(n_training / given["batch_size"])
+    per_file = {row["file"]: row["n_training"] + row["n_validation"] for row in rows}
+    checks = applicable(
+        worse_than_pca({f"all {what}": (error, pca_error)}, given["linear_skip"]),
+        pca_kept(
+            record.best_epoch,
+            given["epochs"],
+            given["linear_skip"],
+            given["refit"] and run.held_out,
+        ),
+        collapse(variance, kl),
+        overfitting(history),
+        unsettled(history, record.best_epoch, given["epochs"], n_steps),
+        statistics(*by_batch) if by_batch else None,
+        few_streamlines(n_training, model.latent_dim),
+        few_held_out(record.data["n_validation"]),
+        few_per_bundle(per_file, "file"),
+        rejects(record.data["n_read"], record.data["rejects"]),
+    )
+    sections = [
+        Section("Data", (*files_tables(rows, USED), *_not_drawn(record.data))),
+        Section(
+            "Settings",
+            tuple(
+                settings_tables(
+                    settings or given, defaults or TrainingSettings().to_dict()
+                )
+            ),
+        ),
+        Section("Errors", tuple(_errors(run, sides, files, what))),
+    ]
+    if history.get("loss"):
+        curves = curve_parts(record, pca_error=pca_error)
+        sections.append(Section("Course of the training", tuple(curves)))
+    if kl is not None:
+        parts = latent_parts(model, variance, kl)
+        sections.append(Section("What the latents hold", tuple(parts)))
+    sections.append(
+        Section("Pictures", (views(run.points, run.reconstructed, what.capitalize()),))
+    )
+    summary = [
+        f"Error on {len(run.points):,} {what}: {format_cell(error)} mm; PCA with as "
+        f"many dimensions ({model.latent_dim}): {format_cell(pca_error)} mm."
+    ]
+    if given["refit"] and run.held_out:
+        summary.append(
+            "The model was then trained once more on everything (refit); errors and "
+            "pictures of held-out streamlines are by the model before, which had not "
+            "seen them."
+        )
+    return Report(
+        title=f"Training of {name}",
+        summary=tuple(summary),
+        checks=checks,
+        command=command,
+        facts=origin_facts(
+            model,
+            fingerprint or fingerprint_of(model),
+            record.versions,
+            model_file=name,
+            **facts,
+            seed=str(given["seed"]),
+            epoch_kept=f"{record.best_epoch} of {given['epochs']}",
+        ),
+        sections=tuple(sections),
+    )
+
+
+def curve_parts(record, *, pca_error=None):
+    """Show the course of a training.
+
+    Parameters
+    ----------
+    record : TrainingRecord
+        Of the model; with a history.
+    pca_error : float, optional
+        Of PCA on the streamlines held out, mm.
+
+    Returns
+    -------
+    parts : list of str or Picture
+        For a section of a report.
+    """
+    history, best = record.history, record.best_epoch
+    loss = record.settings["loss"]
+    figure = curves_figure(history, pca_error=pca_error, best_epoch=best, loss=loss)
+    ends = [
+        f"{label} error from {history[key][0]:.3g} to {history[key][-1]:.3g} mm"
+        for key, label in (("error_mm", "training"), ("val_error_mm", "validation"))
+        if key in history
+    ]
+    alt = (
+        f"Three curves over {len(history['loss'])} epochs: errors ({'; '.join(ends)}), "
+        "terms of the loss, learning rate and KL weight."
+    )
+    kept = f"The weights kept are those of epoch {best}."
+    if best == 0:
+        kept = "The weights kept are those before the first epoch."
+    about = (
+        "Training errors are taken while the epoch runs, of a VAE with the sampling "
+        "noise; validation errors at its end, without noise. A validation error that "
+        "rises while the training error falls is overfitting."
+    )
+    return [kept, picture(figure, alt, about, vector=True)]
+
+
+def _errors(run, sides, files, what):
+    """Tables of errors of all streamlines looked at, and of each file."""
+    parts = [error_table(*sides, f"{len(run.points):,} {what}")]
+    names = [str(files[number]) for number in run.source]
+    by_file = grouped_errors(*sides, names)
+    if len(by_file) > 1:
+        parts.append(
+            Table(
+                "Error of each file, root mean square",
+                ("file", "streamlines", "model (mm)", "PCA (mm)"),
+                [(name, *values) for name, values in by_file.items()],
+                folded=len(by_file) > LONG_TABLE,
+            )
+        )
+    return parts
+
+
+def _not_drawn(data):
+    """Say how many streamlines max_streamlines left out."""
+    used = data["n_training"] + data["n_validation"]
+    rest = data["n_read"] - used - sum(data["rejects"].values())
+    if not rest:
+        return ()
+    return (f"{rest:,} more streamlines were not drawn (max_streamlines).",)

@@ -1,0 +1,285 @@
+"""Gather the streamlines of several tractograms for training, and split them."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError, check_number
+from dipy_tractoencoder.io.chunks import TractogramChunks, as_tractogram_list
+from dipy_tractoencoder.nn.provenance import source_digest
+from dipy_tractoencoder.streamlines.array import (
+    as_sequence,
+    merge_rejects,
+    runs_backwards,
+)
+from dipy_tractoencoder.streamlines.preprocessing import (
+    Preprocessing,
+    fit_axis,
+    fit_normalisation,
+)
+from dipy_tractoencoder.utils.reservoir import smallest_keys
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Streamlines to learn from, and how they were prepared.
+
+    Attributes
+    ----------
+    points : ndarray, shape (n_streamlines, n_points, 3), float32
+        Normalised, in the preprocessing's orientation.
+    source : ndarray, shape (n_streamlines,), int
+        Position of each row's tractogram in the list it came from.
+    preprocessing : Preprocessing
+        Learned from these streamlines.
+    reads : tuple of dict
+        For each tractogram, "n_read" (streamlines read, kept or not), "rejects"
+        (those left out, by reason) and, unless all were, "digest" (see
+        `record.source_digest`).
+    """
+
+    points: np.ndarray
+    source: np.ndarray
+    preprocessing: Preprocessing
+    reads: tuple
+
+    @property
+    def n_read(self):
+        """Streamlines read, kept or not."""
+        return sum(read["n_read"] for read in self.reads)
+
+    @property
+    def rejects(self):
+        """Streamlines left out of all tractograms, by reason."""
+        return merge_rejects(read["rejects"] for read in self.reads)
+
+    def __len__(self):
+        return len(self.points)
+
+
+def gather(tractograms, preprocessing, *, max_streamlines=None, normalise=True, seed=0):
+    """Read tractograms one by one into one array; learn axis, centre and scale.
+
+    Parameters
+    ----------
+    tractograms : iterable
+        StatefulTractogram, TractogramChunks or sequence of ndarray each; RASMM, mm.
+        Consumed one at a time, chunk by chunk.
+    preprocessing : Preprocessing
+        Its ``n_points``, ``orientation`` and length limits are used; the rest is
+        learned.
+    max_streamlines : int, optional
+        Keep a uniform random subset of this many.
+    normalise : bool, optional
+        Learn centre and scale; otherwise coordinates stay in mm.
+    seed : int, optional
+        Seed of the subset.
+
+    Returns
+    -------
+    data : TrainingData
+        Rows in the order of the tractograms.
+
+    Raises
+    ------
+    EmptyDataError
+        If no streamline is left.
+    """
+    if max_streamlines is not None:
+        check_number("max_streamlines", max_streamlines, low=1, integer=True)
+    rng = np.random.default_rng(seed)
+    as_read = replace(preprocessing, orientation="as_is")
+    points = np.empty((0, preprocessing.n_points, 3), dtype=np.float32)
+    source, keys = np.empty(0, dtype=int), np.empty(0)
+    parts, reads = [], []
+    for number, tractogram in enumerate(tractograms):
+        reads.append({"n_read": 0, "rejects": {}})
+        for chunk in chunks_of(tractogram):
+            array = as_read.array(chunk)
+            count_chunk(reads[-1], array)
+            parts.append((array.points, np.full(len(array), number)))
+            keys = np.append(keys, rng.random(len(array)))
+            if max_streamlines is not None and len(keys) > 2 * max_streamlines:
+                parts, keys = smallest_keys(parts, keys, max_streamlines)
+    if max_streamlines is not None and len(keys) > max_streamlines:
+        parts, keys = smallest_keys(parts, keys, max_streamlines)
+    if len(keys) == 0:
+        rejects = merge_rejects(read["rejects"] for read in reads)
+        n_read = sum(read["n_read"] for read in reads)
+        reasons = ", ".join(f"{count} {reason}" for reason, count in rejects.items())
+        raise EmptyDataError(
+            f"No streamline is left to train on: of {n_read} read, "
+            f"{reasons or 'none'} were left out. Check the files and the limits "
+            "`min_length` and `max_length` (mm)."
+        )
+    points, source = (np.concatenate(part) for part in zip(*parts))
+    learned = {}
+    if preprocessing.orientation == "canonical":
+        learned["axis"] = fit_axis(points)
+        backwards = runs_backwards(as_sequence(points), learned["axis"])
+        points[backwards] = points[backwards, ::-1]
+    if normalise:
+        learned["centre"], learned["scale"] = fit_normalisation(points)
+    preprocessing = replace(preprocessing, **learned)
+    points = preprocessing.normalise(points)
+    return TrainingData(points, source, preprocessing, tuple(reads))
+
+
+def count_chunk(read, array):
+    """Add a chunk to what was read of its tractogram.
+
+    Parameters
+    ----------
+    read : dict
+        "n_read", "rejects" and, from the first chunk with streamlines on, "digest";
+        changed in place.
+    array : StreamlineArray
+        The chunk; points in mm.
+    """
+    if len(array):
+        read.setdefault("digest", source_digest(array.points))
+    read["n_read"] += array.n_streamlines
+    read["rejects"] = merge_rejects([read["rejects"], array.rejects])
+
+
+def chunks_of(tractogram):
+    """Parts of a tractogram: its own, or the whole of one that is in memory.
+
+    Parameters
+    ----------
+    tractogram : StatefulTractogram, TractogramChunks, or sequence of ndarray
+        RASMM, mm.
+
+    Returns
+    -------
+    chunks : iterable
+        To be gone through once.
+    """
+    return tractogram if isinstance(tractogram, TractogramChunks) else (tractogram,)
+
+
+def add_held_out(data, tractograms):
+    """Append streamlines that are held out to those to train on.
+
+    Parameters
+    ----------
+    data : TrainingData
+        Streamlines to train on; what was learned from them stays.
+    tractograms : iterable of StatefulTractogram or sequence of ndarray
+        Streamlines to hold out, RASMM, mm.
+
+    Returns
+    -------
+    data : TrainingData
+        With the new rows at the end.
+    is_validation : ndarray, shape (n_streamlines,), bool
+        True for the new rows.
+
+    Raises
+    ------
+    EmptyDataError
+        If none of the new streamlines can be used.
+    """
+    reads = list(data.reads)
+    numbered = []
+    for number, tractogram in enumerate(
+        as_tractogram_list(tractograms), start=len(reads)
+    ):
+        reads.append({"n_read": 0, "rejects": {}})
+        for chunk in chunks_of(tractogram):
+            numbered.append((number, data.preprocessing.array(chunk)))
+            count_chunk(reads[-1], numbered[-1][1])
+    arrays = [array for _, array in numbered]
+    n_new = sum(map(len, arrays))
+    if n_new == 0:
+        raise EmptyDataError("No streamline is left to validate on.")
+    points = [data.preprocessing.normalise(array.points) for array in arrays]
+    source = np.repeat(
+        [number for number, _ in numbered], [len(array) for array in arrays]
+    )
+    joined = replace(
+        data,
+        points=np.concatenate([data.points, *points]),
+        source=np.concatenate([data.source, source]),
+        reads=tuple(reads),
+    )
+    return joined, np.arange(len(joined)) >= len(data)
+
+
+def split(source, validation_fraction, *, groups=None, seed=0):
+    """Draw the validation rows, single streamlines or whole groups.
+
+    Parameters
+    ----------
+    source : ndarray, shape (n_streamlines,), int
+        Tractogram of each row.
+    validation_fraction : float
+        Share of the streamlines, or of the groups, to hold out, in [0, 1).
+    groups : sequence, optional
+        A label per tractogram (its subject, say); tractograms of one label are held
+        out together. By default single streamlines are.
+    seed : int, optional
+        Seed of the draw.
+
+    Returns
+    -------
+    is_validation : ndarray, shape (n_streamlines,), bool
+        True for the rows held out; at least one streamline or group, unless the
+        fraction is 0.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the fraction is out of range or there is nothing to choose from.
+    """
+    check_number("validation_fraction", validation_fraction, low=0)
+    if validation_fraction >= 1:
+        raise InvalidArgumentError(
+            "Invalid value received for `validation_fraction`. Expected less than 1. "
+            f"Received: {validation_fraction!r}."
+        )
+    if groups is None:
+        members = np.arange(len(source))
+        what = "streamlines"
+    else:
+        labels = {label: number for number, label in enumerate(dict.fromkeys(groups))}
+        members = np.array([labels[label] for label in groups])[source]
+        what = "groups of files"
+    choices = np.unique(members)
+    if validation_fraction == 0:
+        return np.zeros(len(source), dtype=bool)
+    if len(choices) < 2:
+        raise InvalidArgumentError(
+            f"A validation set needs two {what} at least, and there is "
+            f"{len(choices)}. Give more, or set validation_fraction to 0."
+        )
+    n_held_out = min(
+        max(1, round(validation_fraction * len(choices))), len(choices) - 1
+    )
+    rng = np.random.default_rng(seed)
+    return np.isin(members, rng.choice(choices, n_held_out, replace=False))
+
+
+def counts_of(data, held_out):
+    """Count what was read and used of each tractogram.
+
+    Parameters
+    ----------
+    data : TrainingData
+        Training and validation streamlines.
+    held_out : ndarray, shape (n_streamlines,), bool
+        Those for validation.
+
+    Returns
+    -------
+    counts : list of dict
+        "n_read", "n_training", "n_validation", "rejects" and "digest" of each.
+    """
+    used = [
+        np.bincount(data.source[rows], minlength=len(data.reads)).tolist()
+        for rows in (~held_out, held_out)
+    ]
+    return [
+        {**read, "n_training": n_training, "n_validation": n_validation}
+        for read, n_training, n_validation in zip(data.reads, *used)
+    ]

@@ -1,0 +1,393 @@
+"""Train a model on tractograms, through Keras' own ``fit``."""
+
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from inspect import signature
+import logging
+import math
+
+import keras
+import numpy as np
+
+from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError
+from dipy_tractoencoder.io.chunks import as_tractogram_list
+from dipy_tractoencoder.latent.reconstruction import (
+    pca_reconstruction,
+    reconstruct_points,
+)
+from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+from dipy_tractoencoder.nn.batch_norm import STATISTICS_SAMPLE, settle_statistics
+from dipy_tractoencoder.nn.build import build_model, dtype_policy
+from dipy_tractoencoder.nn.provenance import TrainingRecord, software_versions
+from dipy_tractoencoder.streamlines.pca import fit_principal
+from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
+from dipy_tractoencoder.training.batches import ShuffledRows, steps_at_once
+from dipy_tractoencoder.training.callbacks import (
+    KeepBest,
+    KeepState,
+    LogLearningRate,
+    Progress,
+    StopOnNonFinite,
+    check_finite,
+)
+from dipy_tractoencoder.training.checkpoint import Checkpoint, FitState, put_back
+from dipy_tractoencoder.training.coefficient_trainer import (
+    evaluate,
+    inputs_of,
+    trainer_of,
+)
+from dipy_tractoencoder.training.dataset import add_held_out, counts_of, gather, split
+from dipy_tractoencoder.training.schedule import learning_rate
+from dipy_tractoencoder.training.settings import replace_settings
+from dipy_tractoencoder.utils.short_repr import short_repr
+
+logger = logging.getLogger(__name__)
+
+FOLD_FACTOR = 2  # batches smaller than so many times the latent do not gain
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A trained model, and streamlines to look at it with.
+
+    Attributes
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Trained, with its ``record``.
+    points : ndarray, shape (n_streamlines, n_points, 3), float32
+        The validation streamlines, or the training ones where none were held out;
+        RASMM, mm, in the model's orientation.
+    reconstructed : ndarray, shape (n_streamlines, n_points, 3), float32
+        What the model made of them; with a refit, the model before it, which had not
+        seen them.
+    pca_reconstructed : ndarray, shape (n_streamlines, n_points, 3), float32
+        What as many principal components of the same training streamlines made.
+    held_out : bool
+        Whether ``points`` took no part in the training that is shown.
+    source : ndarray, shape (n_streamlines,), int
+        Number of the tractogram that each of ``points`` comes from, counted through
+        those to train on and those to validate on.
+    """
+
+    model: StreamlineAutoencoder
+    points: np.ndarray
+    reconstructed: np.ndarray
+    pca_reconstructed: np.ndarray
+    held_out: bool
+    source: np.ndarray
+
+    __repr__ = short_repr
+
+
+def train(tractograms, settings=None, **options):
+    """Train an autoencoder or VAE on streamlines.
+
+    Parameters
+    ----------
+    tractograms : StatefulTractogram, or iterable of them or of sequences of ndarray
+        What to learn from, RASMM, mm; one item may be one file. An array of shape
+        (n_streamlines, n_points, 3) is one tractogram.
+    settings : TrainingSettings, optional
+        All choices; the defaults if not given.
+    **options
+        Fields of `TrainingSettings` to set or change, as ``latent_dim=16``, and
+        arguments of `run_training`.
+
+    Returns
+    -------
+    model : StreamlineAutoencoder or StreamlineVAE
+        With the weights of the best validation epoch, and ``model.record``.
+
+    See Also
+    --------
+    run_training : The same, giving the validation streamlines too.
+    """
+    return run_training(tractograms, settings, **options).model
+
+
+def run_training(
+    tractograms,
+    settings=None,
+    *,
+    validation=None,
+    groups=None,
+    tensorboard=None,
+    callbacks=(),
+    checkpoint=None,
+    resume=False,
+    **options,
+):
+    """Train a model, and keep the streamlines that were held out.
+
+    Parameters
+    ----------
+    tractograms : StatefulTractogram, or iterable of them or of sequences of ndarray
+        What to learn from, RASMM, mm; one item may be one file. An array of shape
+        (n_streamlines, n_points, 3) is one tractogram.
+    settings : TrainingSettings, optional
+        All choices; the defaults if not given.
+    validation : StatefulTractogram, or iterable as ``tractograms``, optional
+        What to choose the best epoch on; by default ``validation_fraction`` of the
+        tractograms.
+    groups : sequence, optional
+        A label per tractogram; those of one label are held out together.
+    tensorboard : str or Path, optional
+        Folder for TensorBoard logs.
+    callbacks : sequence of keras.callbacks.Callback, optional
+        Called besides our own, in the training that validation watches. Their own
+        state is not kept in the checkpoint.
+    checkpoint : str or Path, optional
+        File that keeps the state of the training, every few seconds and when it is
+        interrupted. It stays at the end, and may be deleted once the model is saved.
+    resume : bool, optional
+        Go on from the checkpoint, if it exists. The model is the same, bit for bit,
+        as without the interruption, given the same data, backend and machine.
+    **options
+        Fields of `TrainingSettings` to set or change, as ``latent_dim=16``.
+
+    Returns
+    -------
+    run : TrainingRun
+        The model, with the weights of the best validation epoch, and streamlines.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a setting is out of range or unknown, or something given is no streamlines.
+    EmptyDataError
+        If no streamline is left to train on.
+    TrainingDivergedError
+        If the loss stops being finite.
+    InputFileError
+        If the checkpoint is damaged, or of another training.
+    """
+    settings = replace_settings(
+        settings, options, [*signature(run_training).parameters][1:-1]
+    )
+    if tensorboard is not None and find_spec("tensorboard") is None:
+        raise InvalidArgumentError(
+            "Cannot write TensorBoard logs: TensorBoard is not installed. Install it "
+            'with pip install "dipy_tractoencoder[tensorboard]".'
+        )
+    preprocessing = Preprocessing(
+        n_points=settings.n_points,
+        orientation=settings.orientation,
+        min_length=settings.min_length,
+        max_length=settings.max_length,
+    )
+    build_model(preprocessing, settings)  # Wrong settings show before the reading.
+    keeper = None
+    if checkpoint is not None:
+        keeper = Checkpoint(checkpoint, settings, software_versions(), resume=resume)
+    data = gather(
+        as_tractogram_list(tractograms),
+        preprocessing,
+        max_streamlines=settings.max_streamlines,
+        normalise=settings.normalise,
+        seed=settings.seed,
+    )
+    if validation is None:
+        held_out = split(
+            data.source, settings.validation_fraction, groups=groups, seed=settings.seed
+        )
+    else:
+        data, held_out = add_held_out(data, validation)
+    logger.info(
+        "Training on %d streamlines, %d held out for validation; %d of %d read were "
+        "rejected%s.",
+        len(data) - held_out.sum(),
+        held_out.sum(),
+        sum(data.rejects.values()),
+        data.n_read,
+        "".join(f", {n} {reason}" for reason, n in data.rejects.items()),
+    )
+    if keeper:
+        keeper.bind(data.points, held_out, data.preprocessing)
+    with keeper or nullcontext():
+        model, history, best_epoch = fit(
+            data.points[~held_out],
+            data.points[held_out],
+            data.preprocessing,
+            settings,
+            tensorboard=tensorboard,
+            callbacks=callbacks,
+            checkpoint=keeper,
+        )
+        shown = data.points[held_out] if held_out.any() else data.points
+        shown = data.preprocessing.denormalise(shown)
+        reconstructed = reconstruct_points(model, shown)
+        pca_reconstructed = pca_reconstruction(model, shown)
+        if settings.refit and held_out.any():
+            model = refit(data, settings, best_epoch, keeper)
+    model.record = TrainingRecord(
+        settings=settings.to_dict(),
+        data={
+            "n_training": int((~held_out).sum()),
+            "n_validation": int(held_out.sum()),
+            "n_read": data.n_read,
+            "rejects": data.rejects,
+            "tractograms": counts_of(data, held_out),
+        },
+        history=history,
+        best_epoch=best_epoch,
+        versions=software_versions(),
+    )
+    return TrainingRun(
+        model=model,
+        points=shown,
+        reconstructed=reconstructed,
+        pca_reconstructed=pca_reconstructed,
+        held_out=bool(held_out.any()),
+        source=data.source[held_out] if held_out.any() else data.source,
+    )
+
+
+def refit(data, settings, epochs, checkpoint=None):
+    """Train a new model on all streamlines, for as many epochs as validation chose.
+
+    Parameters
+    ----------
+    data : TrainingData
+        Training and validation streamlines.
+    settings : TrainingSettings
+        All other choices.
+    epochs : int
+        Epochs to train for; 0 gives PCA.
+    checkpoint : Checkpoint, optional
+        Keeps the state.
+
+    Returns
+    -------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Trained.
+    """
+    if epochs:
+        logger.info("Training again on all streamlines, for %d epochs.", epochs)
+    else:
+        logger.info("No epoch was best: refitting PCA to all streamlines.")
+    shorter = replace(settings, epochs=epochs)
+    model, _, _ = fit(
+        data.points,
+        None,
+        data.preprocessing,
+        shorter,
+        checkpoint=checkpoint,
+        phase="refit",
+    )
+    return model
+
+
+def fit(
+    points,
+    validation,
+    preprocessing,
+    settings,
+    *,
+    tensorboard=None,
+    callbacks=(),
+    checkpoint=None,
+    phase="training",
+):
+    """Fit a new model to arrays of normalised streamlines.
+
+    Parameters
+    ----------
+    points : ndarray, shape (n_streamlines, n_points, 3), float32
+        Normalised training streamlines.
+    validation : ndarray, shape (n_validation, n_points, 3), float32, or None
+        Normalised streamlines that choose the best epoch; None or empty for none.
+    preprocessing : Preprocessing
+        What the points went through.
+    settings : TrainingSettings
+        All choices.
+    tensorboard : str or Path, optional
+        Folder for TensorBoard logs.
+    callbacks : sequence of keras.callbacks.Callback, optional
+        Called after our own.
+    checkpoint : Checkpoint, optional
+        Keeps the state now and then; if it has one of this phase, the fit goes on
+        from there.
+    phase : str, optional
+        Name of this fit in the checkpoint.
+
+    Returns
+    -------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Trained.
+    history : dict of list
+        Quantities per epoch.
+    best_epoch : int
+        Epochs trained for the weights kept; 0 is the untrained model.
+    """
+    if len(points) == 0:
+        raise EmptyDataError("No streamline is left to train on after the split.")
+    keras.utils.set_random_seed(settings.seed)
+    with dtype_policy(settings.precision):
+        model = build_model(preprocessing, settings)
+        model.ensure_built()
+    model.fold = settings.batch_size > FOLD_FACTOR * (settings.latent_dim + 1)
+    model.set_principal(
+        fit_principal(
+            points,
+            model.principal.n_components,
+            both_directions=settings.orientation == "augment",
+        )
+    )
+    steps_per_epoch = math.ceil(len(points) / settings.batch_size)
+    model.total_steps = max(1, settings.epochs * steps_per_epoch)
+    rate = learning_rate(settings, model.total_steps)
+    trainer = trainer_of(model)
+    trainer.compile(
+        optimizer=keras.optimizers.Adam(
+            rate, global_clipnorm=settings.clip_norm or None
+        ),
+        steps_per_execution=steps_at_once(settings, steps_per_epoch),
+        jit_compile={"auto": "auto", "on": True, "off": False}[settings.xla],
+    )
+    state = checkpoint.states.get(phase, FitState()) if checkpoint else FitState()
+    watchers = [StopOnNonFinite(), LogLearningRate(rate, steps_per_epoch)]
+    watchers.append(Progress(settings.epochs, logger, state.epoch))
+    if tensorboard is not None:
+        watchers.append(keras.callbacks.TensorBoard(log_dir=str(tensorboard)))
+    keep_best = held_out = None
+    inputs = inputs_of(trainer, points)
+    if validation is not None and len(validation):
+        held_out = inputs_of(trainer, validation)
+        keep_best = KeepBest(evaluate(trainer, held_out, settings), settings.patience)
+        watchers.append(keep_best)
+    if state.epoch:
+        put_back(trainer, state, checkpoint.path)
+        if keep_best:
+            keep_best.resume(state)
+    watchers.extend(callbacks)
+    if checkpoint:
+        watchers.append(
+            KeepState(checkpoint, phase, settings.epochs, keep_best, state.history)
+        )
+    history = state.history
+    if settings.epochs and not state.done:
+        rows = ShuffledRows(inputs, settings.batch_size, settings.seed)
+        new = trainer.fit(
+            rows,
+            epochs=settings.epochs,
+            initial_epoch=state.epoch,
+            validation_data=(held_out,) if keep_best else None,
+            validation_batch_size=max(settings.batch_size, 512),
+            callbacks=[rows.callback(), *watchers],
+            shuffle=False,  # The rows do it; Keras would mix the batches once more.
+            verbose=0,
+        ).history
+        history = {k: [*history.get(k, ()), *values] for k, values in new.items()}
+    elif keep_best and settings.epochs:
+        trainer.set_weights(keep_best.best_weights)
+    model.fold = False
+    settle_statistics(model, points, settings.batch_size)
+    if keep_best is None:
+        # The last update came after the last loss was looked at.
+        error = evaluate(trainer, inputs[:STATISTICS_SAMPLE], settings)
+        check_finite("the error after the last step", error)
+    best_epoch = settings.epochs
+    if keep_best is not None and settings.epochs:
+        best_epoch = keep_best.best_epoch
+    return model, history, best_epoch

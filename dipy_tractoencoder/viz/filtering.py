@@ -1,0 +1,94 @@
+"""Picture of a filter: scores beside the threshold, and what labelled data say."""
+
+import numpy as np
+
+from dipy_tractoencoder.viz.base import use_logarithm
+
+MOST_BINS = 60
+
+
+def filter_figure(scores, own, threshold, *, unit, truth=None):
+    """Draw the distribution of scores and, with labels, the operating characteristic.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (n_streamlines,)
+        Of the streamlines that were filtered; nan is left out.
+    own : ndarray, shape (n_reference,)
+        Of the plausible reference.
+    threshold : float
+        Largest score that is kept.
+    unit : str
+        Of the scores.
+    truth : tuple of ndarray, shape (n_labelled,), optional
+        Scores of labelled streamlines, and whether each is plausible; only the scores
+        are drawn without.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        To be saved with `plotting.save_figure`.
+    """
+    from matplotlib.figure import Figure
+
+    n_panels = 1 if truth is None else 2
+    figure = Figure(figsize=(6 * n_panels, 5), layout="constrained")
+    left, *right = figure.subplots(1, n_panels, squeeze=False)[0]
+    scores = scores[np.isfinite(scores)]
+    parts = {"reference": own, "kept": scores[scores <= threshold]}
+    parts["removed"] = scores[scores > threshold]
+    values = np.concatenate([own, scores])
+    positive = values[values > 0]
+    # Distances spread over decades; log-likelihoods have both signs.
+    logarithmic = len(positive) == len(values[values != 0]) and len(positive) > 0
+    if logarithmic:
+        edges = np.geomspace(positive.min(), positive.max() * 1.001, MOST_BINS)
+        use_logarithm(left, "x")
+    else:
+        edges = np.linspace(values.min(), values.max() + 1e-9, MOST_BINS)
+    for name, color in zip(parts, ("tab:gray", "tab:blue", "tab:red")):
+        label = f"{name}: {len(parts[name])}"
+        left.hist(parts[name], edges, histtype="step", color=color, label=label)
+    left.axvline(threshold, color="black", linestyle="--", label="threshold")
+    left.set_xlabel(f"score ({unit})")
+    left.set_ylabel("streamlines")
+    left.set_title("Scores")
+    left.legend()
+    if truth is not None:
+        draw_characteristic(*right, *truth, threshold)
+    return figure
+
+
+def draw_characteristic(axis, scores, plausible, threshold):
+    """Draw the receiver operating characteristic of a score.
+
+    Parameters
+    ----------
+    axis : matplotlib.axes.Axes
+        Where.
+    scores : ndarray, shape (n_labelled,)
+        nan is left out.
+    plausible : ndarray, shape (n_labelled,), bool
+        What they are.
+    threshold : float
+        Marked.
+    """
+    from sklearn.metrics import roc_curve
+
+    from dipy_tractoencoder.segment.thresholds import filter_metrics
+
+    finite = np.isfinite(scores)
+    false_rate, true_rate, _ = roc_curve(plausible[finite], -scores[finite])
+    figures = filter_metrics(scores, plausible, threshold)
+    axis.plot(false_rate, true_rate, label=f"area {figures['auc']:.4f}")
+    axis.plot(
+        1 - figures["specificity"],
+        figures["sensitivity"],
+        "ko",
+        label=f"threshold: accuracy {figures['accuracy']:.3f}",
+    )
+    axis.plot([0, 1], [1, 0], color="tab:gray", linestyle=":")
+    axis.set_xlabel("implausible kept (1 - specificity)")
+    axis.set_ylabel("plausible kept (sensitivity)")
+    axis.set_title("Labelled streamlines")
+    axis.legend(loc="lower right")

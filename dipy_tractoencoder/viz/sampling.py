@@ -1,0 +1,65 @@
+"""A picture of real and new streamlines of bundles."""
+
+import numpy as np
+
+from dipy_tractoencoder.viz.base import VIEWS, bundle_colours, equal_scales
+
+MOST_PER_BUNDLE = 100  # drawn; more only paint over each other
+
+
+def samples_figure(new, real=None, *, seed=0):
+    """Draw real streamlines above new ones, in three views.
+
+    Parameters
+    ----------
+    new : dict of ndarray, shape (n_streamlines, n_points, 3)
+        New streamlines by bundle, RASMM, mm.
+    real : dict of ndarray, shape (n_streamlines, n_points, 3), optional
+        Real ones; only the new ones are drawn without.
+    seed : int, optional
+        Of the choice of streamlines that are drawn.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        To be saved with `plotting.save_figure`.
+    """
+    from matplotlib.collections import LineCollection
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    rows = {"real": real, "new": new} if real else {"new": new}
+    colours = bundle_colours([*new, *(real or ())])
+    rng = np.random.default_rng(seed)
+    figure = Figure(figsize=(14, 1 + 5 * len(rows)), layout="constrained")
+    axes = figure.subplots(len(rows), 3, squeeze=False)
+    handles = []
+    for line, (kind, bundles) in zip(axes, rows.items()):
+        for name, points in bundles.items():
+            colour = colours[name]
+            drawn = points[rng.permutation(len(points))[:MOST_PER_BUNDLE]]
+            for axis, (_, across, up, _, _) in zip(line, VIEWS):
+                flat = drawn[..., [across, up]]
+                axis.add_collection(LineCollection(flat, colors=[colour], lw=0.5))
+            if bundles is new:
+                handles.append(Line2D([], [], color=colour, lw=3, label=name))
+        for axis, (view, _, _, across_name, up_name) in zip(line, VIEWS):
+            axis.set_title(f"{kind}, {view}", fontsize="small")
+            axis.set_xlabel(f"{across_name} (mm)", fontsize="small")
+            axis.set_ylabel(f"{up_name} (mm)", fontsize="small")
+    everything = [points for bundles in rows.values() for points in bundles.values()]
+    low = np.min([points.min(axis=(0, 1)) for points in everything], axis=0)
+    high = np.max([points.max(axis=(0, 1)) for points in everything], axis=0)
+    for line in axes:
+        for axis, (_, across, up, _, _) in zip(line, VIEWS):
+            axis.set_xlim(low[across] - 3, high[across] + 3)
+            axis.set_ylim(low[up] - 3, high[up] + 3)
+            equal_scales(axis)
+    figure.legend(
+        handles=handles,
+        loc="outside right upper",
+        fontsize="small",
+        ncols=1 + len(handles) // 40,
+    )
+    figure.suptitle(f"Up to {MOST_PER_BUNDLE} streamlines of each bundle drawn")
+    return figure
