@@ -11,8 +11,8 @@ from flow_data import assert_refused, call_command, files_below, run_command
 from made_data import make_tractogram
 import numpy as np
 import pytest
+from random_models import LATENT_DIM, random_model
 from scipy.special import erf
-from test_inference import LATENT_DIM, random_model
 from trx.trx_file_memmap import TrxFile, save as save_trx
 
 from dipy_tractoencoder import (

@@ -3,6 +3,7 @@
 from keras import ops
 import numpy as np
 import pytest
+from random_models import CENTRE, LATENT_DIM, N_POINTS, SCALE, random_model
 
 from dipy_tractoencoder.latent.codec import decode, encode
 from dipy_tractoencoder.nn.inference import (
@@ -12,31 +13,6 @@ from dipy_tractoencoder.nn.inference import (
 )
 from dipy_tractoencoder.nn.layers import LOG_VAR_MAX, LOG_VAR_MIN
 from dipy_tractoencoder.streamlines.array import StreamlineArray
-from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
-from dipy_tractoencoder.training.fit import build_model
-from dipy_tractoencoder.training.settings import TrainingSettings
-
-N_POINTS, LATENT_DIM = 64, 6
-CENTRE, SCALE = (10.0, -20.0, 30.0), 40.0
-
-
-def random_model(**options):
-    """Make a model whose every weight is random, normalisation's statistics too."""
-    preprocessing = Preprocessing(n_points=N_POINTS, centre=CENTRE, scale=SCALE)
-    settings = TrainingSettings(n_points=N_POINTS, latent_dim=LATENT_DIM, **options)
-    model = build_model(preprocessing, settings)
-    model.ensure_built()
-    rng = np.random.default_rng(0)
-    for weight in model.weights:
-        if "float" not in str(weight.dtype):
-            continue
-        shape = weight.shape
-        fan = np.prod(shape[:-1]) if len(shape) > 1 else 10
-        value = rng.normal(0, 1 / np.sqrt(fan), shape)
-        if "variance" in weight.path or "spread" in weight.path:
-            value = np.abs(value) + 0.5
-        weight.assign(value)
-    return model
 
 
 def random_points(n):
