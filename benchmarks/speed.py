@@ -184,8 +184,8 @@ def make_file(path, n, reference):
     """Write n streamlines of 50 points."""
     import nibabel as nib
 
-    from dipy_tractoencoder.io.chunks import write_chunks
     from dipy_tractoencoder.io.space import tractogram_space
+    from dipy_tractoencoder.io.writers import write_chunks
     from dipy_tractoencoder.sims.geometry import AFFINE, DIMENSIONS
 
     if not Path(reference).exists():

@@ -16,7 +16,8 @@ from dipy_tractoencoder.generation.bundle_density import (
     describe_bundle,
 )
 from dipy_tractoencoder.generation.density import DEFAULT_DENSITY
-from dipy_tractoencoder.io.mapped import MappedTractogram, save_selection
+from dipy_tractoencoder.io.mapped import MappedTractogram
+from dipy_tractoencoder.io.writers import save_selection
 from dipy_tractoencoder.latent.codec import decode, encode
 from dipy_tractoencoder.streamlines.array import StreamlineArray, as_sequence
 from dipy_tractoencoder.streamlines.metrics import mdf_matrix

@@ -144,7 +144,7 @@ def check_offsets(path, streamlines, n_streamlines):
         raise broken(path, "its offsets leave points out")
 
 
-def check_trk_end(path, n_points):
+def check_trk_end(path, n_streamlines, n_points):
     """Raise unless a TRK file ends where the streamlines of its header end.
 
     Readers stop after as many as the header says, or at the end of the file.
@@ -153,8 +153,8 @@ def check_trk_end(path, n_points):
     ----------
     path : str or Path
         The file.
-    n_points : int
-        Points that were read.
+    n_streamlines, n_points : int
+        Streamlines and points that were read.
 
     Raises
     ------
@@ -165,6 +165,12 @@ def check_trk_end(path, n_points):
     promised = int(header["nb_streamlines"])
     if promised == 0:  # TrackVis' way not to say: it was read to its end.
         return
+    if promised != n_streamlines:
+        raise broken(
+            path,
+            f"its header promises {promised} streamlines, and it ends after "
+            f"{n_streamlines}",
+        )
     per_point = 3 + int(header["nb_scalars_per_point"])
     per_streamline = 1 + int(header["nb_properties_per_streamline"])
     numbers = promised * per_streamline + n_points * per_point

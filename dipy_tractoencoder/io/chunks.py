@@ -1,41 +1,35 @@
-"""Tractograms read and written some streamlines at a time, in bounded memory."""
+"""Tractograms read some streamlines at a time, in bounded memory."""
 
 from collections.abc import Mapping
-from contextlib import closing
 from itertools import islice
 import logging
 from numbers import Real
 from pathlib import Path
-import shutil
-import tempfile
 
 from nibabel.streamlines import ArraySequence
 import numpy as np
 
-from dipy_tractoencoder.errors import InputFileError, OutputFileError, check_number
+from dipy_tractoencoder.errors import InputFileError, check_number
 from dipy_tractoencoder.io.checks import (
     check_contents,
     check_offsets,
     check_trk_end,
     trx_header,
 )
-from dipy_tractoencoder.io.space import named_space, tractogram_like, tractogram_space
+from dipy_tractoencoder.io.space import named_space, tractogram_space
 from dipy_tractoencoder.io.tractogram import (
+    LAZY,
     SELF_CONTAINED,
-    check_output_extension,
     check_tractogram_path,
     load_tractogram,
     points_outside,
-    save_tractogram,
 )
 from dipy_tractoencoder.streamlines.array import CHUNK_SIZE, as_sequence
-from dipy_tractoencoder.utils.atomic_files import whole_file
 from dipy_tractoencoder.utils.prefetch import forget_pages
 
 logger = logging.getLogger(__name__)
 
-# Read one by one by nibabel; TRX is mapped; the others have no lazy reader.
-LAZY = (".trk", ".tck")
+# TRX is mapped; the others have no lazy reader.
 CHEAP_TO_OPEN = (*LAZY, ".trx")
 
 
@@ -163,14 +157,8 @@ class TractogramChunks:
         except Exception as err:  # As above.
             raise self._damaged(err, n_read) from err
         # TCK's readers skip streamlines without points, which its header counts.
-        promised = self.n_streamlines
-        if self.path.suffix == ".trk" and promised not in (None, n_read):
-            raise InputFileError(
-                f"Cannot read {self.path}: its header promises {promised} streamlines, "
-                f"and it ends after {n_read}. Copy or make the file again."
-            )
         if self.path.suffix == ".trk":
-            check_trk_end(self.path, n_points)
+            check_trk_end(self.path, n_read, n_points)
 
     def _open_trx(self):
         from trx.trx_file_memmap import load
@@ -191,95 +179,6 @@ class TractogramChunks:
             f"Cannot read {self.path}{where}: {type(err).__name__}: {text}. The file "
             f"may be damaged{hint}."
         )
-
-
-def write_chunks(chunks, path, space, n_streamlines, n_points):
-    """Write a tractogram chunk by chunk, whole or not at all.
-
-    TRK and TCK go through nibabel's lazy writers, TRX through a mapped file; other
-    formats are gathered first.
-
-    Parameters
-    ----------
-    chunks : iterable of ndarray, shape (any, n_points, 3), float32
-        Streamlines, RASMM, mm.
-    path : str or Path
-        File whose extension chooses the format.
-    space : dict
-        As `latent.tractogram_space` gives.
-    n_streamlines : int or None
-        As many as all chunks together, or more; None if that is not known.
-    n_points : int
-        Points per streamline.
-
-    Raises
-    ------
-    OutputFileError
-        If the extension is unknown or the file cannot be written.
-    """
-    check_output_extension(path)
-    suffix = Path(path).suffix
-    if suffix in LAZY:
-        with whole_file(path) as partial:
-            _write_lazy(chunks, partial, space)
-    elif suffix == ".trx" and n_streamlines:
-        with whole_file(path) as partial:
-            _write_trx(chunks, partial, space, n_streamlines, n_points)
-    else:
-        points = [chunk for chunk in chunks if len(chunk)]
-        empty = np.empty((0, n_points, 3), dtype=np.float32)
-        points = np.concatenate(points) if points else empty
-        save_tractogram(tractogram_like(points, space), path, overwrite=True)
-
-
-def _write_lazy(chunks, path, space):
-    """Through nibabel, one streamline after the other."""
-    from dipy.io.utils import create_tractogram_header
-    import nibabel as nib
-
-    kind = nib.streamlines.detect_format(str(path))
-    header = create_tractogram_header(
-        kind,
-        space["affine"],
-        space["dimensions"],
-        space["voxel_sizes"],
-        space["voxel_order"],
-    )
-    tractogram = nib.streamlines.LazyTractogram(
-        lambda: (line for chunk in chunks for line in chunk),
-        affine_to_rasmm=np.eye(4),
-    )
-    nib.streamlines.save(kind(tractogram, header=header), str(path))
-
-
-def _write_trx(chunks, path, space, n_streamlines, n_points):
-    """Into a mapped file of known size."""
-    from trx.trx_file_memmap import TrxFile, save
-
-    # Pages of a mapped file that find no room end the process with a signal.
-    needed = n_streamlines * (12 * n_points + 12)
-    for folder in (tempfile.gettempdir(), Path(path).parent):
-        if (free := shutil.disk_usage(folder).free) < needed:
-            raise OutputFileError(
-                f"Cannot write {Path(path).name.split('.partial.')[-1]}: it needs "
-                f"{needed / 2**20:.0f} MiB, and there is room for {free / 2**20:.0f} "
-                f"MiB in {folder}. Make room there, or set TMPDIR to another folder."
-            )
-    one = tractogram_like(np.zeros((1, n_points, 3), dtype=np.float32), space)
-    with (
-        closing(TrxFile.from_sft(one)) as like,
-        closing(TrxFile(n_streamlines * n_points, n_streamlines, init_as=like)) as trx,
-    ):
-        start = 0
-        for chunk in chunks:
-            rows = slice(start * n_points, (start + len(chunk)) * n_points)
-            trx.streamlines._data[rows] = chunk.reshape(-1, 3)
-            start += len(chunk)
-        trx.streamlines._offsets[:] = np.arange(n_streamlines) * n_points
-        trx.streamlines._lengths[:start] = n_points
-        if start < n_streamlines:
-            trx.resize(start, start * n_points)
-        save(trx, str(path))
 
 
 def as_tractogram_list(tractograms):

@@ -25,6 +25,8 @@ EXTENSIONS = (".trk", ".tck", ".trx", ".vtk", ".vtp", ".fib", ".dpy")
 # These hold the image space themselves.
 SELF_CONTAINED = (".trk", ".trx")
 POINTS_AT_A_TIME = 1_000_000
+# nibabel reads and writes these one streamline after the other.
+LAZY = (".trk", ".tck")
 # DIPY reads and writes these through FURY, which it does not install.
 THROUGH_FURY = (".vtk", ".vtp", ".fib")
 
@@ -63,7 +65,8 @@ def load_tractogram(path, reference=None):
             str(path), "same" if own_space else str(reference), bbox_valid_check=False
         )
         if path.suffix == ".trk" and tractogram is not False:
-            check_trk_end(path, tractogram.streamlines.total_nb_rows)
+            lines = tractogram.streamlines
+            check_trk_end(path, len(lines), lines.total_nb_rows)
         outside = tractogram is not False and points_outside(
             tractogram.streamlines,
             {"affine": tractogram.affine, "dimensions": tractogram.dimensions},

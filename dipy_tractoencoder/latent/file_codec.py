@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError
-from dipy_tractoencoder.io.chunks import TractogramChunks, write_chunks
+from dipy_tractoencoder.io.chunks import TractogramChunks
+from dipy_tractoencoder.io.writers import write_chunks
 from dipy_tractoencoder.latent.codec import check_same_model, decode, encode
 from dipy_tractoencoder.latent.latents_file import latents_reader, latents_writer
 from dipy_tractoencoder.latent.reconstruction import ErrorTotals, pca_reconstruction

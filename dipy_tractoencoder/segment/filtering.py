@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from dipy_tractoencoder.errors import InputFileError, InvalidArgumentError
-from dipy_tractoencoder.io.mapped import mapped_tractogram, save_selection
+from dipy_tractoencoder.io.mapped import mapped_tractogram
+from dipy_tractoencoder.io.writers import save_selection
 from dipy_tractoencoder.latent.latents_file import EXTENSIONS as LATENTS_EXTENSIONS
 from dipy_tractoencoder.segment.bundle_files import bundle_chunks, bundle_latents
 from dipy_tractoencoder.segment.plausibility_scores import (

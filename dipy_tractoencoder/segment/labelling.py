@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dipy_tractoencoder.io.mapped import mapped_tractogram, save_selection
+from dipy_tractoencoder.io.mapped import mapped_tractogram
+from dipy_tractoencoder.io.writers import save_selection
 from dipy_tractoencoder.latent.codec import encode
 from dipy_tractoencoder.segment.bundle_classifier import (
     MARGIN,

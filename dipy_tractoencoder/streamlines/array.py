@@ -303,6 +303,23 @@ def as_sequence(streamlines):
     return _sequence(points.astype(np.float32, copy=False), counts)
 
 
+def as_columns(values):
+    """Give numbers per row as a matrix.
+
+    Parameters
+    ----------
+    values : array_like, shape (n_rows,) or (n_rows, any)
+        One number per row, or several.
+
+    Returns
+    -------
+    values : ndarray, shape (n_rows, any)
+        The same memory, where that is possible.
+    """
+    values = np.asanyarray(values)
+    return values[:, None] if values.ndim == 1 else values
+
+
 def _streamline(line):
     """Give one streamline as an array, or raise unless it is one."""
     if isinstance(line, (str, bytes, PathLike)):

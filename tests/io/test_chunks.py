@@ -16,9 +16,11 @@ from dipy_tractoencoder.errors import (
     InvalidArgumentError,
     OutputFileError,
 )
-from dipy_tractoencoder.io.chunks import TractogramChunks, write_chunks
+from dipy_tractoencoder.io.chunks import TractogramChunks
+from dipy_tractoencoder.io.mapped import mapped_tractogram
 from dipy_tractoencoder.io.space import tractogram_space
 from dipy_tractoencoder.io.tractogram import load_tractogram, save_tractogram
+from dipy_tractoencoder.io.writers import write_chunks
 from dipy_tractoencoder.latent.file_codec import (
     decode_file,
     encode_file,
@@ -193,6 +195,9 @@ def test_a_header_that_promises_more(folder, tmp_path):
     path.write_bytes(data)
     with pytest.raises(InputFileError, match="promises 55 streamlines.* ends after 50"):
         list(TractogramChunks(path))
+    for read in (load_tractogram, lambda path: mapped_tractogram(path).__enter__()):
+        with pytest.raises(InputFileError, match="promises 55 .* ends after 50"):
+            read(path)
     data[988:992] = np.int32(0).tobytes()  # TrackVis: not said.
     path.write_bytes(data)
     reader = TractogramChunks(path)

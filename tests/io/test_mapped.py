@@ -9,8 +9,9 @@ import pytest
 from trx.trx_file_memmap import TrxFile, load as load_trx, save as save_trx
 
 from dipy_tractoencoder.errors import InputFileError, OutputFileError
-from dipy_tractoencoder.io.mapped import mapped_tractogram, save_selection
+from dipy_tractoencoder.io.mapped import mapped_tractogram
 from dipy_tractoencoder.io.tractogram import load_tractogram, save_tractogram
+from dipy_tractoencoder.io.writers import save_selection
 
 
 @pytest.fixture
@@ -108,6 +109,25 @@ def test_truncated_file_is_refused(tmp_path, full):
     path.write_bytes(path.read_bytes()[:-700])
     with pytest.raises(InputFileError, match="cut.trk"), ExitStack() as stack:
         stack.enter_context(mapped_tractogram(path))
+
+
+def test_more_bytes_than_streamlines_are_refused(tmp_path, full):
+    path = tmp_path / "long.trk"
+    save_tractogram(full, path)
+    path.write_bytes(path.read_bytes() + bytes(40))
+    with pytest.raises(InputFileError, match="would take"), ExitStack() as stack:
+        stack.enter_context(mapped_tractogram(path))
+
+
+def test_a_selection_that_finds_no_room(tmp_path, full, monkeypatch):
+    """A mapped file that finds no room would end the process with a signal."""
+    save_tractogram(full, tmp_path / "full.trx")
+    usage = type("Usage", (), {"free": 10**3})
+    with mapped_tractogram(tmp_path / "full.trx") as mapped:
+        monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
+        with pytest.raises(OutputFileError, match="some.trx.*room"):
+            save_selection(mapped, np.arange(60), tmp_path / "some.trx")
+    assert [p.name for p in tmp_path.iterdir()] == ["full.trx"]
 
 
 def test_trk_refuses_more_data_than_it_holds(tmp_path, full):
