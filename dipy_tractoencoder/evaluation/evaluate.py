@@ -74,7 +74,7 @@ def evaluate_model(model, test, *, train=None, seed=0):
         Trained model.
     test : dict of ndarray, shape (n_streamlines, n_points, 3)
         Bundle to its streamlines, RASMM, mm, in the model's orientation, as
-        `bundle_files.bundle_arrays` gives.
+        `segment.bundle_files.bundle_arrays` gives.
     train : dict of ndarray, optional
         Likewise, to learn neighbours, lengths and density from; a random half of each
         bundle of ``test``, which is then measured by the other half, if not given.
@@ -250,8 +250,8 @@ def bundle_rows(test, names, *, seed=0):
     Returns
     -------
     rows : list of dict
-        "bundle", "n_streamlines", "error_mm", "mdf_mm", and `metrics.bundle_metrics`
-        between input and reconstruction.
+        "bundle", "n_streamlines", "error_mm", "mdf_mm", and
+        `streamlines.metrics.bundle_metrics` between input and reconstruction.
     """
     rows = []
     for code, name in enumerate(names):

@@ -43,7 +43,8 @@ class ExplorerData:
     latent : ndarray, shape (n_rows, latent_dim), float32
         Posterior means, in the unit of `latent_unit`.
     pca_latent : ndarray, shape (n_rows, latent_dim), float32
-        As many principal coefficients, mm; see `encoded.encode_side_by_pca`.
+        As many principal coefficients, mm; see
+        `evaluation.encoded_bundles.encode_side_by_pca`.
     length, error, pca_error : ndarray, shape (n_rows,), float64
         Length, and root mean squared point distance of the model's and of PCA's
         reconstruction; mm.
@@ -184,7 +185,7 @@ def explorer_data(
     Returns
     -------
     data : ExplorerData
-        To be drawn with `explorer.explorer_page`.
+        To be drawn with `explorer.page.explorer_page`.
 
     Raises
     ------

@@ -55,13 +55,13 @@ def explore(
         Streamlines at most, drawn over the bundles evenly.
     projection : {"pca", "tsne"}, optional
         Map to start with: principal components of the latents, which are always
-        there, or t-SNE; see `latent_plotting.latent_map`.
+        there, or t-SNE; see `evaluation.projection.latent_map`.
     seed : int, optional
         Of the draw and of t-SNE.
     overwrite : bool, optional
         Replace an existing page.
     **options
-        Further arguments of `explorer_data.explorer_data`.
+        Further arguments of `explorer.data.explorer_data`.
 
     Returns
     -------

@@ -51,7 +51,7 @@ class BundleDensity:
     n_streamlines : int
         Streamlines that it was fitted to.
     space : dict
-        Image space of their tractogram, see `latent.tractogram_space`.
+        Image space of their tractogram, see `io.space.tractogram_space`.
     """
 
     name: str
@@ -135,7 +135,7 @@ def describe_bundle(
     Returns
     -------
     bundle : BundleDensity
-        To be given to `sampling.draw_plausible`.
+        To be given to `generation.sampling.draw_plausible`.
 
     Raises
     ------

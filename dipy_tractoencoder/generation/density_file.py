@@ -34,7 +34,7 @@ def save_densities(bundles, path, fingerprint, *, overwrite=False):
     path : str or Path
         File to write, ending in .h5 or .hdf5.
     fingerprint : str
-        Of the model that encoded, see `fingerprint.fingerprint`.
+        Of the model that encoded, see `nn.provenance.fingerprint`.
     overwrite : bool, optional
         Replace an existing file.
 

@@ -74,13 +74,14 @@ def fit_bundle_density(model, points, density=DEFAULT_DENSITY, **options):
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
     points : ndarray, shape (n_streamlines, n_points, 3), or as for `encode`
-        Streamlines of the bundle, RASMM, mm. An array of the model's own ``n_points``
-        is taken as `bundle_files.bundle_arrays` and ``preprocessing.array`` give it,
-        in the model's orientation; all else is oriented and resampled first.
+        Streamlines of the bundle, RASMM, mm. An array with the model's ``n_points``
+        must be oriented already, as by `segment.bundle_files.bundle_arrays` or
+        ``preprocessing.array``; all else is oriented and resampled first.
     density : {"mixture", "kernel", "prior"}, optional
         See `fit_density`.
     **options
-        ``max_parts``, ``name`` and ``space`` of `plausibility.describe_bundle`.
+        ``max_parts``, ``name`` and ``space`` of
+        `generation.bundle_density.describe_bundle`.
 
     Returns
     -------

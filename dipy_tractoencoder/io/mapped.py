@@ -27,7 +27,7 @@ class MappedTractogram:
     streamlines : ArraySequence
         RASMM, mm.
     space : dict
-        See `latent.tractogram_space`.
+        See `io.space.tractogram_space`.
     per_streamline : dict of ndarray, shape (n_streamlines, any)
         ``data_per_streamline``.
     per_point : dict of ArraySequence

@@ -31,7 +31,7 @@ def write_chunks(chunks, path, space, n_streamlines, n_points):
     path : str or Path
         File whose extension chooses the format.
     space : dict
-        As `space.tractogram_space` gives.
+        As `io.space.tractogram_space` gives.
     n_streamlines : int or None
         As many as all chunks together, or more; None if that is not known.
     n_points : int

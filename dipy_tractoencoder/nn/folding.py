@@ -86,7 +86,7 @@ def decode_folded(body, latent):
     Parameters
     ----------
     body : keras.Model
-        Of `backbones.decoder_body` ("finta").
+        Of `nn.backbones.decoder_body` ("finta").
     latent : tensor, shape (n_streamlines, latent_dim)
         In the network's units.
 
@@ -124,7 +124,7 @@ def encode_folded(body, head, points):
     Parameters
     ----------
     body : keras.Model
-        Of `backbones.encoder_body` ("finta", no batch normalisation).
+        Of `nn.backbones.encoder_body` ("finta", no batch normalisation).
     head : keras.layers.Dense
         Applied to the body's output.
     points : tensor, shape (n_streamlines, n_points, 3)

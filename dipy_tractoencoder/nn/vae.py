@@ -27,7 +27,7 @@ class StreamlineVAE(StreamlineAutoencoder):
     kl_weight : float, optional
         Factor on the Kullback-Leibler term (beta).
     kl_annealing : {"constant", "warmup", "cyclical", "rise_and_fall"}, optional
-        Course of the factor over the training; see `annealing.anneal`.
+        Course of the factor over the training; see `nn.annealing.anneal`.
     epsilon_std : float, optional
         Spread of the noise in the reparametrisation trick.
     **kwargs

@@ -97,11 +97,11 @@ def evaluation_report(
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
     evaluation : Evaluation
-        From `evaluation.evaluate_model`.
+        From `evaluation.evaluate.evaluate_model`.
     name : str, optional
         Of the model: its file.
     figure : matplotlib.figure.Figure
-        From `evaluation_plotting.evaluation_figure`.
+        From `viz.evaluation.evaluation_figure`.
     files : list of dict
         "file", "n_read" and "rejects" of each file read, and "use", what for.
     settings, defaults : dict
@@ -116,7 +116,7 @@ def evaluation_report(
     Returns
     -------
     report : report.Report
-        To be written by `report.save_report`.
+        To be written by `report.page.save_report`.
     """
     row, pca_row = evaluation.rows
     test, by_pca = evaluation.test, evaluation.test_by_pca
@@ -205,7 +205,7 @@ def reconstruction_sections(rows, pictures, heading, *, linear_skip=True):
     Parameters
     ----------
     rows : list of dict
-        "file" and what `reconstruction.ErrorTotals` gives, per file.
+        "file" and what `latent.reconstruction.ErrorTotals` gives, per file.
     pictures : dict of str to Path
         Name of a file to the picture of its reconstruction.
     heading : str

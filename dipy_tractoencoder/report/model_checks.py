@@ -1,13 +1,14 @@
 """What can be wrong with a model and its training, said in plain words.
 
-Pure functions that give a `report_checks.Check`, as the ones there.
+Pure functions that give a `report.data_checks.Check`, as the ones there.
 """
 
 import numpy as np
 
 from dipy_tractoencoder.report.data_checks import Check, counted, listed
 
-COLLAPSED_VARIANCE = 0.01  # of the prior's; as `latent_metrics.active_dimensions`
+# Of the prior's variance; as `evaluation.latent_metrics.active_dimensions`.
+COLLAPSED_VARIANCE = 0.01
 COLLAPSED_KL = 0.01  # nats
 RISE = 0.10  # of the validation error above its best
 FALL = 0.05  # of the error towards the end of the training

@@ -99,7 +99,7 @@ class Report:
         What was done.
     summary : sequence of str
         The result in a few sentences.
-    checks : sequence of report_checks.Check
+    checks : sequence of data_checks.Check
         What was looked for, and what was found.
     command : str or None
         Command line that did it, quoted for the shell; None if it was run from Python.

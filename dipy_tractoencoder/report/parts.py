@@ -109,14 +109,14 @@ def origin_facts(model, fingerprint, versions, **facts):
     fingerprint : str
         The model's.
     versions : dict of str
-        As from `record.software_versions`.
+        As from `nn.provenance.software_versions`.
     **facts
         More of them, shown first.
 
     Returns
     -------
     facts : list of (str, object)
-        For a `report.Report`.
+        For a `report.page.Report`.
     """
     kind = "variational autoencoder" if model.variational else "autoencoder"
     packages = {k: v for k, v in versions.items() if k != "backend"}

@@ -56,7 +56,7 @@ def training_report(
     Parameters
     ----------
     run : TrainingRun
-        From `training.run_training`.
+        From `training.fit.run_training`.
     name : str, optional
         Of the model: its file.
     files : sequence of str, optional
@@ -75,7 +75,7 @@ def training_report(
     Returns
     -------
     report : report.Report
-        To be written by `report.save_report`.
+        To be written by `report.page.save_report`.
     """
     model, record = run.model, run.model.record
     history, given = record.history, record.settings

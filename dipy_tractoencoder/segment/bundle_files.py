@@ -92,7 +92,7 @@ def bundle_chunks(
     chunk : BundleChunk
         ``name`` of the bundle, ``array`` of some of its streamlines (StreamlineArray,
         RASMM, mm, in the model's orientation), ``space`` of the file (see
-        `latent.tractogram_space`), and ``source``, the file's number.
+        `io.space.tractogram_space`), and ``source``, the file's number.
 
     Raises
     ------

@@ -62,12 +62,12 @@ def fit_plausibility_scorer(
     progress : callable, optional
         Called with the number of streamlines done, chunk by chunk.
     **options
-        ``reference`` and ``chunk_size`` of `bundle_files.bundle_chunks`.
+        ``reference`` and ``chunk_size`` of `segment.bundle_files.bundle_chunks`.
 
     Returns
     -------
     scorer : Scorer
-        See `scores.fit_scorer`.
+        See `segment.plausibility_scores.fit_scorer`.
 
     Raises
     ------

@@ -79,9 +79,10 @@ def fit_bundle_classifier(
     n_neighbors : int, optional
         Neighbours that vote.
     margin : float, optional
-        Factor on the distances within a bundle, see `neighbors.fit_latent_classifier`.
+        Factor on the distances within a bundle; see
+        `segment.bundle_classifier.fit_latent_classifier`.
     **options
-        Those of `bundle_files.bundle_chunks`.
+        Those of `segment.bundle_files.bundle_chunks`.
 
     Returns
     -------
@@ -120,7 +121,8 @@ def label_streamlines(
     streamlines : StatefulTractogram, ArraySequence, or sequence of ndarray
         RASMM, mm.
     neighbors : BundleClassifier
-        From `fit_bundle_classifier` or `neighbors.fit_latent_classifier`.
+        From `fit_bundle_classifier` or
+        `segment.bundle_classifier.fit_latent_classifier`.
     chunk_size : int, optional
         Streamlines worked on at a time.
     progress : callable, optional

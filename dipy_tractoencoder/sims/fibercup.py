@@ -1,7 +1,7 @@
 """Streamlines shaped as those of the FiberCup phantom, right and wrong ones, made.
 
-The shape and its sources stand in `phantom_geometry`, the codes of the labels in
-`phantom_labels`. Coordinates are RASMM, in mm.
+The shape and its sources stand in `sims.geometry`, the codes of the labels in
+`sims.labels`. Coordinates are RASMM, in mm.
 """
 
 from nibabel.streamlines import ArraySequence

@@ -83,7 +83,7 @@ class Comparison:
     p_fdr : dict of ndarray, shape (n_subjects, n_segments)
         p-values corrected over the segments and bundles of each subject (`correct`).
     measure : str
-        What the profiles show, one of `profiles.MEASURES`.
+        What the profiles show, one of `stats.profiles.MEASURES`.
     alpha : float
         Corrected p-values below this count as found.
     """
@@ -176,10 +176,10 @@ def compare(
         Subject to bundle to its streamlines (StatefulTractogram, or sequence of
         ndarray; RASMM, mm), registered to each other.
     measure : {"residual", "error", "displacement", "local_displacement"}, optional
-        See `profiles.bundle_profile`.
+        See `stats.profiles.bundle_profile`.
     n_dims : int, optional
         Dimensions of the reconstruction, 0 for the model's own; see
-        `profiles.few_dimensional`.
+        `stats.profiles.few_dimensional`.
     n_segments : int, optional
         Segments along each bundle.
     alpha : float, optional

@@ -58,7 +58,7 @@ def profile_p(profiles, is_reference, measure):
     Parameters
     ----------
     profiles : ndarray, shape (n_subjects, n_segments, n_values)
-        Of `profiles.bundle_profile`.
+        Of `stats.profiles.bundle_profile`.
     is_reference : ndarray, shape (n_subjects,), bool
         Members of the reference group; each is compared with the others.
     measure : str

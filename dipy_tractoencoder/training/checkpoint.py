@@ -93,7 +93,7 @@ class Checkpoint:
     settings : TrainingSettings
         Of the training.
     versions : dict of str
-        As `record.software_versions` gives.
+        As `nn.provenance.software_versions` gives.
     resume : bool, optional
         Go on from the file, if there is one; otherwise it will be replaced.
 

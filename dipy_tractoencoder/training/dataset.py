@@ -35,7 +35,7 @@ class TrainingData:
     reads : tuple of dict
         For each tractogram, "n_read" (streamlines read, kept or not), "rejects"
         (those left out, by reason) and, unless all were, "digest" (see
-        `record.source_digest`).
+        `nn.provenance.source_digest`).
     """
 
     points: np.ndarray

@@ -11,13 +11,13 @@ def comparison_figure(comparison):
     Parameters
     ----------
     comparison : comparison.Comparison
-        Of `comparison.compare`.
+        Of `stats.comparison.compare`.
 
     Returns
     -------
     figure : matplotlib.figure.Figure
         Per bundle the reference group's mean and two standard deviations, the subjects'
-        profiles, and dots where they differ; to be saved with `plotting.save_figure`.
+        profiles, and dots where they differ; to be saved with `viz.base.save_figure`.
     """
     from matplotlib import colormaps
     from matplotlib.figure import Figure

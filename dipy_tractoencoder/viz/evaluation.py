@@ -15,14 +15,14 @@ def evaluation_figure(evaluation, *, method="pca"):
     Parameters
     ----------
     evaluation : Evaluation
-        From `evaluation.evaluate_model`.
+        From `evaluation.evaluate.evaluate_model`.
     method : {"pca", "tsne"}, optional
-        Map of the latents, see `latent_plotting.latent_map`.
+        Map of the latents, see `evaluation.projection.latent_map`.
 
     Returns
     -------
     figure : matplotlib.figure.Figure
-        To be saved with `plotting.save_figure`.
+        To be saved with `viz.base.save_figure`.
     """
     from matplotlib.figure import Figure
 
@@ -76,7 +76,7 @@ def kl_figure(kl):
     Returns
     -------
     figure : matplotlib.figure.Figure
-        To be saved with `plotting.save_figure`.
+        To be saved with `viz.base.save_figure`.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator

@@ -27,7 +27,7 @@ def filter_figure(scores, own, threshold, *, unit, truth=None):
     Returns
     -------
     figure : matplotlib.figure.Figure
-        To be saved with `plotting.save_figure`.
+        To be saved with `viz.base.save_figure`.
     """
     from matplotlib.figure import Figure
 

@@ -22,14 +22,14 @@ def bundles_figure(streamlines, members, *, what, confusion=(), seed=0):
     what : str
         Which streamlines these are, for the title.
     confusion : sequence of dict, optional
-        Rows of `labelling.confusion_table`.
+        Rows of `segment.labelling.confusion_table`.
     seed : int, optional
         Of the choice of streamlines that are drawn.
 
     Returns
     -------
     figure : matplotlib.figure.Figure
-        To be saved with `plotting.save_figure`.
+        To be saved with `viz.base.save_figure`.
     """
     from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
@@ -83,7 +83,7 @@ def draw_confusion(axis, confusion):
     axis : matplotlib.axes.Axes
         Where.
     confusion : sequence of dict
-        Rows of `labelling.confusion_table`.
+        Rows of `segment.labelling.confusion_table`.
     """
     columns = [name for name in confusion[0] if name != "true"]
     counts = np.array([[row[name] for name in columns] for row in confusion])

@@ -90,7 +90,7 @@ def latent_figure(
     Returns
     -------
     figure : matplotlib.figure.Figure
-        To be saved with `plotting.save_figure`.
+        To be saved with `viz.base.save_figure`.
 
     Raises
     ------

@@ -31,7 +31,7 @@ def phantom_figure(labelled, *, what, seed=0):
     -------
     figure : matplotlib.figure.Figure
         White matter of the middle slice (grey) seen from above, in mm; to be saved with
-        `plotting.save_figure`.
+        `viz.base.save_figure`.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D

@@ -22,7 +22,7 @@ def samples_figure(new, real=None, *, seed=0):
     Returns
     -------
     figure : matplotlib.figure.Figure
-        To be saved with `plotting.save_figure`.
+        To be saved with `viz.base.save_figure`.
     """
     from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
