@@ -5,7 +5,7 @@ Each function looks for one thing, in numbers that are there anyway, and gives a
 where there is nothing to look at.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 PER_DIMENSION = 30  # training streamlines
 FEWEST_HELD_OUT = 30
@@ -29,6 +29,8 @@ class Check:
 
     Attributes
     ----------
+    code : str
+        Stable short name of the check, for programs: its wording may change.
     name : str
         What it is.
     rule : str
@@ -37,12 +39,17 @@ class Check:
         What was seen and what it means; empty if nothing was.
     advice : str
         What to do about it.
+    data : dict
+        The numbers and names that `found` and `advice` are written from; empty if
+        nothing was found.
     """
 
+    code: str
     name: str
     rule: str
     found: str = ""
     advice: str = ""
+    data: dict = field(default_factory=dict)
 
 
 def applicable(*checks):
@@ -76,17 +83,22 @@ def few_streamlines(n_training, latent_dim):
     check : Check
         Warns below 30 per dimension.
     """
-    name = "Few streamlines to train on"
-    rule = f"there are fewer than {PER_DIMENSION} per latent dimension."
+    about = (
+        "few-streamlines",
+        "Few streamlines to train on",
+        f"there are fewer than {PER_DIMENSION} per latent dimension.",
+    )
     if n_training >= PER_DIMENSION * latent_dim:
-        return Check(name, rule)
+        return Check(*about)
     found = (
         f"{counted(n_training, 'streamline')} for {counted(latent_dim, 'dimension')}: "
         "from so few, networks hardly learn more than PCA knows."
     )
     most = n_training // PER_DIMENSION
     fewer = f", or take {most} dimensions or fewer" if most else ""
-    return Check(name, rule, found, f"Train on more streamlines or subjects{fewer}.")
+    advice = f"Train on more streamlines or subjects{fewer}."
+    data = {"n_training": n_training, "latent_dim": latent_dim, "most_dimensions": most}
+    return Check(*about, found, advice, data)
 
 
 def few_held_out(n_held_out):
@@ -102,23 +114,27 @@ def few_held_out(n_held_out):
     check : Check
         Warns if there are none, or few.
     """
-    name = "Held-out streamlines"
-    rule = f"fewer than {FEWEST_HELD_OUT} streamlines were held out."
+    about = (
+        "few-held-out",
+        "Held-out streamlines",
+        f"fewer than {FEWEST_HELD_OUT} streamlines were held out.",
+    )
     if n_held_out >= FEWEST_HELD_OUT:
-        return Check(name, rule)
+        return Check(*about)
+    data = {"n_held_out": n_held_out}
     if not n_held_out:
         found = (
             "No streamline was held out: the last epoch was kept whatever it is worth, "
             "and errors are those on training streamlines, better than new ones will "
             "have."
         )
-        return Check(name, rule, found, "Set validation_fraction to 0.1, say.")
+        return Check(*about, found, "Set validation_fraction to 0.1, say.", data)
     found = (
         f"The best epoch was chosen by {counted(n_held_out, 'streamline')}, and the "
         "errors are those of so few: both may be chance."
     )
     advice = "Hold out more: a larger validation_fraction, or validation_files."
-    return Check(name, rule, found, advice)
+    return Check(*about, found, advice, data)
 
 
 def trained_on(record, files):
@@ -145,20 +161,24 @@ def trained_on(record, files):
     }
     if not known:
         return None
-    name = "Measured on training data"
-    rule = "a file to be measured on starts with streamlines the model was trained on."
+    about = (
+        "trained-on",
+        "Measured on training data",
+        "a file to be measured on starts with streamlines the model was trained on.",
+    )
     seen = [
         file["file"]
         for file in files
         if file.get("use") == MEASURED and file.get("digest") in known
     ]
     if not seen:
-        return Check(name, rule)
+        return Check(*about)
     found = (
         f"The model was trained on {listed(seen)}: the errors are of streamlines that "
         "it has seen, and say nothing of new ones."
     )
-    return Check(name, rule, found, "Measure on subjects that took no part in it.")
+    advice = "Measure on subjects that took no part in it."
+    return Check(*about, found, advice, {"files": seen})
 
 
 def few_per_bundle(counts, what="bundle"):
@@ -178,11 +198,14 @@ def few_per_bundle(counts, what="bundle"):
     """
     if not counts:
         return None
-    name = f"Few streamlines per {what}"
-    rule = f"a {what} has fewer than {FEWEST_PER_BUNDLE} usable streamlines."
+    about = (
+        f"few-per-{what}",
+        f"Few streamlines per {what}",
+        f"a {what} has fewer than {FEWEST_PER_BUNDLE} usable streamlines.",
+    )
     few = {key: n for key, n in counts.items() if n < FEWEST_PER_BUNDLE}
     if not few:
-        return Check(name, rule)
+        return Check(*about)
     smallest = sorted(few, key=few.get)
     named = listed([f"{key} ({few[key]})" for key in smallest])
     found = (
@@ -190,7 +213,8 @@ def few_per_bundle(counts, what="bundle"):
         "metrics are uncertain, and a model can hardly learn their shape."
     )
     advice = "Add streamlines or subjects, or do not read much into their figures."
-    return Check(name, rule, found, advice)
+    data = {"few": {key: few[key] for key in smallest}, "n_all": len(counts)}
+    return Check(*about, found, advice, data)
 
 
 def rejects(n_read, counts):
@@ -210,15 +234,16 @@ def rejects(n_read, counts):
     """
     if not n_read:
         return None
-    name = "Many streamlines left out"
-    rule = (
+    about = (
+        "many-rejects",
+        "Many streamlines left out",
         f"more than {FAULTY:.0%} of the streamlines are faulty, or more than "
-        f"{OUTSIDE_LIMITS:.0%} lie outside of the limits of length."
+        f"{OUTSIDE_LIMITS:.0%} lie outside of the limits of length.",
     )
     outside = sum(counts.get(reason, 0) for reason in BY_LIMITS)
     faulty = sum(counts.values()) - outside
     if faulty <= FAULTY * n_read and outside <= OUTSIDE_LIMITS * n_read:
-        return Check(name, rule)
+        return Check(*about)
     reasons = "; ".join(f"{n:,} {REASONS.get(r, r)}" for r, n in counts.items())
     found = (
         f"{sum(counts.values()):,} of {n_read:,} streamlines "
@@ -234,7 +259,13 @@ def rejects(n_read, counts):
         advice.append(
             "Check that min_length and max_length are meant in mm and fit the data."
         )
-    return Check(name, rule, found, " ".join(advice))
+    data = {
+        "n_read": n_read,
+        "rejects": dict(counts),
+        "faulty": faulty > FAULTY * n_read,
+        "outside_limits": outside > OUTSIDE_LIMITS * n_read,
+    }
+    return Check(*about, found, " ".join(advice), data)
 
 
 def listed(names):

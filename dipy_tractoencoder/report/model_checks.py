@@ -38,17 +38,18 @@ def collapse(variance, kl):
     """
     if kl is None:
         return None
-    name = "Posterior collapse"
-    rule = (
+    about = (
+        "posterior-collapse",
+        "Posterior collapse",
         f"the posterior mean of a latent dimension varies by less than "
         f"{COLLAPSED_VARIANCE} of the prior's variance, or its KL is below "
-        f"{COLLAPSED_KL} nats."
+        f"{COLLAPSED_KL} nats.",
     )
     collapsed = np.flatnonzero(
         (np.asarray(variance) < COLLAPSED_VARIANCE) | (np.asarray(kl) < COLLAPSED_KL)
     )
     if not len(collapsed):
-        return Check(name, rule)
+        return Check(*about)
     named = listed([f"z[{number}]" for number in collapsed])
     if len(collapsed) == len(kl):
         found = (
@@ -66,7 +67,8 @@ def collapse(variance, kl):
         "If the error is good enough, train with fewer dimensions (latent_dim). If it "
         "is not, lower kl_weight or raise it slowly (kl_annealing warmup)."
     )
-    return Check(name, rule, found, advice)
+    data = {"dimensions": collapsed.tolist(), "latent_dim": len(kl)}
+    return Check(*about, found, advice, data)
 
 
 def overfitting(history):
@@ -85,15 +87,16 @@ def overfitting(history):
     held_out, own = (history.get(key, ()) for key in ("val_error_mm", "error_mm"))
     if len(held_out) < 3 or len(own) != len(held_out):
         return None
-    name = "Overfitting"
-    rule = (
+    about = (
+        "overfitting",
+        "Overfitting",
         f"the validation error ended more than {RISE:.0%} above its best while the "
-        "training error went on falling."
+        "training error went on falling.",
     )
     best = int(np.argmin(held_out))
     rise = _end(held_out) / held_out[best] - 1
     if not (rise > RISE and _end(own) < own[best]):
-        return Check(name, rule)
+        return Check(*about)
     found = (
         f"The error on held-out streamlines was least after epoch {best + 1} "
         f"({held_out[best]:.3g} mm) and ended {rise:.0%} higher, while that on "
@@ -105,7 +108,13 @@ def overfitting(history):
         "More streamlines or subjects help most, fewer latent dimensions also do. "
         f"About {best + 1} epochs are enough with this data; patience stops early."
     )
-    return Check(name, rule, found, advice)
+    data = {
+        "best_epoch": best + 1,
+        "best_mm": float(held_out[best]),
+        "rise": float(rise),
+        "training_mm": (float(own[best]), _end(own)),
+    }
+    return Check(*about, found, advice, data)
 
 
 def unsettled(history, best_epoch, n_epochs, n_steps):
@@ -132,11 +141,12 @@ def unsettled(history, best_epoch, n_epochs, n_steps):
     n_done = len(errors)
     if not n_done:
         return None
-    name = "Training that had not settled"
-    rule = (
+    about = (
+        "unsettled-training",
+        "Training that had not settled",
         f"the epoch kept is in the last quarter of the training and the error still "
         f"fell by more than {FALL:.0%} in its last quarter (its last half, if the "
-        f"learning rate fell); or there were fewer than {FEWEST_STEPS} steps."
+        f"learning rate fell); or there were fewer than {FEWEST_STEPS} steps.",
     )
     rates = history.get("learning_rate", ())
     # A rate that goes to zero brings its last gains itself, and hides what a longer
@@ -145,7 +155,7 @@ def unsettled(history, best_epoch, n_epochs, n_steps):
     back = max(1, round((0.5 if falling else 0.25) * n_done))
     before = max(0, n_done - 1 - back)
     fall = 1 - min(errors[before:]) / errors[before] if errors[before] > 0 else 0.0
-    found = []
+    found, data = [], {}
     if best_epoch > LATE * n_done and fall > FALL:
         which = "held-out" if which == "val_error_mm" else "training"
         found.append(
@@ -153,16 +163,19 @@ def unsettled(history, best_epoch, n_epochs, n_steps):
             f"streamlines fell by {fall:.0%} over the last {n_done - 1 - before} "
             "epochs: the model was still getting better."
         )
+        data |= {"best_epoch": best_epoch, "fall": float(fall), "measured_on": which}
+        data |= {"n_last": n_done - 1 - before}
     if n_steps < FEWEST_STEPS:
         found.append(
             f"The whole training had {counted(n_steps, 'step')}: that is hardly a "
             "beginning, whatever the curves look like."
         )
+        data["n_steps"] = n_steps
     if not found:
-        return Check(name, rule)
+        return Check(*about)
     more = max(3 * n_epochs, round(n_epochs * 3 * FEWEST_STEPS / n_steps))
     advice = f"Train for longer, as with --epochs {more}."
-    return Check(name, rule, " ".join(found), advice)
+    return Check(*about, " ".join(found), advice, {**data, "advised_epochs": more})
 
 
 def statistics(error, error_by_batch):
@@ -183,16 +196,17 @@ def statistics(error, error_by_batch):
     """
     if error_by_batch is None:
         return None
-    name = "Unsettled statistics"
-    rule = (
+    about = (
+        "unsettled-statistics",
+        "Unsettled statistics",
         "the error with the statistics that batch normalisation keeps for inference "
         "is above that with the statistics of these streamlines by more than "
-        f"{STATISTICS_GAP:.0%} and {SMALLEST_GAP} mm."
+        f"{STATISTICS_GAP:.0%} and {SMALLEST_GAP} mm.",
     )
     # The other way round says only that these streamlines are unlike a training batch.
     gap = error - error_by_batch
     if not (gap > SMALLEST_GAP and gap > STATISTICS_GAP * error_by_batch):
-        return Check(name, rule)
+        return Check(*about)
     found = (
         f"The same streamlines are reconstructed with an error of {error:.3g} mm as "
         f"the model is used, and of {error_by_batch:.3g} mm as it ran in training: "
@@ -203,7 +217,8 @@ def statistics(error, error_by_batch):
         "streamlines differ from those trained on (another space, another brain "
         "region). The dense backbone has no such statistics."
     )
-    return Check(name, rule, found, advice)
+    data = {"error_mm": float(error), "error_by_batch_mm": float(error_by_batch)}
+    return Check(*about, found, advice, data)
 
 
 def pca_kept(best_epoch, n_epochs, linear_skip, refit=False):
@@ -227,19 +242,21 @@ def pca_kept(best_epoch, n_epochs, linear_skip, refit=False):
     """
     if not linear_skip:
         return None
-    name = "The model kept is PCA"
-    rule = (
+    about = (
+        "pca-kept",
+        "The model kept is PCA",
         "no epoch of training was better on held-out streamlines than the start, or "
-        "none was asked for."
+        "none was asked for.",
     )
     if best_epoch:
-        return Check(name, rule)
+        return Check(*about)
+    data = {"n_epochs": n_epochs, "refit": refit}
     if not n_epochs:
         found = (
             "No epoch of training was asked for, and the untrained model is PCA, which "
             "a training starts from."
         )
-        return Check(name, rule, found, "Train for some epochs (epochs).")
+        return Check(*about, found, "Train for some epochs (epochs).", data)
     found = (
         "No epoch was better on held-out streamlines than PCA, which the training "
         "starts from, so the networks were switched off: the model is PCA"
@@ -247,7 +264,7 @@ def pca_kept(best_epoch, n_epochs, linear_skip, refit=False):
         "the best that this data gives, but no more than PCA."
     )
     advice = "More streamlines, or fewer dimensions (latent_dim), leave more to learn."
-    return Check(name, rule, found, advice)
+    return Check(*about, found, advice, data)
 
 
 def worse_than_pca(errors, linear_skip):
@@ -267,16 +284,17 @@ def worse_than_pca(errors, linear_skip):
     """
     if not errors:
         return None
-    name = "Worse than PCA"
-    rule = (
+    about = (
+        "worse-than-pca",
+        "Worse than PCA",
         f"an error is more than {WORSE_THAN_PCA - 1:.0%} above that of PCA with as "
-        "many dimensions."
+        "many dimensions.",
     )
     worse = {
         key: pair for key, pair in errors.items() if pair[0] > WORSE_THAN_PCA * pair[1]
     }
     if not worse:
-        return Check(name, rule)
+        return Check(*about)
     order = sorted(worse, key=lambda key: worse[key][1] / worse[key][0])
     named = listed(
         [f"{key} ({worse[key][0]:.3g} mm, PCA {worse[key][1]:.3g} mm)" for key in order]
@@ -289,7 +307,8 @@ def worse_than_pca(errors, linear_skip):
             "are different. Hold out whole files or subjects (validation_by), train on "
             "more streamlines, or use PCA."
         )
-    return Check(name, rule, found, advice)
+    data = {"errors": {key: worse[key] for key in order}, "linear_skip": linear_skip}
+    return Check(*about, found, advice, data)
 
 
 def unfamiliar(error, known_error):
@@ -307,10 +326,13 @@ def unfamiliar(error, known_error):
     """
     if known_error is None:
         return None
-    name = "New streamlines are harder"
-    rule = f"the error is more than {UNFAMILIAR:g} times that on the training files."
+    about = (
+        "unfamiliar-streamlines",
+        "New streamlines are harder",
+        f"the error is more than {UNFAMILIAR:g} times that on the training files.",
+    )
     if error <= UNFAMILIAR * known_error:
-        return Check(name, rule)
+        return Check(*about)
     found = (
         f"The error is {error:.3g} mm here and {known_error:.3g} mm on the training "
         "files: these streamlines are unlike those, or the model knows those by heart."
@@ -319,7 +341,8 @@ def unfamiliar(error, known_error):
         "Check that both are in one space (register subjects first), and train on more "
         "subjects."
     )
-    return Check(name, rule, found, advice)
+    data = {"error_mm": float(error), "training_error_mm": float(known_error)}
+    return Check(*about, found, advice, data)
 
 
 def _end(values):

@@ -65,7 +65,7 @@ def address(tmp_path_factory):
     report = Report(
         title=f"Training of {long_name}",
         summary=(long_name,),
-        checks=(Check("Loud", "always.", f"{long_name} is odd.", "Look."),),
+        checks=(Check("loud", "Loud", "always.", f"{long_name} is odd.", "Look."),),
         command=COMMAND,
         facts=(("fingerprint", "f" * 64), ("file", long_name)),
         sections=(Section("Everything", parts), Section(long_name, ("Text.",))),
