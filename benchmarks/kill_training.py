@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TRAIN = """
 from dipy_tractoencoder.training import checkpoint
 checkpoint.SECONDS_BETWEEN_WRITES = checkpoint.SECONDS_BETWEEN_COPIES = 0.5
-checkpoint.WRITING_SHARE = 1
+checkpoint.WRITING_FRACTION = 1
 from dipy_tractoencoder.workflows.cli import run_command
 from dipy_tractoencoder.workflows.train import TrainVAEFlow
 run_command(TrainVAEFlow())

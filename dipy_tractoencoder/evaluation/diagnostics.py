@@ -1,4 +1,9 @@
-"""Measurements that a report shows: latent use, batch statistics, errors by group."""
+"""Measurements for reports: latent use, batch statistics, errors per group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import keras
 from keras import ops
@@ -8,53 +13,64 @@ from dipy_tractoencoder.evaluation.encoded_bundles import encode_side
 from dipy_tractoencoder.nn.likelihood import kl_per_dimension
 from dipy_tractoencoder.streamlines.metrics import point_distance, pooled_distance
 
-MOST_MEASURED = 2000  # streamlines that KL and statistics are measured on
+if TYPE_CHECKING:
+    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+
+MOST_MEASURED = 2000  # Streamlines that KL and batch statistics are measured on.
 
 
-def grouped_errors(points, reconstructed, pca_reconstructed, groups):
-    """Measure errors of a model and of PCA, group by group.
+def grouped_errors(
+    points: np.ndarray,
+    reconstructed: np.ndarray,
+    pca_reconstructed: np.ndarray,
+    groups: Sequence[str],
+) -> dict:
+    """Measure the reconstruction errors of a model and of PCA in each group.
 
     Parameters
     ----------
     points, reconstructed, pca_reconstructed : ndarray, shape (n, n_points, 3)
-        Streamlines, and what model and PCA made of them; mm.
+        Streamlines, and their reconstructions by the model and by PCA, mm.
     groups : sequence of str, length n
-        Name of each one's file or bundle.
+        Name of the file or bundle of each streamline.
 
     Returns
     -------
     errors : dict of str to (int, float, float)
-        Name to the number of streamlines and both errors (root mean square, mm).
+        Per group: number of streamlines, error of the model and error of PCA (root
+        mean square point distance, mm).
     """
-    groups = np.asarray(groups)
+    names = np.asarray(groups)
     distances = [
         point_distance(points, side) for side in (reconstructed, pca_reconstructed)
     ]
     return {
         str(name): (
-            int((groups == name).sum()),
-            *(pooled_distance(distance[groups == name]) for distance in distances),
+            int((names == name).sum()),
+            *(pooled_distance(distance[names == name]) for distance in distances),
         )
-        for name in dict.fromkeys(groups.tolist())
+        for name in dict.fromkeys(names.tolist())
     }
 
 
-def latent_use(model, points):
-    """Measure what each latent dimension holds.
+def latent_use(
+    model: StreamlineAutoencoder, points: np.ndarray
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Measure how much each latent dimension is used.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
     points : ndarray, shape (n_streamlines, n_points, 3)
-        RASMM, mm, in the model's orientation; 2000 of them at most are used.
+        Streamlines, RASMM, mm, in the model's orientation; at most 2000 are used.
 
     Returns
     -------
     variance : ndarray, shape (latent_dim,)
-        Of the posterior means, over the prior's.
+        Variance of the posterior means, divided by the variance of the prior.
     kl : ndarray, shape (latent_dim,), or None
-        Nats, of a VAE.
+        Mean KL divergence from the prior, nats; None for an autoencoder.
     """
     points = sample(points)
     encoded = encode_side(model, points, np.zeros(len(points), dtype=int))
@@ -64,21 +80,23 @@ def latent_use(model, points):
     return variance, kl_per_dimension(model, encoded).mean(axis=0)
 
 
-def batch_statistics_error(model, points):
-    """Error of a model with batch normalisation as it ran in training.
+def batch_statistics_error(
+    model: StreamlineAutoencoder, points: np.ndarray
+) -> tuple[float, ...] | None:
+    """Compare the error with stored and with batch statistics of batch normalisation.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
-        Trained model; it is left as it is.
+        Trained model; it is not changed.
     points : ndarray, shape (n_streamlines, n_points, 3)
-        RASMM, mm, in the model's orientation; 2000 of them at most are used.
+        Streamlines, RASMM, mm, in the model's orientation; at most 2000 are used.
 
     Returns
     -------
     errors : tuple of float, or None
-        Error (mm) by the statistics kept, and by those of the batch; None without
-        batch normalisation.
+        Error (mm) with the stored statistics, as in inference, and with those of the
+        batch, as in training; None for a model without batch normalisation.
     """
     layers = [
         layer
@@ -93,7 +111,7 @@ def batch_statistics_error(model, points):
     found = []
     try:
         for layer in layers:
-            layer.momentum = 1.0  # What is remembered stays as it is.
+            layer.momentum = 1.0  # The stored statistics are not updated.
         for training in (False, True):
             mean = model.encode_tensors(normalised, training=training)["mean"]
             back = ops.convert_to_numpy(model.decode_tensors(mean))
@@ -105,20 +123,20 @@ def batch_statistics_error(model, points):
     return tuple(found)
 
 
-def sample(points, size=MOST_MEASURED):
-    """Draw some rows, always the same ones.
+def sample(points: np.ndarray, size: int = MOST_MEASURED) -> np.ndarray:
+    """Draw a reproducible random sample of rows.
 
     Parameters
     ----------
     points : ndarray
         Rows to choose from.
     size : int, optional
-        Rows wanted, all if there are fewer.
+        Number of rows to draw; all if there are fewer.
 
     Returns
     -------
     points : ndarray
-        In their order.
+        The chosen rows, in their original order.
     """
     rows = np.random.default_rng(0).permutation(len(points))[:size]
     return points[np.sort(rows)]

@@ -1,27 +1,34 @@
-"""Streamlines beside their latents and reconstructions, by a model or by PCA."""
+"""Streamlines with their latents and reconstructions, by a model or by PCA."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dipy_tractoencoder.latent.codec import decode, encode
 from dipy_tractoencoder.streamlines.array import StreamlineArray
 
+if TYPE_CHECKING:
+    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+
 
 @dataclass(frozen=True)
 class Encoded:
-    """Streamlines, their latents, and what is made of them again.
+    """Streamlines with their latents and reconstructions.
 
     Attributes
     ----------
     latent : ndarray, shape (n_streamlines, latent_dim)
-        Posterior means or principal coefficients.
+        Posterior means, or principal coefficients.
     points, reconstructed : ndarray, shape (n_streamlines, n_points, 3)
-        mm, in the model's orientation.
+        Streamlines and their reconstructions, mm, in the model's orientation.
     labels : ndarray, shape (n_streamlines,), int
-        Bundle of each.
+        Index of the bundle of each streamline.
     log_var : ndarray, shape (n_streamlines, latent_dim), or None
-        Of a VAE.
+        Log-variances of the posterior of a VAE; None for an autoencoder or PCA.
     """
 
     latent: np.ndarray
@@ -31,27 +38,29 @@ class Encoded:
     log_var: np.ndarray | None = None
 
     def __getitem__(self, rows):
-        """Take some streamlines."""
+        """Return a subset of the streamlines."""
         values = {k: v[rows] for k, v in vars(self).items() if v is not None}
         return Encoded(**values)
 
 
-def encode_side(model, points, labels):
-    """Encode and decode streamlines by a model.
+def encode_side(
+    model: StreamlineAutoencoder, points: np.ndarray, labels: np.ndarray
+) -> Encoded:
+    """Encode and decode streamlines with a model.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
     points : ndarray, shape (n_streamlines, n_points, 3)
-        RASMM, mm, in the model's orientation.
+        Streamlines, RASMM, mm, in the model's orientation.
     labels : ndarray, shape (n_streamlines,), int
-        Bundle of each.
+        Index of the bundle of each streamline.
 
     Returns
     -------
     encoded : Encoded
-        With log-variances of a VAE.
+        Streamlines, latents and reconstructions; with log-variances for a VAE.
     """
     rows = np.arange(len(points))
     latents = encode(
@@ -61,20 +70,22 @@ def encode_side(model, points, labels):
     return Encoded(latents.mean, points, back, np.asarray(labels), latents.log_var)
 
 
-def encode_side_by_pca(model, points, labels):
-    """Encode and decode streamlines by PCA, with as many dimensions as a model.
+def encode_side_by_pca(
+    model: StreamlineAutoencoder, points: np.ndarray, labels: np.ndarray
+) -> Encoded:
+    """Encode and decode streamlines with PCA of the same dimension as a model.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
-        Its principal directions, those of its training streamlines, are used.
+        Model whose principal directions, fitted to its training streamlines, are used.
     points, labels : ndarray
         As for `encode_side`.
 
     Returns
     -------
     encoded : Encoded
-        Latents in mm, as the model's with the linear skip.
+        Streamlines, principal coefficients and reconstructions, mm.
     """
     principal = model.principal_directions()
     directions = principal.directions[:, : model.latent_dim]
@@ -85,18 +96,19 @@ def encode_side_by_pca(model, points, labels):
     return Encoded(latent, points, back, np.asarray(labels))
 
 
-def pca_decoder(model):
-    """Make the function that takes latents of `encode_side_by_pca` to points.
+def pca_decoder(model: StreamlineAutoencoder) -> Callable:
+    """Return the function that decodes latents of `encode_side_by_pca`.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
-        As there.
+        Model whose principal directions are used.
 
     Returns
     -------
     decoder : callable
-        Latents, shape (n, latent_dim), to points in mm, shape (n, n_points, 3).
+        Function of latents, shape (n, latent_dim), that returns points in mm, shape
+        (n, n_points, 3).
     """
     principal = model.principal_directions()
     directions = principal.directions[:, : model.latent_dim]

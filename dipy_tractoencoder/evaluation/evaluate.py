@@ -1,6 +1,10 @@
-"""All quality figures of a latent space, beside PCA's with as many dimensions."""
+"""Quality metrics of a latent space, next to those of PCA of the same dimension."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -34,27 +38,31 @@ from dipy_tractoencoder.streamlines.metrics import (
 )
 from dipy_tractoencoder.utils.reservoir import sample_rows
 
-N_NEW = 300  # streamlines drawn from the density over the latents
+if TYPE_CHECKING:
+    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+
+N_NEW = 300  # Streamlines drawn from the density over the latents.
 STREAMLINES_PER_PART = 30  # of the mixture
 MOST_PARTS = 60
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of a model and of PCA, and the streamlines they were measured on.
+    """Quality metrics of a model and of PCA, with the streamlines they are measured on.
 
     Attributes
     ----------
     rows : list of dict
-        Of the model, and of PCA: "latents", which of the two, counts and figures.
+        One row for the model and one for PCA: "latents" (which of the two), numbers of
+        streamlines and metrics.
     bundles : list of dict
-        Of each bundle, for the model and for PCA.
+        One row per bundle, for the model and for PCA.
     names : list of str
-        Bundles.
+        Names of the bundles.
     test, test_by_pca : Encoded
-        Streamlines measured on.
+        Test streamlines, encoded by the model and by PCA.
     unit : str
-        Of the model's latents: "mm" with the linear skip, none without.
+        Unit of the model's latents: "mm" with the linear skip, empty without.
     """
 
     rows: list
@@ -65,31 +73,38 @@ class Evaluation:
     unit: str = ""
 
 
-def evaluate_model(model, test, *, train=None, seed=0):
-    """Measure all quality figures of a model, with PCA's beside.
+def evaluate_model(
+    model: StreamlineAutoencoder,
+    test: dict[str, np.ndarray],
+    *,
+    train: dict[str, np.ndarray] | None = None,
+    seed: int = 0,
+) -> Evaluation:
+    """Measure the quality of a model's latent space, next to that of PCA.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
     test : dict of ndarray, shape (n_streamlines, n_points, 3)
-        Bundle to its streamlines, RASMM, mm, in the model's orientation, as
-        `segment.bundle_files.bundle_arrays` gives.
+        Test streamlines of each bundle, by name; RASMM, mm, in the model's orientation,
+        as from `segment.bundle_files.bundle_arrays`.
     train : dict of ndarray, optional
-        Likewise, to learn neighbours, lengths and density from; a random half of each
-        bundle of ``test``, which is then measured by the other half, if not given.
+        Reference streamlines of each bundle, that neighbours, length regression and
+        density are fitted to. By default a random half of each bundle of ``test``; the
+        other half is then the test set.
     seed : int, optional
-        Of samples, halves and density.
+        Seed of samples, halves and density.
 
     Returns
     -------
     evaluation : Evaluation
-        Tables and streamlines.
+        Tables of metrics, and the encoded test streamlines.
 
     Raises
     ------
     EmptyDataError
-        If there are fewer than three streamlines on a side.
+        If there are fewer than three test or three reference streamlines.
     """
     learned_from = "training"
     if train is None:
@@ -104,23 +119,25 @@ def evaluate_model(model, test, *, train=None, seed=0):
     (train_points, train_labels), (points, labels) = (
         _joined(side, names) for side in (train, test)
     )
-    rows, bundles, encoded = [], [], {}
+    rows: list[dict] = []
+    bundles: list[dict] = []
+    encoded: dict[str, Encoded] = {}
     for kind, encode_by, decoder in (
         ("model", encode_side, lambda latent: decode(model, latent)),
         ("PCA", encode_side_by_pca, pca_decoder(model)),
     ):
         known = encode_by(model, train_points, train_labels)
         encoded[kind] = measured = encode_by(model, points, labels)
-        # How far held-out streamlines are from known ones is the same for both.
+        # The distance of test from reference streamlines is the same for both.
         held_out = rows[0]["held_out_mdf_mm"] if rows else None
-        figures = space_metrics(
+        metrics = space_metrics(
             known, measured, decoder, seed=seed, held_out_mdf=held_out
         )
         if kind == "model":
-            figures.update(model_metrics(model, known, measured))
+            metrics.update(model_metrics(model, known, measured))
         counts = {"n_streamlines": len(points), "n_known": len(train_points)}
         about = {"latents": kind, "latent_dim": model.latent_dim, **counts}
-        rows.append({**about, "known": learned_from, **figures})
+        rows.append({**about, "known": learned_from, **metrics})
         for row in bundle_rows(measured, names, seed=seed):
             bundles.append({"latents": kind, **row})
     unit = "mm" if model.linear_skip else ""
@@ -128,61 +145,70 @@ def evaluate_model(model, test, *, train=None, seed=0):
 
 
 def _joined(bundles, names):
-    """Points of all bundles, and the position of each one's bundle in ``names``."""
+    """Concatenate the points of all bundles; return them with their bundle indices."""
     parts = [(names.index(name), points) for name, points in bundles.items()]
     codes, points = zip(*parts)
     return np.concatenate(points), np.repeat(codes, [len(part) for part in points])
 
 
-def space_metrics(train, test, decoder, *, seed=0, held_out_mdf=None):
-    """Measure what a latent space of any kind has.
+def space_metrics(
+    train: Encoded,
+    test: Encoded,
+    decoder: Callable,
+    *,
+    seed: int = 0,
+    held_out_mdf: float | None = None,
+) -> dict:
+    """Measure the metrics that every latent space has.
 
     Parameters
     ----------
     train, test : Encoded
-        Streamlines to learn neighbours, regressions and densities from, and others to
+        Streamlines to fit neighbours, regressions and densities to, and others to
         measure on.
     decoder : callable
-        Latents to points in mm.
+        Function of latents that returns points in mm.
     seed : int, optional
-        Of samples.
+        Seed of random samples.
     held_out_mdf : float, optional
-        Median MDF (mm) of test streamlines to the nearest training one, if it is known
-        already.
+        Median MDF (mm) of test streamlines to the nearest training streamline, if it is
+        known already.
 
     Returns
     -------
-    figures : dict of float
-        Units in the names; those that need several bundles only where there are.
+    metrics : dict of float
+        Value of each metric, with the unit in its name; metrics that compare bundles
+        are missing if there is one bundle only.
 
     Raises
     ------
     EmptyDataError
-        If there are fewer than three streamlines on a side.
+        If there are fewer than three training or three test streamlines.
     """
     from sklearn.preprocessing import PolynomialFeatures
 
     if min(len(train.latent), len(test.latent)) < 3:
         raise EmptyDataError(
-            "Three streamlines or more are needed to measure a latent space. Received: "
-            f"{len(train.latent)} to learn from, {len(test.latent)} to measure on."
+            "Evaluating a latent space needs at least three reference and three test "
+            f"streamlines. Received: {len(train.latent)} reference and "
+            f"{len(test.latent)} test streamlines."
         )
     distance = point_distance(test.points, test.reconstructed)
     lengths, test_lengths = curve_length(train.points), curve_length(test.points)
-    figures = {
+    metrics = {
         "error_mm": pooled_distance(distance),
         "mdf_mm": float(paired_mdf(test.points, test.reconstructed).mean()),
         **distance_preservation(test.latent, test.points, seed=seed),
     }
     n_bundles = len(np.unique(test.labels))
     if n_bundles > 2:
-        figures.update(bundle_distances(test.latent, test.points, test.labels)[2])
+        metrics.update(bundle_distances(test.latent, test.points, test.labels)[2])
     if n_bundles > 1:
-        figures.update(
+        metrics.update(
             neighbor_label_scores(train.latent, train.labels, test.latent, test.labels)
         )
-    figures.update(length_scores(train.latent, lengths, test.latent, test_lengths))
-    # Length is a sum of distances, hence not linear in coordinates: squares help.
+    metrics.update(length_scores(train.latent, lengths, test.latent, test_lengths))
+    # Length is a sum of distances, so it is not linear in coordinates: squares help.
     squares = PolynomialFeatures(2, include_bias=False)
     of_squares = length_scores(
         squares.fit_transform(train.latent),
@@ -190,36 +216,36 @@ def space_metrics(train, test, decoder, *, seed=0, held_out_mdf=None):
         squares.transform(test.latent),
         test_lengths,
     )
-    figures["length_r2_squares"] = of_squares["length_r2"]
+    metrics["length_r2_squares"] = of_squares["length_r2"]
     off = curve_length(test.reconstructed) - test_lengths
-    spread = np.var(test_lengths)
-    figures["length_r2_reconstructed"] = float(1 - np.mean(off**2) / spread)
+    variance = np.var(test_lengths)
+    metrics["length_r2_reconstructed"] = float(1 - np.mean(off**2) / variance)
     new = decoder(draw_new(train.latent, N_NEW, seed=seed))
-    figures["new_mdf_mm"] = float(np.median(nearest_mdf(new, train.points)))
+    metrics["new_mdf_mm"] = float(np.median(nearest_mdf(new, train.points)))
     if held_out_mdf is None:
         rows = sample_rows(len(test.points), seed)
         held_out_mdf = float(np.median(nearest_mdf(test.points[rows], train.points)))
-    figures["held_out_mdf_mm"] = held_out_mdf
-    return figures
+    metrics["held_out_mdf_mm"] = held_out_mdf
+    return metrics
 
 
-def model_metrics(model, train, test):
-    """Measure what only a model has, and a VAE above all.
+def model_metrics(model: StreamlineAutoencoder, train: Encoded, test: Encoded) -> dict:
+    """Measure the metrics that only a model has: training error, KL, log-likelihood.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
     train, test : Encoded
-        From `encode_side`.
+        Reference and test streamlines, from `encode_side`.
 
     Returns
     -------
-    figures : dict
-        Error on ``train`` in mm, active dimensions; of a VAE, KL in nats, its list per
-        dimension from the largest, and the log-likelihood in nats.
+    metrics : dict of object
+        Error on ``train`` in mm and number of active dimensions; for a VAE also KL in
+        nats, its list per dimension in descending order, and log-likelihood in nats.
     """
-    figures = {
+    metrics = {
         "train_error_mm": pooled_distance(
             point_distance(train.points, train.reconstructed)
         ),
@@ -227,30 +253,30 @@ def model_metrics(model, train, test):
     }
     if model.variational:
         kl = kl_per_dimension(model, test)
-        figures["kl_nats"] = float(kl.sum(axis=1).mean())
-        figures["kl_per_dimension"] = np.sort(kl.mean(axis=0))[::-1].tolist()
+        metrics["kl_nats"] = float(kl.sum(axis=1).mean())
+        metrics["kl_per_dimension"] = np.sort(kl.mean(axis=0))[::-1].tolist()
         noise_std = best_noise_std(model, train.points)
         likelihood = log_likelihood(model, test.points, noise_std)
-        figures["log_likelihood_nats"] = float(likelihood.mean())
-    return figures
+        metrics["log_likelihood_nats"] = float(likelihood.mean())
+    return metrics
 
 
-def bundle_rows(test, names, *, seed=0):
+def bundle_rows(test: Encoded, names: Sequence[str], *, seed: int = 0) -> list[dict]:
     """Measure the reconstruction of each bundle.
 
     Parameters
     ----------
     test : Encoded
-        Streamlines.
+        Test streamlines with their reconstructions.
     names : sequence of str
-        Bundles, in the order of the labels.
+        Names of the bundles, in the order of the labels.
     seed : int, optional
-        Of the bundle metrics' samples.
+        Seed of the samples of the bundle metrics.
 
     Returns
     -------
     rows : list of dict
-        "bundle", "n_streamlines", "error_mm", "mdf_mm", and
+        Per bundle: "bundle", "n_streamlines", "error_mm", "mdf_mm", and
         `streamlines.metrics.bundle_metrics` between input and reconstruction.
     """
     rows = []
@@ -271,22 +297,22 @@ def bundle_rows(test, names, *, seed=0):
     return rows
 
 
-def draw_new(latent, n_new, *, seed=0):
-    """Draw latents from a Gaussian mixture over those of real streamlines.
+def draw_new(latent: np.ndarray, n_new: int, *, seed: int = 0) -> np.ndarray:
+    """Draw latents from a Gaussian mixture fitted to latents of real streamlines.
 
     Parameters
     ----------
     latent : ndarray, shape (n_streamlines, latent_dim)
-        Of real streamlines.
+        Latents of real streamlines.
     n_new : int
-        Latents wanted.
+        Number of latents to draw.
     seed : int, optional
-        Of fit and draw.
+        Seed of fit and draws.
 
     Returns
     -------
     new : ndarray, shape (n_new, latent_dim), float32
-        In the same unit.
+        New latents, in the same unit.
     """
     from sklearn.mixture import GaussianMixture
 

@@ -1,4 +1,4 @@
-"""What a latent space keeps: distances, bundles, lengths, likelihood."""
+"""Metrics of a latent space: active dimensions, distances, bundles, lengths."""
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -9,44 +9,46 @@ from dipy_tractoencoder.errors import InvalidArgumentError
 from dipy_tractoencoder.streamlines.metrics import mdf_matrix
 from dipy_tractoencoder.utils.reservoir import sample_rows
 
-ACTIVE_VARIANCE = 0.01  # of the prior's
+ACTIVE_VARIANCE = 0.01  # Relative to the variance of the prior.
 
 
-def active_dimensions(mean, unit):
-    """Count latent dimensions that vary from streamline to streamline.
+def active_dimensions(mean: np.ndarray, unit: np.ndarray) -> int:
+    """Count the active latent dimensions: those that vary between streamlines.
 
     Parameters
     ----------
     mean : ndarray, shape (n_streamlines, latent_dim)
-        Posterior means, as `encode` reports them.
+        Posterior means from `encode`.
     unit : ndarray, shape (latent_dim,)
-        The model's ``latent_unit``, the prior's standard deviations.
+        Standard deviation of the prior in each dimension, the model's ``latent_unit``.
 
     Returns
     -------
     n_active : int
-        Dimensions whose variance is above 0.01 of the prior's
+        Number of dimensions whose variance is above 0.01 of the variance of the prior
         :footcite:p:`Burda2016`.
     """
     return int((np.var(mean / unit, axis=0) > ACTIVE_VARIANCE).sum())
 
 
-def distance_preservation(mean, points, *, seed=0):
-    """Correlation of latent distance with MDF over all pairs of a sample.
+def distance_preservation(
+    mean: np.ndarray, points: np.ndarray, *, seed: int = 0
+) -> dict:
+    """Correlate latent distances with MDF over all pairs of a random sample.
 
     Parameters
     ----------
     mean : ndarray, shape (n_streamlines, latent_dim)
         Latents.
     points : ndarray, shape (n_streamlines, n_points, 3)
-        Their streamlines, mm.
+        Streamlines of the latents, mm.
     seed : int, optional
-        Of the sample, 300 streamlines at most.
+        Seed of the sample of at most 300 streamlines.
 
     Returns
     -------
     correlations : dict of float
-        "spearman" and "pearson".
+        "spearman" and "pearson" correlation coefficients.
     """
     rows = sample_rows(len(mean), seed)
     distances = mdf_matrix(points[rows], points[rows])[np.triu_indices(len(rows), 1)]
@@ -57,32 +59,39 @@ def distance_preservation(mean, points, *, seed=0):
     }
 
 
-def bundle_distances(mean, points, labels, *, n_per_bundle=100, seed=0):
-    """Distances between bundles in latent space and in mm, and how they agree.
+def bundle_distances(
+    mean: np.ndarray,
+    points: np.ndarray,
+    labels: np.ndarray,
+    *,
+    n_per_bundle: int = 100,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray, dict]:
+    """Compare the distances between bundles in latent space with those in mm.
 
     Parameters
     ----------
     mean : ndarray, shape (n_streamlines, latent_dim)
         Latents.
     points : ndarray, shape (n_streamlines, n_points, 3)
-        Their streamlines, mm.
+        Streamlines of the latents, mm.
     labels : ndarray, shape (n_streamlines,)
-        Bundle of each.
+        Bundle of each streamline.
     n_per_bundle : int, optional
-        Streamlines drawn of each bundle, fewer if it has fewer.
+        Number of streamlines drawn from each bundle; fewer if a bundle has fewer.
     seed : int, optional
-        Of the draws and the permutations.
+        Seed of samples and permutations.
 
     Returns
     -------
     latent : ndarray, shape (n_bundles, n_bundles)
         Wasserstein distances of the latents (first order, exact on the sample).
     reference : ndarray, shape (n_bundles, n_bundles)
-        Bundle-minimum distances :footcite:p:`Garyfallidis2015`, mm: the mean of both
-        ways' mean distance to the nearest streamline.
+        Bundle-minimum distances :footcite:p:`Garyfallidis2015`, mm: mean distance to
+        the nearest streamline of the other bundle, averaged over both bundles.
     mantel : dict of float
-        "mantel_r", the correlation of the two matrices, and "mantel_p", its p-value by
-        999 permutations of the bundles :footcite:p:`Mantel1967`.
+        "mantel_r", the correlation of the two matrices, and "mantel_p", its p-value
+        from 999 permutations of the bundles :footcite:p:`Mantel1967`.
     """
     rng = np.random.default_rng(seed)
     names = np.unique(labels)
@@ -96,7 +105,7 @@ def bundle_distances(mean, points, labels, *, n_per_bundle=100, seed=0):
     for i in range(len(names)):
         for j in range(i):
             costs = cdist(mean[rows[i]], mean[rows[j]])
-            # Equal sizes: the best transport is an assignment.
+            # With equal sizes the optimal transport is an assignment.
             latent[i, j] = latent[j, i] = costs[linear_sum_assignment(costs)].mean()
             mdf = mdf_matrix(points[rows[i]], points[rows[j]])
             nearest = (mdf.min(axis=0).mean() + mdf.min(axis=1).mean()) / 2
@@ -104,17 +113,19 @@ def bundle_distances(mean, points, labels, *, n_per_bundle=100, seed=0):
     return latent, reference, mantel_test(latent, reference, seed=seed)
 
 
-def mantel_test(first, second, *, n_permutations=999, seed=0):
-    """Correlation of two distance matrices, with a permutation test.
+def mantel_test(
+    first: np.ndarray, second: np.ndarray, *, n_permutations: int = 999, seed: int = 0
+) -> dict:
+    """Correlate two distance matrices, with a permutation test.
 
     Parameters
     ----------
     first, second : ndarray, shape (n, n)
-        Symmetric, zero diagonals; n is 3 at least.
+        Symmetric matrices with zero diagonal; n is at least 3.
     n_permutations : int, optional
-        Orders of the second matrix tried.
+        Number of permutations of the second matrix.
     seed : int, optional
-        Of the permutations.
+        Seed of the permutations.
 
     Returns
     -------
@@ -142,22 +153,28 @@ def mantel_test(first, second, *, n_permutations=999, seed=0):
     return {"mantel_r": float(observed), "mantel_p": float(p_value)}
 
 
-def neighbor_label_scores(train, train_labels, test, test_labels, metric="euclidean"):
-    """Bundle labels by the nearest neighbour.
+def neighbor_label_scores(
+    train: np.ndarray,
+    train_labels: np.ndarray,
+    test: np.ndarray,
+    test_labels: np.ndarray,
+    metric: str = "euclidean",
+) -> dict:
+    """Score the bundle labels that the nearest neighbour predicts.
 
     Parameters
     ----------
     train, test : ndarray, shape (n, latent_dim), or (n, n_points, 3) for "mdf"
         Latents, or streamlines in mm.
     train_labels, test_labels : ndarray, shape (n,)
-        Bundle of each.
+        Bundle of each streamline.
     metric : {"euclidean", "mdf"}, optional
-        Distance that neighbours are nearest in.
+        Distance between neighbours.
 
     Returns
     -------
     scores : dict of float
-        "accuracy" and "macro_f1".
+        "accuracy" and "macro_f1", 0 to 1.
     """
     from sklearn.metrics import accuracy_score, f1_score
     from sklearn.neighbors import NearestNeighbors
@@ -174,20 +191,25 @@ def neighbor_label_scores(train, train_labels, test, test_labels, metric="euclid
     }
 
 
-def length_scores(train, train_lengths, test, test_lengths):
-    """How well a ridge regression reads a streamline's length off its latent.
+def length_scores(
+    train: np.ndarray,
+    train_lengths: np.ndarray,
+    test: np.ndarray,
+    test_lengths: np.ndarray,
+) -> dict:
+    """Score a ridge regression of streamline length on the latents.
 
     Parameters
     ----------
     train, test : ndarray, shape (n, latent_dim)
         Latents.
     train_lengths, test_lengths : ndarray, shape (n,)
-        mm.
+        Lengths of the streamlines, mm.
 
     Returns
     -------
     scores : dict of float
-        "length_r2" and "length_rmse_mm", on ``test``.
+        "length_r2" and "length_rmse_mm" on the test latents.
     """
     from sklearn.linear_model import RidgeCV
     from sklearn.pipeline import make_pipeline

@@ -7,26 +7,28 @@ from dipy_tractoencoder.errors import InvalidArgumentError, check_choice
 PROJECTIONS = ("pca", "tsne")
 
 
-def latent_map(latent, method="pca", *, seed=0):
-    """Two numbers per streamline, to draw a latent space flat.
+def latent_map(
+    latent: np.ndarray, method: str = "pca", *, seed: int = 0
+) -> tuple[np.ndarray, float | None]:
+    """Project latents to two dimensions.
 
     Parameters
     ----------
     latent : ndarray, shape (n_streamlines, latent_dim)
         Posterior means.
     method : {"pca", "tsne"}, optional
-        Principal components, which keep distances as far as two numbers can, or t-SNE
-        :footcite:p:`vanderMaaten2008`, which keeps neighbours together but no
+        PCA, which preserves distances as far as two dimensions allow, or t-SNE
+        :footcite:p:`vanderMaaten2008`, which preserves neighbourhoods but not
         distances.
     seed : int, optional
-        Of t-SNE.
+        Seed of t-SNE.
 
     Returns
     -------
     map : ndarray, shape (n_streamlines, 2)
-        In the latents' unit for "pca", without unit for "tsne".
-    share : float or None
-        Part of the variance that the principal components hold.
+        Coordinates, in the unit of the latents for "pca", without unit for "tsne".
+    fraction : float or None
+        Fraction of the variance explained by the two components; None for "tsne".
 
     Raises
     ------
@@ -37,7 +39,7 @@ def latent_map(latent, method="pca", *, seed=0):
     latent = np.asarray(latent, dtype=np.float64)
     if len(latent) < 3:
         raise InvalidArgumentError(
-            f"A latent map needs three streamlines or more. Received: {len(latent)}."
+            f"A latent map needs at least three streamlines. Received: {len(latent)}."
         )
     if method == "pca":
         from sklearn.decomposition import PCA

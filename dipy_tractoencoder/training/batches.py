@@ -1,62 +1,70 @@
-"""What a fit needs besides Keras' own: the model, order, schedule, statistics."""
+"""Batches of training streamlines, in an order given by seed and epoch."""
+
+from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
-STEPS_AT_ONCE = 25  # of small networks, for which the call costs as much as the step
+if TYPE_CHECKING:
+    from dipy_tractoencoder.training.settings import TrainingSettings
+
+# For small networks, where calling a step costs as much as the step itself.
+STEPS_AT_ONCE = 25
 
 
 class ShuffledRows(keras.utils.PyDataset):
-    """Batches of rows of an array, in an order that seed and epoch decide.
+    """Batches of the rows of an array, shuffled anew in each epoch.
 
-    Keras' own shuffling cannot be taken up in the middle of a training; on TensorFlow,
-    once a seed is set, it also gives every epoch the same order.
+    The order depends on seed and epoch only, so that a resumed training sees the same
+    batches. Keras' own shuffling cannot be resumed in the middle of a training; on
+    TensorFlow, once a seed is set, it also gives every epoch the same order.
 
     Parameters
     ----------
     inputs : ndarray, shape (n_rows, ...)
-        What to go through.
+        Array to take batches from.
     batch_size : int
-        Rows per batch; the last one may have fewer.
+        Rows per batch; the last batch may have fewer.
     seed : int
-        Of the orders.
+        Seed of the orders.
     """
 
-    def __init__(self, inputs, batch_size, seed):
+    def __init__(self, inputs: np.ndarray, batch_size: int, seed: int) -> None:
         super().__init__()
         self.inputs = inputs
         self.batch_size = batch_size
         self.seed = seed
         self.order = np.arange(len(inputs))
 
-    def shuffle(self, epoch):
-        """Take the order of an epoch.
+    def shuffle(self, epoch: int) -> None:
+        """Set the order of an epoch.
 
         Parameters
         ----------
         epoch : int
-            Counted from 0.
+            Index of the epoch, from 0.
         """
         rng = np.random.default_rng([self.seed, epoch])
         self.order = rng.permutation(len(self.inputs))
 
-    def callback(self):
-        """Give what shuffles at the beginning of each epoch.
+    def callback(self) -> keras.callbacks.Callback:
+        """Return a callback that shuffles at the beginning of each epoch.
 
         Returns
         -------
         callback : keras.callbacks.Callback
-            For ``fit``; hooks of the data set itself do not know the epoch.
+            For ``fit``; the hooks of a Keras data set do not know the epoch.
         """
         return keras.callbacks.LambdaCallback(
             on_epoch_begin=lambda epoch, logs: self.shuffle(epoch)
         )
 
     @property
-    def num_batches(self):
-        """Batches of an epoch."""
+    def num_batches(self) -> int:
+        """Number of batches per epoch."""
         return math.ceil(len(self.inputs) / self.batch_size)
 
     def __getitem__(self, number):
@@ -64,23 +72,23 @@ class ShuffledRows(keras.utils.PyDataset):
         return (self.inputs[self.order[rows]],)
 
 
-def steps_at_once(settings, steps_per_epoch):
-    """Choose how many steps the backend runs for one call from Python.
+def steps_at_once(settings: TrainingSettings, steps_per_epoch: int) -> int:
+    """Choose how many training steps one call from Python runs.
 
     Parameters
     ----------
     settings : TrainingSettings
         Its backbone is used.
     steps_per_epoch : int
-        Steps of an epoch.
+        Training steps per epoch.
 
     Returns
     -------
     steps : int
-        For ``compile``.
+        Value of ``steps_per_execution`` for ``compile``.
     """
     version = tuple(int(part) for part in keras.__version__.split(".")[:2])
-    # Convolutions take long beside the call; older versions of Keras unrolled steps.
+    # With convolutions the call hardly counts; older versions of Keras unrolled steps.
     if settings.backbone != "dense" or version < (3, 15):
         return 1
     return max(1, min(STEPS_AT_ONCE, steps_per_epoch))

@@ -1,4 +1,9 @@
-"""What watches the training: best weights, progress, values that are not finite."""
+"""Keras callbacks: keep the best weights, show progress, stop on non-finite values."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
@@ -7,59 +12,64 @@ import numpy as np
 from dipy_tractoencoder.errors import TrainingDivergedError
 from dipy_tractoencoder.training.checkpoint import FitState, variables_of
 
-CHECK_EVERY = 50  # batches; reading a loss waits for the device
+if TYPE_CHECKING:
+    from dipy_tractoencoder.training.checkpoint import Checkpoint
+
+CHECK_EVERY = 50  # Batches; reading the loss waits for the device.
 
 
 class KeepBest(keras.callbacks.Callback):
-    """Stop early, and keep the best weights, the untrained ones included.
+    """Keep the weights of the best epoch, the untrained ones included; stop early.
 
-    With the linear skip the untrained model is PCA: where no epoch of training
-    beats it on the validation streamlines, it is what is kept. Keras' own
-    ``EarlyStopping`` cannot count the start as an epoch.
+    With the linear skip the untrained model is PCA: if no epoch has a lower validation
+    error, PCA is kept. Keras' own ``EarlyStopping`` does not consider the weights
+    before training.
 
     Parameters
     ----------
     initial : float
-        The monitored value before training.
+        Monitored value before training.
     patience : int or None
-        Epochs without improvement after which training stops; None never stops it.
+        Epochs without improvement after which training stops; None never stops early.
     monitor : str, optional
-        Quantity watched; less is better.
+        Name of the monitored quantity; lower is better.
 
     Attributes
     ----------
     best_epoch : int
-        Epochs of training behind the best weights.
+        Number of epochs after which the best weights were reached.
     best_weights : list of ndarray
-        Those weights; empty before training.
+        The best weights; empty before training.
     """
 
-    def __init__(self, initial, patience, monitor="val_error_mm"):
+    def __init__(
+        self, initial: float, patience: int | None, monitor: str = "val_error_mm"
+    ) -> None:
         super().__init__()
-        self.best = initial
+        self.best: float | None = initial
         self.patience = patience
         self.monitor = monitor
         self.best_epoch = 0
-        self.best_weights = []
+        self.best_weights: list[np.ndarray] = []
 
-    def resume(self, state):
-        """Take up what was known when a training stopped.
+    def resume(self, state: FitState) -> None:
+        """Restore the best weights of an interrupted training.
 
         Parameters
         ----------
         state : FitState
-            Of it.
+            State of the interrupted training.
         """
         self.best, self.best_epoch = state.best, state.best_epoch
         self.best_weights = state.best_weights
 
-    def on_train_begin(self, logs=None):
-        """Keep the untrained weights, unless a training goes on."""
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Keep the untrained weights, unless a training is resumed."""
         if not self.best_weights:
             self.best_weights = self.model.get_weights()
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Keep the weights if they are the best so far; stop if none were lately."""
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Keep the weights if they are the best so far; stop if patience is over."""
         if logs[self.monitor] < self.best:
             self.best = logs[self.monitor]
             self.best_epoch = epoch + 1
@@ -67,26 +77,26 @@ class KeepBest(keras.callbacks.Callback):
         elif self.patience and epoch + 1 - self.best_epoch >= self.patience:
             self.model.stop_training = True
 
-    def on_train_end(self, logs=None):
-        """Put the best weights back, whether training was stopped early or not."""
+    def on_train_end(self, logs: Any = None) -> None:
+        """Restore the best weights, whether training was stopped early or not."""
         self.model.set_weights(self.best_weights)
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
-    """End the training with an error once the loss is nan or infinite."""
+    """Stop the training with an error when the loss is nan or infinite."""
 
-    def on_train_batch_end(self, batch, logs=None):
-        """Look at the loss now and then; ``batch`` may move in larger steps."""
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Check the loss every 50 batches; ``batch`` may advance by more than 1."""
         if batch >= self.next_check:
             self.next_check = batch + CHECK_EVERY
             self._check(logs, f"batch {batch + 1}")
 
-    def on_epoch_begin(self, epoch, logs=None):
-        """Remember the epoch for the message."""
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Store the epoch for the error message."""
         self.epoch, self.next_check = epoch, 0
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Look at the loss, training and validation."""
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Check training and validation loss."""
         self._check(logs, "its end")
 
     def _check(self, logs, where):
@@ -94,15 +104,15 @@ class StopOnNonFinite(keras.callbacks.Callback):
             check_finite(f"{name} in epoch {self.epoch + 1} (at {where})", value)
 
 
-def check_finite(what, value):
-    """Raise if a training has gone astray.
+def check_finite(what: str, value: float) -> None:
+    """Raise an error if a quantity of the training is not finite.
 
     Parameters
     ----------
     what : str
-        What is looked at, for the message.
+        Name of the quantity, for the message.
     value : float
-        Its value.
+        Value to check.
 
     Raises
     ------
@@ -118,25 +128,25 @@ def check_finite(what, value):
 
 
 class Progress(keras.callbacks.Callback):
-    """One bar over the epochs with errors in mm and nats; log lines off a terminal.
+    """Show a progress bar over the epochs, or log lines where there is no terminal.
 
     Parameters
     ----------
     epochs : int
-        Epochs to come.
+        Epochs of the whole training.
     logger : logging.Logger
-        Gets a line ten times per training where no bar is shown.
+        Receives about ten lines per training where no bar is shown.
     initial : int, optional
-        Epochs done before.
+        Epochs done before, in a resumed training.
     """
 
-    def __init__(self, epochs, logger, initial=0):
+    def __init__(self, epochs: int, logger: logging.Logger, initial: int = 0) -> None:
         super().__init__()
         self.epochs = epochs
         self.logger = logger
         self.initial = initial
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Any = None) -> None:
         """Open the bar."""
         from tqdm.auto import tqdm
 
@@ -149,42 +159,46 @@ class Progress(keras.callbacks.Callback):
             leave=False,
         )
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Move the bar; log a line now and then."""
-        shown = {"train": f"{logs['error_mm']:.3f} mm"}
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Advance the bar, or log a line after every tenth of the epochs."""
+        metrics = {"train": f"{logs['error_mm']:.3f} mm"}
         if "val_error_mm" in logs:
-            shown["validation"] = f"{logs['val_error_mm']:.3f} mm"
+            metrics["validation"] = f"{logs['val_error_mm']:.3f} mm"
         if "kl_nats" in logs:
-            shown["KL"] = f"{logs['kl_nats']:.1f} nats"
-        self.bar.set_postfix(shown, refresh=False)
+            metrics["KL"] = f"{logs['kl_nats']:.1f} nats"
+        self.bar.set_postfix(metrics, refresh=False)
         self.bar.update()
         if self.bar.disable and (epoch + 1) % max(1, self.epochs // 10) == 0:
-            text = ", ".join(f"{name} {value}" for name, value in shown.items())
+            text = ", ".join(f"{name} {value}" for name, value in metrics.items())
             self.logger.info("Epoch %d of %d: %s", epoch + 1, self.epochs, text)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Any = None) -> None:
         """Close the bar."""
         self.bar.close()
 
 
 class LogLearningRate(keras.callbacks.Callback):
-    """Put the learning rate at the end of each epoch into the history.
+    """Record the learning rate at the end of each epoch in the history.
 
     Parameters
     ----------
     rate : float or keras.optimizers.schedules.LearningRateSchedule
-        Rate, or its schedule over the steps.
+        Learning rate, or its schedule over the steps.
     steps_per_epoch : int
-        Steps of an epoch.
+        Training steps per epoch.
     """
 
-    def __init__(self, rate, steps_per_epoch):
+    def __init__(
+        self,
+        rate: float | keras.optimizers.schedules.LearningRateSchedule,
+        steps_per_epoch: int,
+    ) -> None:
         super().__init__()
         self.rate = rate
         self.steps_per_epoch = steps_per_epoch
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Add the rate to the epoch's values."""
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Add the learning rate to the epoch's values."""
         rate = self.rate
         if callable(rate):
             rate = rate((epoch + 1) * self.steps_per_epoch)
@@ -192,25 +206,32 @@ class LogLearningRate(keras.callbacks.Callback):
 
 
 class KeepState(keras.callbacks.Callback):
-    """Hand the state of the training to a checkpoint now and then.
+    """Pass the state of the training to a checkpoint after an epoch.
 
-    Called after all others, so that what they know of the epoch is in it.
+    It has to be the last callback, so that the state includes that of all others.
 
     Parameters
     ----------
     checkpoint : Checkpoint
-        Takes it.
+        Checkpoint that stores the state.
     phase : str
-        Name of this fit.
+        Name of this fit in the checkpoint.
     epochs : int
         Epochs of the whole fit.
     keep_best : KeepBest or None
-        Knows the best weights.
+        Callback that holds the best weights; None without validation.
     history : dict of list of float
         Quantities of the epochs done before.
     """
 
-    def __init__(self, checkpoint, phase, epochs, keep_best, history):
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        phase: str,
+        epochs: int,
+        keep_best: KeepBest | None,
+        history: dict,
+    ) -> None:
         super().__init__()
         self.checkpoint = checkpoint
         self.phase = phase
@@ -218,8 +239,8 @@ class KeepState(keras.callbacks.Callback):
         self.keep_best = keep_best
         self.history = {name: list(values) for name, values in history.items()}
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Note the epoch; copy everything if the last copy is old or this the end."""
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Record the epoch; copy the state if it is due, or if the fit is over."""
         for name, value in logs.items():
             self.history.setdefault(name, []).append(float(value))
         done = self.model.stop_training or epoch + 1 == self.epochs
@@ -232,7 +253,7 @@ class KeepState(keras.callbacks.Callback):
             history={name: list(values) for name, values in self.history.items()},
             best=best and float(best.best),
             best_epoch=best.best_epoch if best else 0,
-            # Copies: the backend may use the memory again.
+            # Copies: the backend may reuse the memory.
             variables=[
                 np.array(ops.convert_to_numpy(variable))
                 for variable in variables_of(self.model)

@@ -1,9 +1,12 @@
-"""The state of a training on disk, from which it goes on as if never stopped.
+"""Save the full training state so that an interrupted training resumes exactly.
 
-Keras' ``BackupAndRestore`` keeps weights and the optimiser, but not what its callbacks
-know (best epoch and its weights, history) nor the seeds of random layers, and it writes
-in place; here all of that is one file of named arrays, written whole or not at all.
+Keras' ``BackupAndRestore`` saves weights and optimiser, but neither the state of the
+callbacks (best epoch and its weights, history) nor the seeds of random layers, and it
+overwrites its file in place. Here all of that is one file of named arrays, which is
+written completely or not at all.
 """
+
+from __future__ import annotations
 
 from dataclasses import dataclass, field
 import hashlib
@@ -11,6 +14,7 @@ import json
 import logging
 from pathlib import Path
 import time
+from typing import TYPE_CHECKING
 import zipfile
 
 import numpy as np
@@ -22,14 +26,20 @@ from dipy_tractoencoder.errors import (
 )
 from dipy_tractoencoder.utils.atomic_files import whole_file
 
+if TYPE_CHECKING:
+    import keras
+
+    from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
+    from dipy_tractoencoder.training.settings import TrainingSettings
+
 logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 EXTENSION = ".checkpoint.npz"
 SECONDS_BETWEEN_WRITES = 5.0
 SECONDS_AFTER_FAILURE = 60.0
-WRITING_SHARE = 0.02  # of the time, at most
-SECONDS_BETWEEN_COPIES = 1.0  # in memory, written when the training is stopped
+WRITING_FRACTION = 0.02  # Of the training time, at most.
+SECONDS_BETWEEN_COPIES = 1.0  # In memory; written when the training is interrupted.
 ABOUT = "about"
 PARTS = ("variables", "best_weights")
 ANEW = "start anew without `resume` (--force instead of --resume)"
@@ -37,22 +47,22 @@ ANEW = "start anew without `resume` (--force instead of --resume)"
 
 @dataclass(frozen=True)
 class FitState:
-    """Everything that a fit knows after a whole number of epochs.
+    """Full state of a fit after a whole number of epochs.
 
     Attributes
     ----------
     epoch : int
-        Epochs done.
+        Number of epochs done.
     done : bool
         Whether the fit is over: all epochs are done, or it was stopped early.
     history : dict of list of float
-        Quantities per epoch.
+        Values of each quantity, one per epoch.
     best : float or None
         Lowest monitored value; None without validation.
     best_epoch : int
-        Epoch it belongs to.
+        Epoch with the lowest monitored value.
     variables : list of ndarray
-        Weights, seeds and the optimiser's variables.
+        Weights, seeds of random layers and variables of the optimiser.
     best_weights : list of ndarray
         Weights of the best epoch; empty without validation.
     """
@@ -66,44 +76,55 @@ class FitState:
     best_weights: list = field(default_factory=list)
 
 
-def checkpoint_path(model_path):
-    """Name the file that a training is kept in until its model is written.
+def checkpoint_path(model_path: str | Path) -> Path:
+    """Return the path of the checkpoint that belongs to a model file.
 
     Parameters
     ----------
     model_path : str or Path
-        Model file to come.
+        Model file that the training will write.
 
     Returns
     -------
     path : Path
-        Beside it.
+        Checkpoint in the same folder.
     """
     model_path = Path(model_path)
     return model_path.with_name(model_path.stem + EXTENSION)
 
 
 class Checkpoint:
-    """File with the state of a training; a context that writes it when left by error.
+    """Checkpoint file of a training.
+
+    As a context manager it writes the latest state when the training is interrupted or
+    fails.
 
     Parameters
     ----------
     path : str or Path
-        The file.
+        Checkpoint file.
     settings : TrainingSettings
-        Of the training.
+        Settings of the training.
     versions : dict of str
-        As `nn.provenance.software_versions` gives.
+        Software versions, from `nn.provenance.software_versions`.
     resume : bool, optional
-        Go on from the file, if there is one; otherwise it will be replaced.
+        Resume from the file if it exists; otherwise it will be replaced.
 
     Raises
     ------
     InputFileError
-        If the file is damaged, or of a training with other settings or backend.
+        If the file is damaged, or belongs to a training with other settings or another
+        backend.
     """
 
-    def __init__(self, path, settings, versions, *, resume=False):
+    def __init__(
+        self,
+        path: str | Path,
+        settings: TrainingSettings,
+        versions: dict,
+        *,
+        resume: bool = False,
+    ) -> None:
         self.path = Path(path)
         self.about = {
             "format_version": FORMAT_VERSION,
@@ -111,7 +132,7 @@ class Checkpoint:
             "versions": versions,
             "data": None,
         }
-        self.states = {}
+        self.states: dict[str, FitState] = {}
         self.resumed_data = None
         self._written = True
         self._kept_at = self._written_at = time.monotonic()
@@ -120,7 +141,7 @@ class Checkpoint:
             self._read()
         elif resume:
             logger.info(
-                "No stopped training in %s: starting from the beginning.", self.path
+                "No interrupted training in %s: starting from the beginning.", self.path
             )
 
     def __enter__(self):
@@ -136,28 +157,30 @@ class Checkpoint:
             self._try_to_write()
         if self.states and self.path.is_file():
             logger.warning(
-                "The training is kept in %s, %s. The same once more with resume=True "
-                "or --resume goes on from there.",
+                "The state of the training is saved in %s (%s). To resume, repeat the "
+                "call with resume=True, or the command with --resume.",
                 self.path,
                 self._where(),
             )
 
-    def bind(self, points, held_out, preprocessing):
-        """Tie the checkpoint to the streamlines it is made on.
+    def bind(
+        self, points: np.ndarray, held_out: np.ndarray, preprocessing: Preprocessing
+    ) -> None:
+        """Bind the checkpoint to the streamlines of the training.
 
         Parameters
         ----------
         points : ndarray, shape (n_streamlines, n_points, 3), float32
             All streamlines, normalised.
         held_out : ndarray, shape (n_streamlines,), bool
-            Which of them are for validation.
+            True for validation streamlines.
         preprocessing : Preprocessing
-            What they went through.
+            Preprocessing of the streamlines.
 
         Raises
         ------
         InputFileError
-            If the training to go on with was on other streamlines.
+            If the training to resume used other streamlines.
         """
         digest = hashlib.sha256(json.dumps(preprocessing.to_dict()).encode())
         for array in (points, held_out):
@@ -167,21 +190,21 @@ class Checkpoint:
         if self.states and self.resumed_data != self.about["data"]:
             raise self._refusal("of a training on other streamlines")
         if self.states:
-            logger.info("Going on from %s, %s.", self.path, self._where())
+            logger.info("Resuming from %s (%s).", self.path, self._where())
 
-    def wants_state(self):
-        """Tell whether it is time to look at the state again; see `keep`."""
+    def wants_state(self) -> bool:
+        """Return whether a new copy of the state is due; see `keep`."""
         return time.monotonic() - self._kept_at >= SECONDS_BETWEEN_COPIES
 
-    def keep(self, phase, state):
-        """Take the state of a fit; write it unless that was done a moment ago.
+    def keep(self, phase: str, state: FitState) -> None:
+        """Store the state of a fit, and write it unless the last write was recent.
 
         Parameters
         ----------
         phase : str
             Name of the fit.
         state : FitState
-            Of it; its arrays must not be changed afterwards.
+            State of the fit; its arrays must not be changed afterwards.
         """
         self.states[phase] = state
         self._written = False
@@ -189,8 +212,8 @@ class Checkpoint:
         if self._kept_at - self._written_at >= self._pause:
             self._try_to_write()
 
-    def write(self):
-        """Write all states, whole or not at all."""
+    def write(self) -> None:
+        """Write all states to the file, completely or not at all."""
         start = time.monotonic()
         arrays, phases = {}, {}
         for phase, state in self.states.items():
@@ -205,18 +228,18 @@ class Checkpoint:
         self._written = True
         self._written_at = time.monotonic()
         took = self._written_at - start
-        self._pause = max(SECONDS_BETWEEN_WRITES, took / WRITING_SHARE)
+        self._pause = max(SECONDS_BETWEEN_WRITES, took / WRITING_FRACTION)
 
     def _try_to_write(self):
-        """Write, but let no full disk end the training; there may be room later."""
+        """Write the file; a full disk gives a warning, not an error."""
         try:
             self.write()
         except OutputFileError as err:
             self._written_at = time.monotonic()
             self._pause = SECONDS_AFTER_FAILURE
-            logger.warning("%s The training goes on without it.", err)
+            logger.warning("%s The training continues without a checkpoint.", err)
 
-    def remove(self):
+    def remove(self) -> None:
         """Delete the file, once its model has been written."""
         self.path.unlink(missing_ok=True)
 
@@ -237,7 +260,7 @@ class Checkpoint:
                     }
         except InputFileError:
             raise
-        # A damaged archive leads its readers to all kinds.
+        # Readers of a damaged archive raise errors of all these kinds.
         except (
             OSError,
             EOFError,
@@ -255,7 +278,7 @@ class Checkpoint:
         self.resumed_data = about["data"]
 
     def _check(self, about):
-        """Raise unless the training to go on with was this one."""
+        """Raise an error unless the checkpoint is of a training with these settings."""
         here = self.about["settings"]
         other = {
             name: (about["settings"].get(name), here.get(name))
@@ -270,13 +293,13 @@ class Checkpoint:
         was, now = about["versions"], self.about["versions"]
         if was["backend"] != now["backend"]:
             raise self._refusal(
-                f"of the {was['backend']} backend (set KERAS_BACKEND to go on with it)"
+                f"of the {was['backend']} backend (set KERAS_BACKEND to resume it)"
             )
         changed = [name for name in now if was.get(name) != now[name]]
         if changed:
             logger.warning(
-                "%s was made with other versions of %s: the result may differ in its "
-                "last digits.",
+                "%s was written with other versions of %s: the result may differ in "
+                "its last digits.",
                 self.path,
                 ", ".join(changed),
             )
@@ -289,7 +312,7 @@ class Checkpoint:
 
 
 def _parts_of(file, phase):
-    """Gather the lists of arrays of one phase."""
+    """Read the lists of arrays of one phase."""
     names = sorted(name for name in file.files if name.startswith(f"{phase}/"))
     return {
         part: [file[name] for name in names if name.split("/")[1] == part]
@@ -297,34 +320,35 @@ def _parts_of(file, phase):
     }
 
 
-def variables_of(trainer):
-    """List everything that the steps of a compiled model change.
+def variables_of(trainer: keras.Model) -> list[keras.Variable]:
+    """Return all variables of a compiled model that training changes.
 
     Parameters
     ----------
     trainer : keras.Model
-        Compiled, with weights.
+        Compiled model whose weights exist.
 
     Returns
     -------
     variables : list of keras.Variable
-        Weights, seeds and the optimiser's variables, in a fixed order.
+        Weights, seeds of random layers and variables of the optimiser, in a fixed
+        order.
     """
     trainer.optimizer.build(trainer.trainable_variables)
     return [*trainer.variables, *trainer.optimizer.variables]
 
 
-def put_back(trainer, state, path):
-    """Give a compiled model the variables it had.
+def put_back(trainer: keras.Model, state: FitState, path: Path) -> None:
+    """Restore the variables of a compiled model from a state.
 
     Parameters
     ----------
     trainer : keras.Model
-        Compiled, of the same settings.
+        Compiled model with the same settings.
     state : FitState
-        What to put back.
+        State to restore.
     path : Path
-        Where the state comes from, for the message.
+        Checkpoint file of the state, for the message.
 
     Raises
     ------

@@ -1,53 +1,64 @@
-"""Training of the dense networks on principal coefficients instead of points.
+"""Train the dense networks on principal coefficients instead of points.
 
-The principal directions U are orthonormal and do not change in training, so the squared
-error of a reconstruction is that of its coefficients and what the directions leave out,
-``|x - x'|^2 = |r (c - c')|^2 + |x - mu - U U^T (x - mu)|^2``. The networks see and give
-coefficients only; 65 numbers a streamline are enough, and the projections, two thirds
-of a step's multiplications, are done once.
+The principal directions U are orthonormal and fixed during training, so the squared
+error of a reconstruction is the sum of the error of its coefficients and of the part
+outside the span of U, ``|x - x'|^2 = |r (c - c')|^2 + |x - mu - U U^T (x - mu)|^2``.
+Inputs and outputs of the networks are coefficients. 65 numbers per streamline suffice,
+and the projections, two thirds of the multiplications of a step, are computed once.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 import numpy as np
 
+if TYPE_CHECKING:
+    import keras
+
+    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+    from dipy_tractoencoder.training.settings import TrainingSettings
+
 ROWS_AT_A_TIME = 8192
 
 
-def trainer_of(model):
-    """Give what ``fit`` is called on: the model, or its form on coefficients.
+def trainer_of(model: StreamlineAutoencoder) -> keras.Model:
+    """Return the Keras model to fit: the model, or its form on coefficients.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
-        Its principal directions are set.
+        Model whose principal directions are set.
 
     Returns
     -------
     trainer : keras.Model
-        Sharing the model's weights.
+        The model, or a `CoefficientTrainer` that shares its weights.
     """
-    # Random directions are drawn anew for points in each step.
+    # With random reversal the points of a streamline differ from step to step.
     if model.backbone == "dense" and model.random_reverse is None:
         return CoefficientTrainer(model)
     return model
 
 
-def inputs_of(trainer, points):
-    """Turn normalised streamlines into what a trainer takes.
+def inputs_of(trainer: keras.Model, points: np.ndarray) -> np.ndarray:
+    """Compute the training inputs of normalised streamlines.
 
     Parameters
     ----------
     trainer : keras.Model
-        Of `trainer_of`.
+        From `trainer_of`.
     points : ndarray, shape (n_streamlines, n_points, 3), float32
-        Normalised.
+        Normalised coordinates (no unit).
 
     Returns
     -------
     inputs : ndarray, float32
-        The points, or shape (n_streamlines, n_components + 1): whitened coefficients,
-        and the squared norm of what they leave out.
+        The points, or for a `CoefficientTrainer` an array of shape
+        (n_streamlines, n_components + 1): whitened principal coefficients, and the
+        squared norm of the part that they do not represent.
     """
     if not isinstance(trainer, CoefficientTrainer):
         return points
@@ -65,38 +76,39 @@ def inputs_of(trainer, points):
 
 
 class CoefficientTrainer(keras.Model):
-    """The dense model on principal coefficients.
+    """Keras model that trains a dense model on principal coefficients.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
-        With the "dense" backbone; its weights are trained.
+        Model with the "dense" backbone; its weights are trained.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: StreamlineAutoencoder) -> None:
         super().__init__(dtype="float32")
         self.whole = model
         self.built = True
 
     @property
-    def metrics(self):
-        """The model's quantities, besides the loss."""
+    def metrics(self) -> list[Any]:
+        """Metrics of the loss and of the model."""
         return [*super().metrics, *self.whole.quantities]
 
-    def call(self, inputs, training=False):
-        """Encode and decode.
+    def call(self, inputs: Any, training: bool = False) -> dict:
+        """Encode and decode a batch.
 
         Parameters
         ----------
         inputs : tensor, shape (n_streamlines, n_components + 1)
-            Of `inputs_of`.
+            Inputs from `inputs_of`.
         training : bool, optional
-            Draw latents at random, where the model does.
+            Sample latents from the posterior of a VAE; otherwise its mean is used.
 
         Returns
         -------
         outputs : dict of tensor
-            The heads, and "squared" errors of normalised coordinates.
+            Outputs of the encoder, and "squared", the summed squared error of
+            normalised coordinates per streamline.
         """
         model = self.whole
         coefficients, rest = inputs[:, :-1], inputs[:, -1]
@@ -107,23 +119,30 @@ class CoefficientTrainer(keras.Model):
         return {"squared": ops.sum(ops.square(off), axis=-1) + rest, **heads}
 
     def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
-    ):
-        """Loss of a batch; called by Keras. See the model's own."""
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Compute the loss of a batch; called by Keras, see the model's method."""
         return self.whole.compute_loss(
             x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
         )
 
 
-def evaluate(trainer, inputs, settings):
-    """Reconstruction error, from the posterior mean.
+def evaluate(
+    trainer: keras.Model, inputs: np.ndarray, settings: TrainingSettings
+) -> float:
+    """Measure the reconstruction error from the posterior mean.
 
     Parameters
     ----------
     trainer : keras.Model
-        Compiled; a model, or its form on coefficients.
+        Compiled model from `trainer_of`.
     inputs : ndarray, float32
-        What it takes.
+        Inputs from `inputs_of`.
     settings : TrainingSettings
         Its batch size is used.
 

@@ -1,6 +1,10 @@
-"""Gather the streamlines of several tractograms for training, and split them."""
+"""Gather the streamlines of several tractograms and split off a validation set."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,22 +23,27 @@ from dipy_tractoencoder.streamlines.preprocessing import (
 )
 from dipy_tractoencoder.utils.reservoir import smallest_keys
 
+if TYPE_CHECKING:
+    from dipy.io.stateful_tractogram import StatefulTractogram
+
+    from dipy_tractoencoder.streamlines.array import StreamlineArray
+
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Streamlines to learn from, and how they were prepared.
+    """Streamlines to train on, and how they were preprocessed.
 
     Attributes
     ----------
     points : ndarray, shape (n_streamlines, n_points, 3), float32
-        Normalised, in the preprocessing's orientation.
+        Normalised coordinates (no unit), in the orientation of the preprocessing.
     source : ndarray, shape (n_streamlines,), int
-        Position of each row's tractogram in the list it came from.
+        Index of the tractogram that each streamline comes from.
     preprocessing : Preprocessing
-        Learned from these streamlines.
+        Preprocessing with axis, centre and scale fitted to these streamlines.
     reads : tuple of dict
-        For each tractogram, "n_read" (streamlines read, kept or not), "rejects"
-        (those left out, by reason) and, unless all were, "digest" (see
+        Per tractogram: "n_read" (number of streamlines read), "rejects" (number
+        rejected, by reason) and, if any streamline was kept, "digest" (see
         `nn.provenance.source_digest`).
     """
 
@@ -44,41 +53,48 @@ class TrainingData:
     reads: tuple
 
     @property
-    def n_read(self):
-        """Streamlines read, kept or not."""
+    def n_read(self) -> int:
+        """Number of streamlines read, rejected ones included."""
         return sum(read["n_read"] for read in self.reads)
 
     @property
-    def rejects(self):
-        """Streamlines left out of all tractograms, by reason."""
+    def rejects(self) -> dict[str, int]:
+        """Number of rejected streamlines of all tractograms, by reason."""
         return merge_rejects(read["rejects"] for read in self.reads)
 
     def __len__(self):
         return len(self.points)
 
 
-def gather(tractograms, preprocessing, *, max_streamlines=None, normalise=True, seed=0):
-    """Read tractograms one by one into one array; learn axis, centre and scale.
+def gather(
+    tractograms: Iterable,
+    preprocessing: Preprocessing,
+    *,
+    max_streamlines: int | None = None,
+    normalise: bool = True,
+    seed: int = 0,
+) -> TrainingData:
+    """Read tractograms into one array and fit the preprocessing to it.
 
     Parameters
     ----------
-    tractograms : iterable
+    tractograms : iterable of tractograms
         StatefulTractogram, TractogramChunks or sequence of ndarray each; RASMM, mm.
-        Consumed one at a time, chunk by chunk.
+        Read one at a time, chunk by chunk.
     preprocessing : Preprocessing
-        Its ``n_points``, ``orientation`` and length limits are used; the rest is
-        learned.
+        Its ``n_points``, ``orientation`` and length limits are used; axis, centre and
+        scale are fitted.
     max_streamlines : int, optional
-        Keep a uniform random subset of this many.
+        Keep a uniform random subset of this size.
     normalise : bool, optional
-        Learn centre and scale; otherwise coordinates stay in mm.
+        Fit centre and scale; otherwise coordinates stay in mm.
     seed : int, optional
-        Seed of the subset.
+        Seed of the random subset.
 
     Returns
     -------
     data : TrainingData
-        Rows in the order of the tractograms.
+        Streamlines in the order of the tractograms.
 
     Raises
     ------
@@ -91,7 +107,8 @@ def gather(tractograms, preprocessing, *, max_streamlines=None, normalise=True, 
     as_read = replace(preprocessing, orientation="as_is")
     points = np.empty((0, preprocessing.n_points, 3), dtype=np.float32)
     source, keys = np.empty(0, dtype=int), np.empty(0)
-    parts, reads = [], []
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
+    reads: list[dict] = []
     for number, tractogram in enumerate(tractograms):
         reads.append({"n_read": 0, "rejects": {}})
         for chunk in chunks_of(tractogram):
@@ -125,8 +142,8 @@ def gather(tractograms, preprocessing, *, max_streamlines=None, normalise=True, 
     return TrainingData(points, source, preprocessing, tuple(reads))
 
 
-def count_chunk(read, array):
-    """Add a chunk to what was read of its tractogram.
+def count_chunk(read: dict, array: StreamlineArray) -> None:
+    """Add the counts of a chunk to those of its tractogram.
 
     Parameters
     ----------
@@ -142,43 +159,47 @@ def count_chunk(read, array):
     read["rejects"] = merge_rejects([read["rejects"], array.rejects])
 
 
-def chunks_of(tractogram):
-    """Parts of a tractogram: its own, or the whole of one that is in memory.
+def chunks_of(
+    tractogram: StatefulTractogram | TractogramChunks | Sequence[np.ndarray],
+) -> Iterable:
+    """Return an iterable over the chunks of a tractogram.
 
     Parameters
     ----------
     tractogram : StatefulTractogram, TractogramChunks, or sequence of ndarray
-        RASMM, mm.
+        A tractogram; RASMM, mm. One that is in memory is a single chunk.
 
     Returns
     -------
-    chunks : iterable
-        To be gone through once.
+    chunks : iterable of tractograms
+        The chunks; it can be iterated over once.
     """
     return tractogram if isinstance(tractogram, TractogramChunks) else (tractogram,)
 
 
-def add_held_out(data, tractograms):
-    """Append streamlines that are held out to those to train on.
+def add_held_out(
+    data: TrainingData, tractograms: Iterable
+) -> tuple[TrainingData, np.ndarray]:
+    """Append validation streamlines to the training streamlines.
 
     Parameters
     ----------
     data : TrainingData
-        Streamlines to train on; what was learned from them stays.
-    tractograms : iterable of StatefulTractogram or sequence of ndarray
-        Streamlines to hold out, RASMM, mm.
+        Training streamlines; the preprocessing fitted to them is not changed.
+    tractograms : iterable of tractograms
+        Validation streamlines, as for `gather`.
 
     Returns
     -------
     data : TrainingData
-        With the new rows at the end.
+        Training streamlines, followed by the validation streamlines.
     is_validation : ndarray, shape (n_streamlines,), bool
-        True for the new rows.
+        True for the validation streamlines.
 
     Raises
     ------
     EmptyDataError
-        If none of the new streamlines can be used.
+        If none of the validation streamlines can be used.
     """
     reads = list(data.reads)
     numbered = []
@@ -206,31 +227,38 @@ def add_held_out(data, tractograms):
     return joined, np.arange(len(joined)) >= len(data)
 
 
-def split(source, validation_fraction, *, groups=None, seed=0):
-    """Draw the validation rows, single streamlines or whole groups.
+def split(
+    source: np.ndarray,
+    validation_fraction: float,
+    *,
+    groups: Sequence[str] | None = None,
+    seed: int = 0,
+) -> np.ndarray:
+    """Choose the validation set at random: single streamlines or whole groups.
 
     Parameters
     ----------
     source : ndarray, shape (n_streamlines,), int
-        Tractogram of each row.
+        Index of the tractogram of each streamline.
     validation_fraction : float
-        Share of the streamlines, or of the groups, to hold out, in [0, 1).
-    groups : sequence, optional
-        A label per tractogram (its subject, say); tractograms of one label are held
-        out together. By default single streamlines are.
+        Fraction of the streamlines, or of the groups, to hold out, in [0, 1).
+    groups : sequence of str, optional
+        Label of each tractogram (its subject, for example); tractograms with the same
+        label are held out together. By default single streamlines are held out.
     seed : int, optional
-        Seed of the draw.
+        Seed of the choice.
 
     Returns
     -------
     is_validation : ndarray, shape (n_streamlines,), bool
-        True for the rows held out; at least one streamline or group, unless the
+        True for held-out streamlines; at least one streamline or group, unless the
         fraction is 0.
 
     Raises
     ------
     InvalidArgumentError
-        If the fraction is out of range or there is nothing to choose from.
+        If the fraction is out of range, or there are fewer than two streamlines or
+        groups.
     """
     check_number("validation_fraction", validation_fraction, low=0)
     if validation_fraction >= 1:
@@ -250,8 +278,8 @@ def split(source, validation_fraction, *, groups=None, seed=0):
         return np.zeros(len(source), dtype=bool)
     if len(choices) < 2:
         raise InvalidArgumentError(
-            f"A validation set needs two {what} at least, and there is "
-            f"{len(choices)}. Give more, or set validation_fraction to 0."
+            f"A validation set needs at least two {what}. Received: {len(choices)}. "
+            "Give more, or set `validation_fraction` to 0."
         )
     n_held_out = min(
         max(1, round(validation_fraction * len(choices))), len(choices) - 1
@@ -260,20 +288,21 @@ def split(source, validation_fraction, *, groups=None, seed=0):
     return np.isin(members, rng.choice(choices, n_held_out, replace=False))
 
 
-def counts_of(data, held_out):
-    """Count what was read and used of each tractogram.
+def counts_of(data: TrainingData, held_out: np.ndarray) -> list[dict]:
+    """Count the streamlines read and used of each tractogram.
 
     Parameters
     ----------
     data : TrainingData
         Training and validation streamlines.
     held_out : ndarray, shape (n_streamlines,), bool
-        Those for validation.
+        True for validation streamlines.
 
     Returns
     -------
     counts : list of dict
-        "n_read", "n_training", "n_validation", "rejects" and "digest" of each.
+        "n_read", "n_training", "n_validation", "rejects" and "digest" of each
+        tractogram.
     """
     used = [
         np.bincount(data.source[rows], minlength=len(data.reads)).tolist()

@@ -1,11 +1,16 @@
-"""Train a model on tractograms, through Keras' own ``fit``."""
+"""Train a model on tractograms with Keras' ``fit``."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from inspect import signature
 import logging
 import math
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -42,32 +47,38 @@ from dipy_tractoencoder.training.schedule import learning_rate
 from dipy_tractoencoder.training.settings import replace_settings
 from dipy_tractoencoder.utils.short_repr import short_repr
 
+if TYPE_CHECKING:
+    from dipy_tractoencoder.training.dataset import TrainingData
+    from dipy_tractoencoder.training.settings import TrainingSettings
+
 logger = logging.getLogger(__name__)
 
-FOLD_FACTOR = 2  # batches smaller than so many times the latent do not gain
+# Folding linear layers pays for batches larger than this multiple of latent_dim.
+FOLD_FACTOR = 2
 
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """A trained model, and streamlines to look at it with.
+    """Trained model, with the streamlines to assess it on.
 
     Attributes
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
-        Trained, with its ``record``.
+        Trained model with its ``record``.
     points : ndarray, shape (n_streamlines, n_points, 3), float32
-        The validation streamlines, or the training ones where none were held out;
-        RASMM, mm, in the model's orientation.
+        Validation streamlines, or training streamlines if none were held out; RASMM,
+        mm, in the model's orientation.
     reconstructed : ndarray, shape (n_streamlines, n_points, 3), float32
-        What the model made of them; with a refit, the model before it, which had not
-        seen them.
+        Reconstruction of ``points`` by the model, mm. With ``refit``, by the model
+        before the refit, which was not trained on them.
     pca_reconstructed : ndarray, shape (n_streamlines, n_points, 3), float32
-        What as many principal components of the same training streamlines made.
+        PCA reconstruction with the same number of components, fitted to the same
+        training streamlines, mm.
     held_out : bool
-        Whether ``points`` took no part in the training that is shown.
+        Whether ``points`` were held out of the training.
     source : ndarray, shape (n_streamlines,), int
-        Number of the tractogram that each of ``points`` comes from, counted through
-        those to train on and those to validate on.
+        Index of the tractogram of each of ``points``: training tractograms first, then
+        validation tractograms.
     """
 
     model: StreamlineAutoencoder
@@ -86,8 +97,8 @@ def train(tractograms, settings=None, **options):
     Parameters
     ----------
     tractograms : StatefulTractogram, or iterable of them or of sequences of ndarray
-        What to learn from, RASMM, mm; one item may be one file. An array of shape
-        (n_streamlines, n_points, 3) is one tractogram.
+        Training tractograms, RASMM, mm; one item per file, for example. An array of
+        shape (n_streamlines, n_points, 3) is one tractogram.
     settings : TrainingSettings, optional
         All choices; the defaults if not given.
     **options
@@ -176,7 +187,7 @@ def run_training(
         min_length=settings.min_length,
         max_length=settings.max_length,
     )
-    build_model(preprocessing, settings)  # Wrong settings show before the reading.
+    build_model(preprocessing, settings)  # Raises for wrong settings before reading.
     keeper = None
     if checkpoint is not None:
         keeper = Checkpoint(checkpoint, settings, software_versions(), resume=resume)
@@ -243,7 +254,12 @@ def run_training(
     )
 
 
-def refit(data, settings, epochs, checkpoint=None):
+def refit(
+    data: TrainingData,
+    settings: TrainingSettings,
+    epochs: int,
+    checkpoint: Checkpoint | None = None,
+) -> StreamlineAutoencoder:
     """Train a new model on all streamlines, for as many epochs as validation chose.
 
     Parameters
@@ -251,21 +267,23 @@ def refit(data, settings, epochs, checkpoint=None):
     data : TrainingData
         Training and validation streamlines.
     settings : TrainingSettings
-        All other choices.
+        All other settings.
     epochs : int
         Epochs to train for; 0 gives PCA.
     checkpoint : Checkpoint, optional
-        Keeps the state.
+        Checkpoint that stores the state.
 
     Returns
     -------
     model : StreamlineAutoencoder or StreamlineVAE
-        Trained.
+        Trained model.
     """
     if epochs:
         logger.info("Training again on all streamlines, for %d epochs.", epochs)
     else:
-        logger.info("No epoch was best: refitting PCA to all streamlines.")
+        logger.info(
+            "No epoch had a lower error than PCA: refitting PCA to all streamlines."
+        )
     shorter = replace(settings, epochs=epochs)
     model, _, _ = fit(
         data.points,
@@ -279,16 +297,16 @@ def refit(data, settings, epochs, checkpoint=None):
 
 
 def fit(
-    points,
-    validation,
-    preprocessing,
-    settings,
+    points: np.ndarray,
+    validation: np.ndarray | None,
+    preprocessing: Preprocessing,
+    settings: TrainingSettings,
     *,
-    tensorboard=None,
-    callbacks=(),
-    checkpoint=None,
-    phase="training",
-):
+    tensorboard: str | Path | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    checkpoint: Checkpoint | None = None,
+    phase: str = "training",
+) -> tuple[StreamlineAutoencoder, dict, int]:
     """Fit a new model to arrays of normalised streamlines.
 
     Parameters
@@ -296,29 +314,30 @@ def fit(
     points : ndarray, shape (n_streamlines, n_points, 3), float32
         Normalised training streamlines.
     validation : ndarray, shape (n_validation, n_points, 3), float32, or None
-        Normalised streamlines that choose the best epoch; None or empty for none.
+        Normalised streamlines to choose the best epoch on; None or empty for none.
     preprocessing : Preprocessing
-        What the points went through.
+        Preprocessing of the streamlines.
     settings : TrainingSettings
-        All choices.
+        Settings of the training.
     tensorboard : str or Path, optional
         Folder for TensorBoard logs.
     callbacks : sequence of keras.callbacks.Callback, optional
-        Called after our own.
+        Additional callbacks, called after those of this package.
     checkpoint : Checkpoint, optional
-        Keeps the state now and then; if it has one of this phase, the fit goes on
-        from there.
+        Checkpoint that stores the state. If it holds a state of this phase, the fit
+        resumes from there.
     phase : str, optional
         Name of this fit in the checkpoint.
 
     Returns
     -------
     model : StreamlineAutoencoder or StreamlineVAE
-        Trained.
-    history : dict of list
-        Quantities per epoch.
+        Trained model.
+    history : dict of list of float
+        Values of each quantity, one per epoch.
     best_epoch : int
-        Epochs trained for the weights kept; 0 is the untrained model.
+        Number of epochs that the kept weights were trained for; 0 is the untrained
+        model.
     """
     if len(points) == 0:
         raise EmptyDataError("No streamline is left to train on after the split.")
@@ -375,7 +394,7 @@ def fit(
             validation_data=(held_out,) if keep_best else None,
             validation_batch_size=max(settings.batch_size, 512),
             callbacks=[rows.callback(), *watchers],
-            shuffle=False,  # The rows do it; Keras would mix the batches once more.
+            shuffle=False,  # ShuffledRows does it; Keras would shuffle batches again.
             verbose=0,
         ).history
         history = {k: [*history.get(k, ()), *values] for k, values in new.items()}
@@ -384,7 +403,7 @@ def fit(
     model.fold = False
     settle_statistics(model, points, settings.batch_size)
     if keep_best is None:
-        # The last update came after the last loss was looked at.
+        # The weights were updated once more after the last check of the loss.
         error = evaluate(trainer, inputs[:STATISTICS_SAMPLE], settings)
         check_finite("the error after the last step", error)
     best_epoch = settings.epochs

@@ -1,12 +1,21 @@
 """Learning-rate schedules."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import keras
 
-WARMUP_SHARE = 0.05
+if TYPE_CHECKING:
+    from dipy_tractoencoder.training.settings import TrainingSettings
+
+WARMUP_FRACTION = 0.05
 
 
-def learning_rate(settings, total_steps):
-    """Rate of the optimiser, constant or warmed up and then falling by a cosine.
+def learning_rate(
+    settings: TrainingSettings, total_steps: int
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """Return the learning rate: constant, or linear warm-up and cosine decay.
 
     Parameters
     ----------
@@ -18,12 +27,12 @@ def learning_rate(settings, total_steps):
     Returns
     -------
     rate : float or keras.optimizers.schedules.CosineDecay
-        For a Keras optimiser.
+        Learning rate for a Keras optimiser.
     """
     highest = settings.highest_rate
     if not settings.rate_schedule:
         return highest
-    warmup_steps = max(1, int(WARMUP_SHARE * total_steps))
+    warmup_steps = max(1, int(WARMUP_FRACTION * total_steps))
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=highest / 100,
         warmup_target=highest,

@@ -1,7 +1,9 @@
-"""Every choice of a training in one frozen record."""
+"""Settings of a training, in one frozen record."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
+from typing import Any
 
 from dipy_tractoencoder.errors import (
     InvalidArgumentError,
@@ -21,62 +23,76 @@ CONVOLUTION_RATE = 5e-4
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Settings of a training; the defaults are the command line's.
+    """Settings of a training; the defaults are those of the command line.
 
     Attributes
     ----------
     model : {"vae", "ae"}
-        Variational autoencoder or autoencoder.
+        Variational autoencoder or plain autoencoder.
     backbone : {"dense", "compact", "finta"}
-        Networks of the model.
+        Architecture of encoder and decoder: dense networks on principal components,
+        or one of two convolutional networks.
     linear_skip : bool
-        Start from principal components.
+        Add a linear path through the principal components, so that the untrained
+        model is PCA and the networks learn what PCA misses.
     upsampling : {"nearest", "linear"}
-        Of the convolutional decoders.
+        Upsampling of the convolutional decoders.
     n_points : int
         Points per resampled streamline.
     latent_dim : int
-        Size of the latent.
-    epochs, batch_size : int
-        Length of the training, in passes, and streamlines per step.
+        Number of latent dimensions.
+    epochs : int
+        Passes over the training streamlines; 0 gives the untrained model.
+    batch_size : int
+        Streamlines per training step.
     learning_rate : float or None
-        Highest rate of the Adam optimiser; None is 2e-3 for the dense backbone and
-        5e-4 for convolutions, which go astray at more.
+        Highest learning rate of the Adam optimiser; None is 2e-3 for the dense backbone
+        and 5e-4 for the convolutional ones, which diverge at higher rates.
     rate_schedule : bool
-        Warm the rate up over the first twentieth, then let it fall by a cosine.
+        Warm the learning rate up over the first 5 % of the steps, then decay it by a
+        cosine; otherwise it is constant.
     clip_norm : float
-        Largest norm of the gradient; 0 leaves it as it is.
+        Largest norm of the gradient; 0 switches clipping off.
     loss : {"likelihood", "mse"}
-        Form of the reconstruction term.
+        Reconstruction term of the loss: Gaussian negative log-likelihood with the noise
+        level that is optimal for the batch, or mean squared error.
     kl_weight : float
-        Factor on the Kullback-Leibler term.
+        Weight of the Kullback-Leibler (KL) term.
     kl_annealing : {"constant", "warmup", "cyclical", "rise_and_fall"}
-        Course of that factor.
+        Schedule of that weight over the training.
     epsilon_std : float
-        Spread of the sampling noise.
+        Standard deviation of the noise when latents are sampled in training.
     orientation : {"canonical", "augment", "as_is"}
-        What is done about streamlines having no direction.
+        Handling of the direction of streamlines, which is arbitrary: reverse them to
+        one canonical direction, reverse them at random in training, or keep them.
     normalise : bool
         Centre and scale coordinates.
     min_length, max_length : float or None
-        Limits in mm.
+        Shortest and longest streamline used, mm; None sets no limit.
     validation_fraction : float
-        Share held out to choose the best epoch.
+        Fraction of the streamlines held out to choose the best epoch.
     patience : int or None
         Epochs without improvement after which training stops; None never stops early.
-        The rate schedule brings its gains at the end, and the best epoch is kept
-        anyway, so stopping early only saves time.
+        Most of the gain of the rate schedule comes in the last epochs, and the best
+        epoch is kept in any case, so stopping early only saves time.
     refit : bool
-        Train once more on all streamlines, for as many epochs as validation chose.
+        Train a second time on all streamlines, for as many epochs as validation chose.
     max_streamlines : int or None
-        Train on a random subset of this many.
+        Train on a random subset of this size; None uses all streamlines.
     precision : {"float32", "mixed_bfloat16"}
         Number format of the networks' products; weights, PCA and losses are float32.
     xla : {"auto", "on", "off"}
-        Compile training steps by XLA; "auto" leaves it to Keras, which does so where
-        the device gains. JAX always does.
+        Compile training steps with XLA; "auto" leaves the choice to Keras. With JAX
+        they are always compiled.
     seed : int
-        Of everything random.
+        Seed of all random numbers.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> settings = dte.TrainingSettings(latent_dim=16, epochs=20)
+    >>> settings.model, settings.latent_dim, settings.highest_rate
+    ('vae', 16, 0.002)
     """
 
     model: str = "vae"
@@ -120,40 +136,42 @@ class TrainingSettings:
         check_number("seed", self.seed, low=0, high=2**31 - 1, integer=True)
 
     @property
-    def highest_rate(self):
-        """Highest learning rate, chosen by the backbone where none was given."""
+    def highest_rate(self) -> float:
+        """Highest learning rate; the default of the backbone where none was given."""
         if self.learning_rate is not None:
             return self.learning_rate
         return DENSE_RATE if self.backbone == "dense" else CONVOLUTION_RATE
 
-    def to_dict(self):
-        """Attributes as a plain dictionary."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as a plain dictionary."""
         return asdict(self)
 
 
-def replace_settings(settings, options, others=()):
-    """Change some settings by name.
+def replace_settings(
+    settings: TrainingSettings | None, options: dict, others: Iterable[str] = ()
+) -> TrainingSettings:
+    """Return a copy of settings with some fields replaced.
 
     Parameters
     ----------
     settings : TrainingSettings or None
-        What to start from; None is the defaults.
-    options : dict
-        Field to its value.
+        Settings to start from; None is the defaults.
+    options : dict of object
+        New value of each field to replace, by name.
     others : iterable of str, optional
-        Names that could have been meant too, for the message.
+        Other valid names, to suggest for a misspelt one.
 
     Returns
     -------
     settings : TrainingSettings
-        A copy.
+        The changed copy.
 
     Raises
     ------
     UnknownArgumentError
-        If there is no such setting.
+        If there is no setting of a name in ``options``.
     InvalidArgumentError
-        If a value is out of range, or ``settings`` are none.
+        If a value is out of range, or ``settings`` is not a TrainingSettings.
     """
     if not isinstance(settings, TrainingSettings | None):
         raise InvalidArgumentError(
