@@ -1,6 +1,10 @@
-"""Subjects' bundles against those of a reference group: tests, distances, tables."""
+"""Compare bundles of subjects with a reference group: tests, distances, tables."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,33 +35,36 @@ from dipy_tractoencoder.stats.profiles import (
 from dipy_tractoencoder.streamlines.array import StreamlineArray
 from dipy_tractoencoder.utils.short_repr import short_repr
 
+if TYPE_CHECKING:
+    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+
 
 @dataclass(frozen=True)
 class BundleComparison:
-    """One bundle of all subjects against the reference group.
+    """Comparison of one bundle of all subjects with the reference group.
 
-    The reference subjects come first, each compared with the others.
+    Reference subjects come first; each is compared with the other reference subjects.
 
     Attributes
     ----------
     subjects : list of str
-        Names.
+        Names of the subjects.
     is_reference : ndarray, shape (n_subjects,), bool
-        Members of the reference group.
+        True for members of the reference group.
     n_streamlines : ndarray, shape (n_subjects,), int
-        That could be used.
+        Number of usable streamlines of each subject.
     core : BundleCore
-        Of the reference group.
+        Mean course of the bundle in the reference group.
     profiles : ndarray, shape (n_subjects, n_segments)
-        The error, or the size of the difference from the reference group's mean, mm;
-        nan without points.
+        Along-tract profiles, mm: the error, or the size of the difference from the mean
+        of the reference group; nan for segments without points.
     p : ndarray, shape (n_subjects, n_segments)
-        Of each segment by itself; nan where it cannot be tested.
+        Uncorrected p-value of each segment; nan where it cannot be tested.
     numbers, numbers_p : dict of ndarray, shape (n_subjects,)
-        "surprise" (mean minus log density of the latents under the reference group's
-        Gaussian, nats), "latent_distance" (Wasserstein, in the latents' unit) and
-        "bmd" (bundle-minimum distance, mm) from the reference group, and their
-        one-sided p-values.
+        Distances from the reference group and their one-sided p-values: "surprise"
+        (mean negative log density of the latents under the Gaussian of the reference
+        group, nats), "latent_distance" (Wasserstein, in the unit of the latents) and
+        "bmd" (bundle-minimum distance, mm).
     """
 
     subjects: list
@@ -74,18 +81,19 @@ class BundleComparison:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All bundles of all subjects against the reference group.
+    """Comparison of all bundles of all subjects with the reference group.
 
     Attributes
     ----------
     bundles : dict of BundleComparison
-        By name.
+        Comparison of each bundle, by name.
     p_fdr : dict of ndarray, shape (n_subjects, n_segments)
-        p-values corrected over the segments and bundles of each subject (`correct`).
+        p-values corrected over the segments and bundles of each subject; see
+        `stats.group_statistics.correct_p_values`.
     measure : str
-        What the profiles show, one of `stats.profiles.MEASURES`.
+        Measure of the profiles, one of `stats.profiles.MEASURES`.
     alpha : float
-        Corrected p-values below this count as found.
+        False discovery rate: a segment whose corrected p-value is below it is detected.
     """
 
     bundles: dict
@@ -95,8 +103,8 @@ class Comparison:
 
     __repr__ = short_repr
 
-    def profile_rows(self):
-        """Give a row per bundle, subject and segment, named as BUAN's profiles.
+    def profile_rows(self) -> list[dict]:
+        """Return one row per bundle, subject and segment, named as BUAN's profiles.
 
         Returns
         -------
@@ -114,18 +122,19 @@ class Comparison:
                 columns = (bundle.profiles[i], z[i], bundle.p[i], self.p_fdr[name][i])
                 for disk, values in enumerate(zip(*columns), start=1):
                     names = (f"{self.measure}_mm", "z", "p", "p_fdr")
-                    values = dict(zip(names, map(float, values)))
-                    rows.append({**first, "disk": disk, **values})
+                    row = dict(zip(names, map(float, values)))
+                    rows.append({**first, "disk": disk, **row})
         return rows
 
-    def summary_rows(self):
-        """Give a row per bundle and subject.
+    def summary_rows(self) -> list[dict]:
+        """Return one row per bundle and subject.
 
         Returns
         -------
         rows : list of dict
-            "largest_z" and its "disk", smallest "p_fdr", "detected", "disks" (those
-            found, as "12-20 31"), and `BundleComparison.numbers`, each with its z.
+            "largest_z" and its "disk", smallest "p_fdr", "detected" ("yes" or "no"),
+            "disks" (the detected segments, as "12-20 31"), and each of
+            `BundleComparison.numbers` with its z.
         """
         rows = []
         for name, bundle in self.bundles.items():
@@ -133,7 +142,7 @@ class Comparison:
             for i, subject in enumerate(bundle.subjects):
                 p_fdr = self.p_fdr[name][i]
                 found = p_fdr < self.alpha
-                # Where nothing could be tested, the first segment stands for all.
+                # Where nothing could be tested, this is the first segment.
                 largest = int(np.nan_to_num(z[i], nan=-np.inf).argmax())
                 row = {
                     "bundle": name,
@@ -154,48 +163,49 @@ class Comparison:
 
 
 def compare(
-    model,
-    reference,
-    subjects,
+    model: StreamlineAutoencoder,
+    reference: dict,
+    subjects: dict,
     *,
-    measure="residual",
-    n_dims=12,
-    n_segments=100,
-    alpha=0.05,
-    seed=0,
-    read=None,
-    progress=None,
-):
-    """Compare subjects' bundles with those of a reference group.
+    measure: str = "residual",
+    n_dims: int = 12,
+    n_segments: int = 100,
+    alpha: float = 0.05,
+    seed: int = 0,
+    read: Callable | None = None,
+    progress: Callable | None = None,
+) -> Comparison:
+    """Compare bundles of subjects with those of a reference group.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
     reference, subjects : dict of dict
-        Subject to bundle to its streamlines (StatefulTractogram, or sequence of
-        ndarray; RASMM, mm), registered to each other.
+        For each subject, by name, a dict of its bundles: bundle name to streamlines
+        (StatefulTractogram, or sequence of ndarray; RASMM, mm). All subjects have to be
+        registered to the same space.
     measure : {"residual", "error", "displacement", "local_displacement"}, optional
-        See `stats.profiles.bundle_profile`.
+        Measure of the profiles; see `stats.profiles.bundle_profile`.
     n_dims : int, optional
-        Dimensions of the reconstruction, 0 for the model's own; see
+        Dimensions of the reconstruction; 0 uses the model itself. See
         `stats.profiles.few_dimensional`.
     n_segments : int, optional
-        Segments along each bundle.
+        Number of segments along each bundle.
     alpha : float, optional
         False discovery rate.
     seed : int, optional
-        Of the samples between which distances are measured.
+        Seed of the samples that distances are measured on.
     read : callable, optional
-        Gives streamlines for what stands in the dictionaries (paths, say), bundle by
-        bundle.
+        Function that returns the streamlines for a value of the dicts (a path, for
+        example); called for one bundle of one subject at a time.
     progress : callable, optional
-        Called with 1 after each bundle of each subject.
+        Function called with 1 after each bundle of each subject.
 
     Returns
     -------
     comparison : Comparison
-        Bundles in alphabetical order.
+        Profiles, distances and p-values of all bundles, in alphabetical order.
 
     Raises
     ------
@@ -203,6 +213,25 @@ def compare(
         If an argument is out of range, or the reference group has too few subjects.
     EmptyDataError
         If a bundle has too few streamlines.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import dipy_tractoencoder as dte
+    >>> rng = np.random.default_rng(0)
+    >>> line = np.linspace([0, 0, 0], [60, 20, 0], 32)
+    >>> def bundle():
+    ...     return [line + rng.normal(scale=3, size=3) for _ in range(20)]
+    >>> reference = {f"control{i}": {"AF": bundle()} for i in range(5)}
+    >>> patients = {"patient": {"AF": [each + [0, 0, 20] for each in bundle()]}}
+    >>> model = dte.train(
+    ...     reference["control0"]["AF"], n_points=32, latent_dim=2, epochs=0
+    ... )
+    >>> found = dte.compare(
+    ...     model, reference, patients, measure="displacement", n_segments=10
+    ... )
+    >>> [row["detected"] for row in found.summary_rows()]
+    ['no', 'no', 'no', 'no', 'no', 'yes']
     """
     check_choice("measure", measure, MEASURES)
     check_number("alpha", alpha, above=0, high=1)
@@ -222,8 +251,8 @@ def compare(
                     array = model.preprocessing.array(lines)
                 if len(array) < MIN_STREAMLINES:
                     raise EmptyDataError(
-                        f"{name} of {subject} has {len(array)} streamlines that can "
-                        f"be used. Expected at least {MIN_STREAMLINES}. Leave it out."
+                        f"{name} of {subject} has {len(array)} usable streamlines. "
+                        f"Expected at least {MIN_STREAMLINES}. Leave it out."
                     )
                 arrays.append(array)
                 owners.append((subject, group is reference))
@@ -236,7 +265,7 @@ def compare(
 
 
 def _compare_bundle(model, arrays, owners, measure, n_dims, n_segments, seed):
-    """Profiles, distances and their p-values of one bundle of all subjects."""
+    """Compute profiles, distances and p-values of one bundle of all subjects."""
     is_reference = np.array([owner[1] for owner in owners])
     points = [array.points for array in arrays]
     core = fit_core([p for p, known in zip(points, is_reference) if known], n_segments)
@@ -252,7 +281,7 @@ def _compare_bundle(model, arrays, owners, measure, n_dims, n_segments, seed):
         "surprise": surprise(means, is_reference),
         **group_distances(means, points, is_reference, seed=seed),
     }
-    # The logarithms of positive numbers are nearer to normal.
+    # Logarithms of positive numbers are closer to a normal distribution.
     numbers_p = {
         key: group_p(
             v if key == "surprise" else np.log(np.maximum(v, 1e-6)), is_reference
@@ -264,7 +293,7 @@ def _compare_bundle(model, arrays, owners, measure, n_dims, n_segments, seed):
         is_reference=is_reference,
         n_streamlines=np.array([len(p) for p in points]),
         core=core,
-        # An error has no direction: it is shown as it is.
+        # An error has no direction: its profile is the error itself.
         profiles=profiles[..., 0]
         if measure == "error"
         else deviation_size(profiles, is_reference),
@@ -275,7 +304,7 @@ def _compare_bundle(model, arrays, owners, measure, n_dims, n_segments, seed):
 
 
 def _correct_all(bundles):
-    """Corrected p-values by bundle, each subject by itself."""
+    """Correct the p-values of each subject; return them by bundle."""
     rows = {}
     for name, bundle in bundles.items():
         for i, subject in enumerate(zip(bundle.subjects, bundle.is_reference)):
@@ -288,9 +317,19 @@ def _correct_all(bundles):
     return p_fdr
 
 
-def runs_text(numbers):
-    """Write ascending whole numbers as runs, as in "12-20 31"."""
-    numbers = np.asarray(numbers)
+def runs_text(numbers: np.ndarray | Sequence[int]) -> str:
+    """Format ascending integers as ranges, as in "12-20 31".
+
+    Parameters
+    ----------
+    numbers : ndarray or sequence of int
+        Ascending integers.
+
+    Returns
+    -------
+    text : str
+        The ranges, separated by spaces.
+    """
     if len(numbers) == 0:
         return ""
     runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)

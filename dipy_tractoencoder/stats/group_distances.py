@@ -1,4 +1,6 @@
-"""How far a subject's bundle is from a group's, in latent space and in mm."""
+"""Distances of a subject's bundle from a group, in latent space and in mm."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -6,23 +8,24 @@ from scipy.spatial.distance import cdist
 
 from dipy_tractoencoder.streamlines.metrics import mdf_matrix
 
-SAMPLE_SIZE = 100  # streamlines of each side, for distances between bundles
+SAMPLE_SIZE = 100  # Streamlines drawn from each bundle for distances between bundles.
 
 
-def surprise(means, is_reference):
-    """Minus log density of each subject's latents under the reference group's.
+def surprise(means: Sequence[np.ndarray], is_reference: np.ndarray) -> np.ndarray:
+    """Compute the negative log density of each subject under the reference group.
 
     Parameters
     ----------
     means : sequence of ndarray, shape (n_streamlines, latent_dim)
         Latents of one bundle, per subject.
     is_reference : ndarray, shape (n_subjects,), bool
-        Whose streamlines the density is fitted to; each by those of the others.
+        True for subjects that the density is fitted to; for each of them it is fitted
+        to the others.
 
     Returns
     -------
     surprise : ndarray, shape (n_subjects,)
-        Nats, mean over streamlines.
+        Mean negative log density over the streamlines of each subject, nats.
     """
     pooled, owner = (
         np.concatenate(means),
@@ -35,21 +38,22 @@ def surprise(means, is_reference):
     return np.array(values)
 
 
-def streamline_surprise(mean, reference_mean):
-    """Minus log density of latents under a Gaussian fitted to others.
+def streamline_surprise(mean: np.ndarray, reference_mean: np.ndarray) -> np.ndarray:
+    """Compute the negative log density of latents under a Gaussian fitted to others.
+
+    The covariance is estimated with Ledoit-Wolf shrinkage, which needs few streamlines.
 
     Parameters
     ----------
     mean : ndarray, shape (n_streamlines, latent_dim)
-        Latents to score; to colour streamlines by, say.
+        Latents to score.
     reference_mean : ndarray, shape (n_reference, latent_dim)
-        Latents of the same bundle in the reference group. The covariance is shrunk as
-        Ledoit and Wolf do, so that few will do.
+        Latents of the same bundle in the reference group.
 
     Returns
     -------
     surprise : ndarray, shape (n_streamlines,)
-        Nats.
+        Negative log density, nats.
     """
     from sklearn.covariance import LedoitWolf
 
@@ -58,28 +62,35 @@ def streamline_surprise(mean, reference_mean):
     return 0.5 * (density.mahalanobis(mean.astype(np.float64)) + log_volume)
 
 
-def group_distances(means, points, is_reference, *, seed=0):
-    """Distances of each subject's bundle from the reference group's.
+def group_distances(
+    means: Sequence[np.ndarray],
+    points: Sequence[np.ndarray],
+    is_reference: np.ndarray,
+    *,
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """Measure the distance of each subject's bundle from the reference group.
 
     Parameters
     ----------
     means : sequence of ndarray, shape (n_streamlines, latent_dim)
         Latents of one bundle, per subject.
     points : sequence of ndarray, shape (n_streamlines, n_points, 3)
-        Their streamlines, mm.
+        Streamlines of the latents, mm.
     is_reference : ndarray, shape (n_subjects,), bool
-        The group; its members are compared with the others.
+        True for the reference group; its members are compared with the other members.
     seed : int, optional
-        Of the samples, 100 streamlines of each side at most.
+        Seed of the samples of at most 100 streamlines.
 
     Returns
     -------
     distances : dict of ndarray, shape (n_subjects,)
         "latent_distance": Wasserstein distance of the latents (first order, exact on
         the sample). "bmd": bundle-minimum distance :footcite:p:`Garyfallidis2015`,
-        mm, the mean of both ways' mean MDF to the nearest streamline.
+        mm: mean MDF to the nearest streamline of the other bundle, averaged over both
+        bundles.
     """
-    distances = {"latent_distance": [], "bmd": []}
+    distances: dict[str, list] = {"latent_distance": [], "bmd": []}
     rng = np.random.default_rng(seed)
     size = min(SAMPLE_SIZE, min(map(len, means)))
     pooled, pooled_points = np.concatenate(means), np.concatenate(points)
@@ -89,7 +100,7 @@ def group_distances(means, points, is_reference, *, seed=0):
         others = np.flatnonzero(is_reference[owner] & (owner != i))
         others = rng.choice(others, size, replace=False)
         costs = cdist(pooled[own], pooled[others])
-        # Equal sizes: the best transport is an assignment.
+        # With equal sizes the optimal transport is an assignment.
         transport = costs[linear_sum_assignment(costs)].mean()
         distances["latent_distance"].append(transport)
         mdf = mdf_matrix(pooled_points[own], pooled_points[others])

@@ -1,24 +1,26 @@
-"""Tests of one subject against a small group, corrected over segments and bundles."""
+"""Test one subject against a small group, corrected over segments and bundles."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.stats import f as f_distribution, false_discovery_control, norm
 
 from dipy_tractoencoder.errors import InvalidArgumentError
 
-MIN_REFERENCE = 5  # subjects; with fewer the spread is not known
-MIN_STREAMLINES = 10  # of one bundle of one subject
-# No group counts as more alike than this: mm of a course, and shares of an error.
-SMALLEST_SPREAD = {"mm": 0.1, "share": 0.01}
+MIN_REFERENCE = 5  # Subjects needed to estimate the standard deviation of a group.
+MIN_STREAMLINES = 10  # Of one bundle of one subject.
+# Smallest standard deviation of a group, for displacements in mm and for logarithms.
+SMALLEST_STD = {"mm": 0.1, "log": 0.01}
 SMALLEST_P = 1e-300
 
 
-def check_groups(reference, subjects):
-    """Raise unless every bundle can be compared.
+def check_groups(reference: dict, subjects: dict) -> list[str]:
+    """Check that every bundle can be compared, and list the bundles.
 
     Parameters
     ----------
     reference, subjects : dict of dict
-        Subject to bundle to anything.
+        For each subject, by name, a dict with the names of its bundles as keys.
 
     Returns
     -------
@@ -28,9 +30,10 @@ def check_groups(reference, subjects):
     Raises
     ------
     InvalidArgumentError
-        If a bundle is in too few subjects of the reference group, or nobody is left.
+        If too few subjects of the reference group have a bundle, or there is no bundle
+        to compare.
     """
-    counts = {}
+    counts: dict[str, int] = {}
     for given in reference.values():
         for name in given:
             counts[name] = counts.get(name, 0) + 1
@@ -41,8 +44,8 @@ def check_groups(reference, subjects):
         if name not in counts:
             raise InvalidArgumentError(
                 f"The reference group has no bundle {name}; it has "
-                f"{', '.join(sorted(counts)) or 'none'}. Name files alike in both "
-                "groups, or leave it out."
+                f"{', '.join(sorted(counts)) or 'none'}. Use the same bundle names in "
+                "both groups, or leave it out."
             )
         if counts[name] < MIN_REFERENCE:
             raise InvalidArgumentError(
@@ -52,42 +55,45 @@ def check_groups(reference, subjects):
     return names
 
 
-def profile_p(profiles, is_reference, measure):
-    """p-values of profiles against those of the reference group.
+def profile_p(
+    profiles: np.ndarray, is_reference: np.ndarray, measure: str
+) -> np.ndarray:
+    """Compute p-values of profiles compared with the reference group.
 
     Parameters
     ----------
     profiles : ndarray, shape (n_subjects, n_segments, n_values)
-        Of `stats.profiles.bundle_profile`.
+        Profiles from `stats.profiles.bundle_profile`.
     is_reference : ndarray, shape (n_subjects,), bool
-        Members of the reference group; each is compared with the others.
+        True for the reference group; each member is compared with the others.
     measure : str
-        An "error" has to be larger than the group's, others may differ either way.
+        Measure of the profiles; the test is one-sided (larger) for "error" and
+        two-sided for the others.
 
     Returns
     -------
     p : ndarray, shape (n_subjects, n_segments)
-        nan where too few are known.
+        p-values; nan where too few subjects have points.
     """
     one_sided = measure == "error"
     values = np.log(np.maximum(profiles, 1e-6)) if one_sided else profiles
     return _group_p(values, is_reference, one_sided)
 
 
-def deviation_size(profiles, is_reference):
-    """Size of profiles' differences from the reference group's mean.
+def deviation_size(profiles: np.ndarray, is_reference: np.ndarray) -> np.ndarray:
+    """Compute the size of the difference from the mean of the reference group.
 
     Parameters
     ----------
     profiles : ndarray, shape (n_subjects, n_segments, n_values)
-        mm.
+        Profiles, mm.
     is_reference : ndarray, shape (n_subjects,), bool
-        Members of the reference group; each differs from the mean of the others.
+        True for the reference group; the mean for a member is that of the others.
 
     Returns
     -------
     sizes : ndarray, shape (n_subjects, n_segments)
-        mm; nan without points.
+        Norm of the difference, mm; nan for segments without points.
     """
     known = np.isfinite(profiles).all(axis=2) & is_reference[:, None]
     filled = np.where(known[..., None], profiles, 0)
@@ -98,27 +104,27 @@ def deviation_size(profiles, is_reference):
     return np.linalg.norm(profiles - means, axis=2)
 
 
-def group_p(values, is_reference):
-    """One-sided p-values of one number per subject against the reference group.
+def group_p(values: np.ndarray, is_reference: np.ndarray) -> np.ndarray:
+    """Compute one-sided p-values of one number per subject.
 
     Parameters
     ----------
     values : ndarray, shape (n_subjects,)
-        Larger is more unusual.
+        One number per subject; larger is more unusual.
     is_reference : ndarray, shape (n_subjects,), bool
-        Members of the reference group; each is compared with the others.
+        True for the reference group; each member is compared with the others.
 
     Returns
     -------
     p : ndarray, shape (n_subjects,)
-        By the t distribution of a new observation.
+        p-values from the t distribution of a new observation.
     """
     return _group_p(np.asarray(values)[:, None, None], is_reference, True)[:, 0]
 
 
 def _group_p(values, is_reference, one_sided):
     options = {"one_sided": one_sided}
-    options["smallest_spread"] = SMALLEST_SPREAD["share" if one_sided else "mm"]
+    options["smallest_std"] = SMALLEST_STD["log" if one_sided else "mm"]
     p = np.empty(values.shape[:2])
     p[~is_reference] = new_observation_p(
         values[is_reference], values[~is_reference], **options
@@ -130,27 +136,34 @@ def _group_p(values, is_reference, one_sided):
     return p
 
 
-def new_observation_p(reference, new, *, one_sided=False, smallest_spread=0.01):
-    """Probability that a new member of a normal group lies as far out.
+def new_observation_p(
+    reference: np.ndarray,
+    new: np.ndarray,
+    *,
+    one_sided: bool = False,
+    smallest_std: float = 0.01,
+) -> np.ndarray:
+    """Test new observations against a group with a normal distribution.
 
-    Hotelling's test of one new observation; with one value per segment it is the t
-    test whose spread is that of a new observation, sd * sqrt(1 + 1 / n).
+    This is Hotelling's T-squared test of one new observation; with one value per
+    segment it is the t test with the standard deviation of a new observation,
+    sd * sqrt(1 + 1 / n).
 
     Parameters
     ----------
     reference : ndarray, shape (n_reference, n_segments, n_values)
-        The group; nan is left out.
+        Values of the group; nan is left out.
     new : ndarray, shape (n_new, n_segments, n_values)
-        Not in the group.
+        Values of subjects outside the group.
     one_sided : bool, optional
-        Only larger values are unusual; for one value per segment.
-    smallest_spread : float, optional
-        Standard deviation added (in squares) to that of the group.
+        Only larger values are unusual; needs one value per segment.
+    smallest_std : float, optional
+        Standard deviation whose square is added to the variance of the group.
 
     Returns
     -------
     p : ndarray, shape (n_new, n_segments)
-        nan where ``new`` is, or fewer than four of the group are known.
+        p-values; nan where ``new`` is nan, or fewer than four of the group are known.
     """
     d = reference.shape[2]
     known = np.isfinite(reference).all(axis=2)[..., None]
@@ -160,7 +173,7 @@ def new_observation_p(reference, new, *, one_sided=False, smallest_spread=0.01):
         centred = np.where(known, reference - mean, 0)
         covariance = np.einsum("nsi,nsj->sij", centred, centred)
         covariance /= np.maximum(n - 1, 1)[:, None, None]
-        covariance += smallest_spread**2 * np.eye(d)
+        covariance += smallest_std**2 * np.eye(d)
         steps = new - mean
         squared = np.einsum("msi,sij,msj->ms", steps, np.linalg.inv(covariance), steps)
         ratio = squared * n / (n + 1) * (n - d) / (d * (n - 1))
@@ -170,23 +183,25 @@ def new_observation_p(reference, new, *, one_sided=False, smallest_spread=0.01):
     return np.where(np.isfinite(squared) & (n >= MIN_REFERENCE - 1), p, np.nan)
 
 
-def correct_p_values(p):
+def correct_p_values(p: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Correct the p-values of one subject over segments and bundles.
 
-    A bundle's p-value is the smallest of its segments' after Benjamini and Hochberg's
-    correction (Simes' test), and is corrected over bundles; its segments' are raised by
-    the same factor :footcite:p:`Benjamini2014`. So bundles are falsely found no more
-    often than segments, however many segments of one bundle are found.
+    The p-value of a bundle is the smallest p-value of its segments after the
+    Benjamini-Hochberg correction (Simes' test). It is corrected over bundles, and the
+    p-values of its segments are multiplied by the same factor
+    :footcite:p:`Benjamini2014`. This controls the false discovery rate of bundles,
+    however many segments of one bundle are detected.
 
     Parameters
     ----------
     p : sequence of ndarray, shape (n_segments,)
-        Per bundle; nan is left out.
+        p-values of each bundle; nan is left out.
 
     Returns
     -------
     p_fdr : list of ndarray, shape (n_segments,)
-        A bundle is found if one of its corrected p-values is below the rate wanted.
+        Corrected p-values of each bundle. A bundle is detected if one of them is below
+        the false discovery rate.
     """
     within = []
     for values in p:
@@ -202,6 +217,17 @@ def correct_p_values(p):
     return [np.minimum(v * factor, 1.0) for v, factor in zip(within, factors)]
 
 
-def z_from_p(p):
-    """Turn p-values into deviates of the standard normal, large where p is small."""
+def z_from_p(p: np.ndarray) -> np.ndarray:
+    """Convert p-values to standard normal deviates.
+
+    Parameters
+    ----------
+    p : ndarray
+        One-sided p-values.
+
+    Returns
+    -------
+    z : ndarray
+        Standard normal deviates, large where p is small.
+    """
     return norm.isf(np.clip(p, SMALLEST_P, 1 - 1e-16))

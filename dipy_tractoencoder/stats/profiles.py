@@ -1,10 +1,14 @@
-"""Along-tract profiles: how far a bundle is from where it should be, per segment.
+"""Along-tract profiles of the displacement of a bundle.
 
-All subjects' points are assigned to the segments of one core, the mean course of the
-reference group's bundles, as in BUAN :footcite:p:`Chandio2020a`.
+The points of all subjects are assigned to the segments of one core, the mean course of
+the bundle in the reference group, as in BUAN :footcite:p:`Chandio2020a`.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,12 +20,15 @@ from dipy_tractoencoder.errors import (
 )
 from dipy_tractoencoder.latent.reconstruction import reconstruct_points
 
+if TYPE_CHECKING:
+    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+
 # "residual" and "error" compare with a reconstruction, the others with the core.
 MEASURES = ("residual", "error", "displacement", "local_displacement")
 RECONSTRUCTING = ("residual", "error")
 
-_SMOOTH_DEGREE = 2  # of polynomials along the bundle: shift, tilt and bow
-_CORE_ROUNDS = 3  # turning streamlines along the core, and averaging
+_SMOOTH_DEGREE = 2  # Of polynomials along the bundle: shift, tilt and bow.
+_CORE_ROUNDS = 3  # Iterations of orienting streamlines along the core and averaging.
 
 
 @dataclass(frozen=True)
@@ -31,49 +38,49 @@ class BundleCore:
     Attributes
     ----------
     points : ndarray, shape (n_segments, 3), float32
-        Middle of each segment, equally spaced; RASMM, mm.
+        Centre of each segment, equally spaced; RASMM, mm.
     normals : ndarray, shape (n_segments, 2, 3)
-        Two unit vectors across the course at each of them.
+        Two unit vectors perpendicular to the course at each centre.
     """
 
     points: np.ndarray
     normals: np.ndarray
 
-    def segments(self, points):
-        """Nearest segment of each point, by DIPY's ``assignment_map``.
+    def segments(self, points: np.ndarray) -> np.ndarray:
+        """Find the nearest segment of each point, with DIPY's ``assignment_map``.
 
         Parameters
         ----------
         points : ndarray, shape (n_streamlines, n_points, 3)
-            RASMM, mm; either direction.
+            Streamlines in either direction; RASMM, mm.
 
         Returns
         -------
         segments : ndarray, shape (n_streamlines * n_points,), int
-            From 0.
+            Index of the segment of each point, from 0.
         """
         from dipy.stats.analysis import assignment_map
         from dipy.tracking.streamline import Streamlines
 
-        # One streamline as the model: several could make several clusters.
+        # The model is one streamline: several could give several clusters.
         core, target = Streamlines([self.points]), Streamlines(list(points))
         return assignment_map(target, core, len(self.points))[1]
 
 
-def fit_core(bundles, n_segments=100):
-    """Average the bundles of a group of subjects to one core.
+def fit_core(bundles: Sequence[np.ndarray], n_segments: int = 100) -> BundleCore:
+    """Average a bundle over a group of subjects to one core.
 
     Parameters
     ----------
     bundles : sequence of ndarray, shape (n_streamlines, n_points, 3)
-        The same bundle of each subject, RASMM, mm; streamlines in either direction.
+        The same bundle of each subject; streamlines in either direction; RASMM, mm.
     n_segments : int, optional
-        Segments along the core.
+        Number of segments along the core.
 
     Returns
     -------
     core : BundleCore
-        Each subject counts the same.
+        Mean course, in which each subject has the same weight.
 
     Raises
     ------
@@ -86,7 +93,7 @@ def fit_core(bundles, n_segments=100):
 
     check_number("n_segments", n_segments, low=5, integer=True)
     if not len(bundles) or not all(map(len, bundles)):
-        raise EmptyDataError("A core needs streamlines of every subject.")
+        raise EmptyDataError("Cannot compute a core: a subject has no streamlines.")
     mean = np.asarray(bundles[0][0], dtype=np.float64)
     for _ in range(_CORE_ROUNDS):
         mean = np.mean([_along(points, mean).mean(axis=0) for points in bundles], 0)
@@ -98,36 +105,42 @@ def fit_core(bundles, n_segments=100):
 
 
 def bundle_profile(
-    points, core, measure="residual", reconstructed=None, *, segments=None
-):
-    """Mean of a measure of displacement over the points of each segment.
+    points: np.ndarray,
+    core: BundleCore,
+    measure: str = "residual",
+    reconstructed: np.ndarray | None = None,
+    *,
+    segments: np.ndarray | None = None,
+) -> np.ndarray:
+    """Average a measure of displacement over the points of each segment.
 
     Parameters
     ----------
     points : ndarray, shape (n_streamlines, n_points, 3)
         One bundle of one subject, RASMM, mm.
     core : BundleCore
-        Of the reference group.
+        Core of the reference group.
     measure : {"residual", "error", "displacement", "local_displacement"}, optional
-        "residual": how far points lie from their reconstruction, across the bundle and
-        with direction, so that what differs from streamline to streamline cancels.
-        "error": their distance from it :footcite:p:`Feng2022`. "displacement": how far
-        they lie from the core, across it and with direction. "local_displacement":
-        that without its shift, tilt and bow over the whole bundle.
+        "residual": signed distance of points from their reconstruction along the
+        normals of the core; differences between streamlines average out. "error":
+        distance from the reconstruction :footcite:p:`Feng2022`. "displacement":
+        signed distance from the core along its normals. "local_displacement":
+        displacement without the shift, tilt and bow of the whole bundle.
     reconstructed : ndarray, shape (n_streamlines, n_points, 3), optional
-        Reconstruction with few dimensions, for the first two measures.
+        Reconstruction with few dimensions, mm; needed for "residual" and "error".
     segments : ndarray, shape (n_streamlines * n_points,), int, optional
-        What ``core.segments`` gave, if it is known already.
+        Segments from ``core.segments``, if they are known already.
 
     Returns
     -------
     profile : ndarray, shape (n_segments, 2), or (n_segments, 1) for "error"
-        mm, along the core's normals; nan for segments without points.
+        Mean of the measure along each normal of the core, mm; nan for segments without
+        points.
 
     Raises
     ------
     InvalidArgumentError
-        If the measure is unknown, or lacks its reconstruction.
+        If the measure is unknown, or its reconstruction is missing.
     """
     check_choice("measure", measure, MEASURES)
     if measure in RECONSTRUCTING and reconstructed is None:
@@ -135,7 +148,7 @@ def bundle_profile(
     if segments is None:
         segments = core.segments(points)
     flat = points.reshape(-1, 3).astype(np.float64)
-    if measure in RECONSTRUCTING:
+    if reconstructed is not None and measure in RECONSTRUCTING:
         steps = flat - reconstructed.reshape(-1, 3)
     else:
         steps = flat - core.points[segments]
@@ -147,27 +160,29 @@ def bundle_profile(
     return _without_smooth(profile) if measure == "local_displacement" else profile
 
 
-def few_dimensional(model, points, n_dims=12):
-    """Reconstruct streamlines with so few dimensions that anomalies are left out.
+def few_dimensional(
+    model: StreamlineAutoencoder, points: np.ndarray, n_dims: int = 12
+) -> np.ndarray:
+    """Reconstruct streamlines with so few dimensions that anomalies are not reproduced.
 
-    Many dimensions reconstruct anything smooth. The first principal directions of the
-    model's training streamlines left fewer false discoveries than small networks, which
-    fit the subjects they were trained on more closely than others.
+    With many dimensions any smooth streamline is reconstructed. The first principal
+    directions of the model's training streamlines gave fewer false discoveries than
+    small networks, which fit their training subjects more closely than new ones.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
     points : ndarray, shape (n_streamlines, n_points, 3)
-        RASMM, mm, in the model's orientation.
+        Streamlines, RASMM, mm, in the model's orientation.
     n_dims : int, optional
-        Principal directions used; 0 for the model's own reconstruction, which has to be
-        one of few latent dimensions :footcite:p:`Feng2022`.
+        Number of principal directions; 0 uses the reconstruction of the model, which
+        then needs few latent dimensions :footcite:p:`Feng2022`.
 
     Returns
     -------
     reconstructed : ndarray, shape (n_streamlines, n_points, 3), float32
-        RASMM, mm.
+        Reconstructed streamlines, RASMM, mm.
     """
     check_number("n_dims", n_dims, low=0, integer=True)
     if n_dims == 0:
@@ -179,16 +194,16 @@ def few_dimensional(model, points, n_dims=12):
 
 
 def _along(points, course):
-    """Turn streamlines round that run against a course."""
-    same, turned = (
+    """Reverse streamlines that run against a course."""
+    same, flipped = (
         np.linalg.norm(way - course, axis=2).sum(axis=1)
         for way in (points, points[:, ::-1])
     )
-    return np.where((turned < same)[:, None, None], points[:, ::-1], points)
+    return np.where((flipped < same)[:, None, None], points[:, ::-1], points)
 
 
 def _segment_means(values, segments, n_segments):
-    """Means (n_segments, n_values) of values (n_points, n_values); nan if empty."""
+    """Average values (n_points, n_values) per segment; nan for empty segments."""
     counts = np.bincount(segments, minlength=n_segments).astype(np.float64)
     counts[counts == 0] = np.nan
     sums = [np.bincount(segments, weights=v, minlength=n_segments) for v in values.T]
@@ -196,7 +211,7 @@ def _segment_means(values, segments, n_segments):
 
 
 def _without_smooth(profile):
-    """Take away what polynomials of low degree along the bundle explain."""
+    """Subtract the polynomial of low degree along the bundle that fits best."""
     terms = np.polynomial.legendre.legvander(
         np.linspace(-1, 1, len(profile)), _SMOOTH_DEGREE
     )

@@ -46,7 +46,7 @@ class KeepBest(keras.callbacks.Callback):
         self, initial: float, patience: int | None, monitor: str = "val_error_mm"
     ) -> None:
         super().__init__()
-        self.best: float | None = initial
+        self.best = initial
         self.patience = patience
         self.monitor = monitor
         self.best_epoch = 0
@@ -60,7 +60,9 @@ class KeepBest(keras.callbacks.Callback):
         state : FitState
             State of the interrupted training.
         """
-        self.best, self.best_epoch = state.best, state.best_epoch
+        if state.best is not None:
+            self.best = state.best
+        self.best_epoch = state.best_epoch
         self.best_weights = state.best_weights
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -84,6 +86,8 @@ class KeepBest(keras.callbacks.Callback):
 
 class StopOnNonFinite(keras.callbacks.Callback):
     """Stop the training with an error when the loss is nan or infinite."""
+
+    epoch = next_check = 0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Check the loss every 50 batches; ``batch`` may advance by more than 1."""
@@ -251,7 +255,7 @@ class KeepState(keras.callbacks.Callback):
             epoch=epoch + 1,
             done=bool(done),
             history={name: list(values) for name, values in self.history.items()},
-            best=best and float(best.best),
+            best=float(best.best) if best else None,
             best_epoch=best.best_epoch if best else 0,
             # Copies: the backend may reuse the memory.
             variables=[

@@ -14,7 +14,7 @@ import json
 import logging
 from pathlib import Path
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 import zipfile
 
 import numpy as np
@@ -185,7 +185,7 @@ class Checkpoint:
         digest = hashlib.sha256(json.dumps(preprocessing.to_dict()).encode())
         for array in (points, held_out):
             digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
         self.about["data"] = digest.hexdigest()
         if self.states and self.resumed_data != self.about["data"]:
             raise self._refusal("of a training on other streamlines")
@@ -215,7 +215,8 @@ class Checkpoint:
     def write(self) -> None:
         """Write all states to the file, completely or not at all."""
         start = time.monotonic()
-        arrays, phases = {}, {}
+        arrays = {}
+        phases = {}
         for phase, state in self.states.items():
             values = dict(vars(state))
             for part in PARTS:
@@ -223,8 +224,9 @@ class Checkpoint:
                     arrays[f"{phase}/{part}/{number:05d}"] = array
             phases[phase] = values
         about = json.dumps({**self.about, "phases": phases})
+        contents: dict[str, Any] = {ABOUT: np.array(about), **arrays}
         with whole_file(self.path) as partial, open(partial, "wb") as file:
-            np.savez(file, **{ABOUT: np.array(about)}, **arrays)
+            np.savez(file, **contents)
         self._written = True
         self._written_at = time.monotonic()
         took = self._written_at - start

@@ -375,7 +375,7 @@ def fit(
         held_out = inputs_of(trainer, validation)
         keep_best = KeepBest(evaluate(trainer, held_out, settings), settings.patience)
         watchers.append(keep_best)
-    if state.epoch:
+    if checkpoint and state.epoch:
         put_back(trainer, state, checkpoint.path)
         if keep_best:
             keep_best.resume(state)
