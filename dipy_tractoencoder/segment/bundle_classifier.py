@@ -1,6 +1,10 @@
-"""Bundle labels by the vote of nearest neighbours in latent space."""
+"""Label streamlines by bundle: majority vote of nearest neighbours in latent space."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -8,46 +12,50 @@ from dipy_tractoencoder.errors import InvalidArgumentError, check_number
 from dipy_tractoencoder.segment.neighbors import fit, reference_distances
 from dipy_tractoencoder.utils.short_repr import short_repr
 
+if TYPE_CHECKING:
+    from sklearn.neighbors import NearestNeighbors
+
 N_NEIGHBORS = 5
-MARGIN = 1.5  # on the distances within a bundle
+MARGIN = 1.5  # Factor on the distances within a bundle.
 UNASSIGNED = -1
 
 
 @dataclass(frozen=True)
 class BundleClassifier:
-    """Reference latents of bundles, ready to label others.
+    """Nearest-neighbour classifier of bundles, fitted to reference latents.
 
     Attributes
     ----------
     names : tuple of str
-        Bundles.
+        Names of the bundles.
     bundle : ndarray, shape (n_reference,), int64
-        Position in ``names`` of each reference streamline.
+        Index in ``names`` of the bundle of each reference streamline.
     neighbors : sklearn.neighbors.NearestNeighbors
-        Fitted to their latents.
+        Neighbour search fitted to the reference latents.
     n_neighbors : int
-        Neighbours that vote.
+        Number of neighbours that vote.
     largest_distance : ndarray, shape (n_bundles,)
-        Streamlines further than this from the nearest one of their bundle stay
-        unassigned.
+        Largest distance to the nearest neighbour of the same bundle, in the unit of
+        the latents; streamlines further away stay unassigned.
     smallest_share : ndarray, shape (n_bundles,)
-        And those of which a smaller share of the neighbours is of their bundle.
+        Smallest fraction of the votes for the bundle; streamlines with less stay
+        unassigned.
     """
 
     names: tuple
     bundle: np.ndarray
-    neighbors: object
+    neighbors: NearestNeighbors
     n_neighbors: int
     largest_distance: np.ndarray
     smallest_share: np.ndarray
 
     __repr__ = short_repr
 
-    def label(self, mean):
-        """Label streamlines by the vote of their nearest neighbours.
+    def label(self, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Label streamlines by the majority vote of their nearest neighbours.
 
-        :footcite:p:`Legarreta2022`. Of bundles with as many votes, the one of the
-        nearest neighbour is taken.
+        The method is that of :footcite:p:`Legarreta2022`. In a tie the bundle of the
+        nearest neighbour is chosen.
 
         Parameters
         ----------
@@ -57,12 +65,13 @@ class BundleClassifier:
         Returns
         -------
         bundle : ndarray, shape (n_streamlines,), int64
-            Position in ``names``, or -1, unassigned.
+            Index in ``names``; -1 is unassigned.
         share : ndarray, shape (n_streamlines,), float32
-            Share of the neighbours that voted for the bundle (of the unassigned, for
-            the one they would have got).
+            Fraction of the neighbours that voted for the bundle; for unassigned
+            streamlines, for the bundle with most votes.
         distance : ndarray, shape (n_streamlines,), float32
-            To the nearest neighbour of that bundle, in the latents' unit.
+            Distance to the nearest neighbour of that bundle, in the unit of the
+            latents.
         """
         if len(mean) == 0:
             return np.empty(0, int), *np.empty((2, 0), np.float32)
@@ -73,28 +82,34 @@ class BundleClassifier:
         return np.where(far | unsure, UNASSIGNED, bundle), share, distance
 
 
-def vote(labels, distances, n_bundles):
-    """Count the votes of neighbours.
+def vote(
+    labels: np.ndarray, distances: np.ndarray, n_bundles: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Count the votes of the neighbours of each streamline.
 
     Parameters
     ----------
     labels : ndarray, shape (n_streamlines, n_neighbors), int
-        Bundles of the neighbours, the nearest first.
+        Bundle of each neighbour, the nearest neighbour first.
     distances : ndarray, shape (n_streamlines, n_neighbors)
-        Of the neighbours.
+        Distance of each neighbour, in the unit of the latents.
     n_bundles : int
-        How many bundles there are.
+        Number of bundles.
 
     Returns
     -------
-    bundle, share, distance : ndarray, shape (n_streamlines,)
-        As `BundleClassifier.label` gives, all assigned.
+    bundle : ndarray, shape (n_streamlines,), int64
+        Bundle with most votes; in a tie that of the nearest neighbour.
+    share : ndarray, shape (n_streamlines,), float32
+        Fraction of the neighbours that voted for it.
+    distance : ndarray, shape (n_streamlines,), float32
+        Distance to the nearest neighbour of that bundle.
     """
     rows = np.arange(len(labels))
     votes = np.zeros((len(labels), n_bundles))
     for column in labels.T:
         votes[rows, column] += 1
-    # Less than one vote, and most for the nearest: decides where votes are equal.
+    # Half a vote more for the nearest neighbour's bundle breaks ties.
     votes[rows, labels[:, 0]] += 0.5
     bundle = votes.argmax(axis=1)
     for_bundle = labels == bundle[:, None]
@@ -104,41 +119,63 @@ def vote(labels, distances, n_bundles):
 
 
 def fit_latent_classifier(
-    mean, bundle, names, *, source=None, n_neighbors=N_NEIGHBORS, margin=MARGIN
-):
-    """Make ready to label streamlines, with thresholds for each bundle.
+    mean: np.ndarray,
+    bundle: np.ndarray,
+    names: Sequence[str],
+    *,
+    source: np.ndarray | None = None,
+    n_neighbors: int = N_NEIGHBORS,
+    margin: float = MARGIN,
+) -> BundleClassifier:
+    """Fit the bundle classifier to latents of labelled streamlines.
 
-    Each bundle's thresholds come from its own streamlines, judged by the others: the
-    largest distance is ``margin`` times what 99 % of them have to the nearest other of
-    their bundle, the smallest share is what 99 % of them reach. Where a bundle comes
-    from several subjects, the nearest one of another subject counts: one's own
-    streamlines lie nearer than those of a new subject will.
+    The thresholds of a bundle come from its own reference streamlines. The largest
+    distance is ``margin`` times the 99th percentile of their distances to the nearest
+    other streamline of the bundle; the smallest share is the first percentile of the
+    fraction of their neighbours that belong to the bundle. If a bundle comes from
+    several subjects, distances are measured to the nearest streamline of another
+    subject, because streamlines of one subject lie closer together than those of
+    different subjects.
 
     Parameters
     ----------
     mean : ndarray, shape (n_reference, latent_dim)
-        Latents.
+        Latents of the reference streamlines.
     bundle : ndarray, shape (n_reference,), int
-        Bundle of each, as a position in ``names``.
+        Index in ``names`` of the bundle of each streamline.
     names : sequence of str
-        Bundles.
+        Names of the bundles.
     source : ndarray, shape (n_reference,), int, optional
-        Subject, or file, of each; one by default.
+        Number of the subject, or file, of each streamline; one subject by default.
     n_neighbors : int, optional
-        Neighbours that vote.
+        Number of neighbours that vote.
     margin : float, optional
-        Factor on distances within a bundle; infinity assigns everything.
+        Factor on distances within a bundle; infinity leaves no streamline unassigned.
 
     Returns
     -------
-    neighbors : BundleClassifier
-        With `BundleClassifier.label`.
+    classifier : BundleClassifier
+        The fitted classifier; its method ``label`` labels latents.
 
     Raises
     ------
     InvalidArgumentError
-        If a bundle has fewer streamlines than neighbours vote, or a number is out of
+        If a bundle has too few streamlines for ``n_neighbors``, or a number is out of
         range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import dipy_tractoencoder as dte
+    >>> rng = np.random.default_rng(0)
+    >>> latents = np.concatenate([rng.normal(0, 1, (50, 2)), rng.normal(9, 1, (50, 2))])
+    >>> classifier = dte.fit_latent_classifier(
+    ...     latents, np.repeat([0, 1], 50), ["AF", "UF"]
+    ... )
+    >>> new = np.array([[0.0, 0.0], [9.0, 9.0], [40.0, 0.0]])
+    >>> bundle, share, distance = classifier.label(new)
+    >>> [classifier.names[code] if code >= 0 else "unassigned" for code in bundle]
+    ['AF', 'UF', 'unassigned']
     """
     check_number("n_neighbors", n_neighbors, low=1, integer=True)
     if margin != np.inf:
@@ -146,12 +183,12 @@ def fit_latent_classifier(
     bundle = np.asarray(bundle)
     counts = np.bincount(bundle, minlength=len(names))
     if counts.min() <= n_neighbors:
-        smallest = counts.argmin()
+        few = int(counts.argmin())
         raise InvalidArgumentError(
-            f"The bundle {names[smallest]} has {counts[smallest]} streamlines, and "
+            f"The bundle {names[few]} has {counts[few]} streamlines, and "
             f"{n_neighbors} neighbours vote. Give more streamlines, or choose fewer "
             "neighbours by `n_neighbors` (--n_neighbors), at most "
-            f"{max(counts[smallest] - 1, 0)}."
+            f"{max(counts[few] - 1, 0)}."
         )
     neighbors = fit(mean)
     distances, rows = neighbors.kneighbors(n_neighbors=n_neighbors)

@@ -1,8 +1,11 @@
-"""Labelled bundles from files: one tractogram per bundle, or the groups of a TRX."""
+"""Read labelled bundles: one tractogram per bundle, or the groups of a TRX file."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,21 +26,24 @@ from dipy_tractoencoder.streamlines.array import (
 from dipy_tractoencoder.utils.reservoir import smallest_keys
 from dipy_tractoencoder.utils.tables import rejects_text
 
+if TYPE_CHECKING:
+    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+
 
 @dataclass(frozen=True)
 class LabelledLatents:
-    """Latents of streamlines whose bundles are known.
+    """Latents of labelled streamlines.
 
     Attributes
     ----------
     mean : ndarray, shape (n_streamlines, latent_dim), float32
-        As `encode` gives them.
+        Latents (posterior means).
     bundle : ndarray, shape (n_streamlines,), int64
-        Position of each one's bundle in ``names``.
+        Index in ``names`` of the bundle of each streamline.
     names : tuple of str
-        Bundles, sorted.
+        Names of the bundles, sorted.
     source : ndarray, shape (n_streamlines,), int64
-        Number of the file that each one comes from.
+        Number of the file of each streamline.
     """
 
     mean: np.ndarray
@@ -47,7 +53,7 @@ class LabelledLatents:
 
 
 class BundleChunk(NamedTuple):
-    """Some streamlines of one bundle of one file."""
+    """Chunk of the streamlines of one bundle of one file."""
 
     name: str
     array: StreamlineArray
@@ -56,52 +62,53 @@ class BundleChunk(NamedTuple):
 
 
 def bundle_chunks(
-    model,
-    paths,
+    model: StreamlineAutoencoder,
+    paths: Sequence[str | Path],
     *,
-    groups=None,
-    reference=None,
-    chunk_size=CHUNK_SIZE,
-    progress=None,
-    on_read=None,
-):
-    """Read bundles chunk by chunk, rejected, oriented and resampled.
+    groups: Sequence[str] | None = None,
+    reference: str | Path | None = None,
+    chunk_size: int = CHUNK_SIZE,
+    progress: Callable | None = None,
+    on_read: Callable | None = None,
+) -> Iterator[BundleChunk]:
+    """Read and preprocess labelled bundles, chunk by chunk.
 
-    Files of one name in several folders (subjects, say) are one bundle.
+    Files with the same name in several folders (of subjects, for example) are one
+    bundle.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
-        Its preprocessing is used.
+        Model whose preprocessing is used.
     paths : sequence of str or Path
-        Tractograms, folders of them, TRX files with groups.
+        Tractograms, folders of tractograms, TRX files with groups.
     groups : sequence of str, optional
-        Patterns that choose among the groups of TRX files.
+        Patterns, such as ``AF*``, that select groups of TRX files; all by default.
     reference : str or Path, optional
-        Image or tractogram whose space files without one are in.
+        Reference image or TRK for formats without a header (TCK, VTK, ...).
     chunk_size : int, optional
-        Streamlines worked on at a time.
+        Streamlines per chunk.
     progress : callable, optional
-        Called with the number of streamlines done, chunk by chunk.
+        Function called with the number of streamlines of each chunk.
     on_read : callable, optional
-        Called with the file's path and each StreamlineArray read of it, which says
-        how many streamlines were left out.
+        Function called with the path of the file and each StreamlineArray read from
+        it, which holds the numbers of rejected streamlines.
 
     Yields
     ------
     chunk : BundleChunk
-        ``name`` of the bundle, ``array`` of some of its streamlines (StreamlineArray,
-        RASMM, mm, in the model's orientation), ``space`` of the file (see
-        `io.space.tractogram_space`), and ``source``, the file's number.
+        ``name`` of the bundle; ``array``, a StreamlineArray in RASMM, mm, in the
+        model's orientation; ``space`` of the file (see `io.space.tractogram_space`);
+        and ``source``, the number of the file.
 
     Raises
     ------
     InputFileError
         If a file cannot be read.
     EmptyDataError
-        If a bundle has no streamline that can be encoded.
+        If no streamline of a bundle can be encoded.
     """
-    counts = {}
+    counts: dict[str, list] = {}
     for source, path in enumerate(tractogram_paths(paths)):
         members = bundle_members(path, groups)
         reader = TractogramChunks(
@@ -131,31 +138,40 @@ def bundle_chunks(
             )
 
 
-def bundle_arrays(model, paths, *, max_streamlines=None, seed=0, **options):
-    """Read bundles whole, or a random part of each; rejected, oriented, resampled.
+def bundle_arrays(
+    model: StreamlineAutoencoder,
+    paths: Sequence[str | Path],
+    *,
+    max_streamlines: int | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> tuple[dict[str, np.ndarray], dict]:
+    """Read and preprocess labelled bundles, or a random subset of each.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
-        Its preprocessing is used.
+        Model whose preprocessing is used.
     paths : sequence of str or Path
         As for `bundle_chunks`.
     max_streamlines : int, optional
-        Streamlines taken of each bundle, at random; all by default.
+        Number of random streamlines per bundle; all by default.
     seed : int, optional
-        Of that choice.
+        Seed of the random subset.
     **options
         Other arguments of `bundle_chunks`.
 
     Returns
     -------
     points : dict of ndarray, shape (n_streamlines, n_points, 3), float32
-        Bundle, sorted, to its streamlines: RASMM, mm, in the model's orientation.
+        Streamlines of each bundle, by name, sorted; RASMM, mm, in the model's
+        orientation.
     spaces : dict of dict
-        Bundle to the image space of the first file that has it.
+        Image space of each bundle, that of its first file.
     """
     rng = np.random.default_rng(seed)
-    found, spaces = {}, {}
+    found: dict[str, tuple] = {}
+    spaces: dict[str, dict] = {}
     for chunk in bundle_chunks(model, paths, **options):
         spaces.setdefault(chunk.name, chunk.space)
         parts, keys = found.get(chunk.name, ([], np.empty(0)))
@@ -171,29 +187,31 @@ def bundle_arrays(model, paths, *, max_streamlines=None, seed=0, **options):
     return points, spaces
 
 
-def bundle_latents(model, paths, **options):
-    """Read bundles and encode them, chunk by chunk.
+def bundle_latents(
+    model: StreamlineAutoencoder, paths: Sequence[str | Path], **options: Any
+) -> LabelledLatents:
+    """Read labelled bundles and encode them, chunk by chunk.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
     paths : sequence of str or Path
-        As for `bundle_chunks`; latents files of this model, too.
+        As for `bundle_chunks`; latents files of this model are accepted too.
     **options
-        Its other arguments.
+        Other arguments of `bundle_chunks`.
 
     Returns
     -------
     latents : LabelledLatents
-        Of all streamlines that can be encoded.
+        Latents of all streamlines that can be encoded.
 
     Raises
     ------
     FingerprintError
         If a latents file was made by another model.
     """
-    found = {}
+    found: dict[str, list] = {}
     latents_files = [p for p in paths if Path(p).suffix in LATENTS_EXTENSIONS]
     paths = [path for path in paths if path not in latents_files]
     for source, path in enumerate(latents_files):
@@ -206,18 +224,18 @@ def bundle_latents(model, paths, **options):
         found.setdefault(chunk.name, []).append((mean, chunk.source))
     names = tuple(sorted(found))
     parts = [(code, *part) for code, name in enumerate(names) for part in found[name]]
-    bundle, means, source = zip(*parts)
+    bundle, means, sources = zip(*parts)
     sizes = [len(mean) for mean in means]
     return LabelledLatents(
         mean=np.concatenate(means),
         bundle=np.repeat(bundle, sizes),
         names=names,
-        source=np.repeat(source, sizes),
+        source=np.repeat(sources, sizes),
     )
 
 
 def _rows(array, chosen):
-    """Take some rows of a StreamlineArray."""
+    """Return a subset of the rows of a StreamlineArray."""
     return replace(
         array,
         points=array.points[chosen],

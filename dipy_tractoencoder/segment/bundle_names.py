@@ -1,5 +1,6 @@
-"""Which bundles files hold: one per tractogram, or the groups of a TRX."""
+"""List the bundles in files: one per tractogram, or the groups of a TRX file."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from fnmatch import fnmatch
 from pathlib import Path
@@ -18,36 +19,36 @@ from dipy_tractoencoder.latent.latents_file import (
 )
 
 
-def tractogram_paths(paths):
+def tractogram_paths(paths: Sequence[str | Path]) -> list[Path]:
     """Replace folders by the tractograms in them.
 
     Parameters
     ----------
     paths : sequence of str or Path
-        Tractograms, and folders of them.
+        Tractograms, and folders of tractograms.
 
     Returns
     -------
     paths : list of Path
-        Files only, those of a folder in the order of their names.
+        Files only; those of a folder are sorted by name.
 
     Raises
     ------
     InvalidArgumentError
-        If they are no paths.
+        If ``paths`` are not paths.
     InputFileError
         If a file is missing, or a folder holds no tractogram.
     """
     paths = [paths] if isinstance(paths, (str, Path)) else paths
     try:
-        paths = [Path(path) for path in paths]
+        given = [Path(path) for path in paths]
     except TypeError as err:
         raise InvalidArgumentError(
             "Invalid value received for `paths`. Expected tractogram files, or folders "
             f"of them. Received: {format_received(paths)}."
         ) from err
-    found = []
-    for path in paths:
+    found: list[Path] = []
+    for path in given:
         if not path.is_dir():
             found.append(path)
             continue
@@ -65,17 +66,22 @@ def tractogram_paths(paths):
     return found
 
 
-def check_bundle_paths(paths, reference=None, *, latents=True):
-    """List the files that bundles come from, or raise, without reading them.
+def check_bundle_paths(
+    paths: Sequence[str | Path],
+    reference: str | Path | None = None,
+    *,
+    latents: bool = True,
+) -> list[Path]:
+    """Check the paths of bundles without reading the files, and list the files.
 
     Parameters
     ----------
     paths : sequence of str or Path
-        Tractograms, folders of them, latents files.
+        Tractograms, folders of tractograms, latents files.
     reference : str or Path, optional
-        Image or tractogram whose space files without one are in.
+        Reference image or TRK for formats without a header (TCK, VTK, ...).
     latents : bool, optional
-        Whether latents files will do.
+        Whether latents files are accepted.
 
     Returns
     -------
@@ -94,27 +100,29 @@ def check_bundle_paths(paths, reference=None, *, latents=True):
     return paths
 
 
-def bundle_names(paths, groups=None):
-    """Name the bundles that files hold.
+def bundle_names(
+    paths: Sequence[Path], groups: Sequence[str] | None = None
+) -> list[str]:
+    """List the names of the bundles in files.
 
     Parameters
     ----------
     paths : sequence of Path
-        As from `check_bundle_paths`.
+        Files from `check_bundle_paths`.
     groups : sequence of str, optional
-        Patterns that choose among the groups of TRX files.
+        Patterns that select groups of TRX files; all by default.
 
     Returns
     -------
     names : list of str
-        Sorted.
+        Names of the bundles, sorted.
 
     Raises
     ------
     InputFileError
-        If a file is broken, or its groups do not fit.
+        If a file is damaged, or has no group that matches the patterns.
     """
-    names = set()
+    names: set[str] = set()
     for path in paths:
         if path.suffix in LATENTS_EXTENSIONS:
             with latents_reader(path) as reader:
@@ -124,23 +132,24 @@ def bundle_names(paths, groups=None):
     return sorted(names)
 
 
-def trx_groups(path):
-    """Read which streamlines belong to each group of a TRX file.
+def trx_groups(path: str | Path) -> dict[str, np.ndarray]:
+    """Read the groups of a TRX file.
 
     Parameters
     ----------
     path : str or Path
-        The file.
+        TRX file.
 
     Returns
     -------
     groups : dict of ndarray of int64
-        Name to numbers of streamlines, ascending; empty if it has no groups.
+        Ascending indices of the streamlines of each group, by name; empty if the file
+        has no groups.
 
     Raises
     ------
     InputFileError
-        If the file is broken, or a group names a streamline that is not there.
+        If the file is damaged, or a group contains an index out of range.
     """
     from trx.trx_file_memmap import load
 
@@ -151,7 +160,7 @@ def trx_groups(path):
                 name: np.unique(np.asarray(members).astype(np.int64).ravel())
                 for name, members in sorted(trx.groups.items())
             }
-    # trx-python raises whatever a broken file leads it to.
+    # For damaged files trx-python raises errors of many kinds.
     except Exception as err:
         raise InputFileError(
             f"Cannot read {path}: {type(err).__name__}: {err}. The file may be damaged."
@@ -159,32 +168,35 @@ def trx_groups(path):
     for name, members in groups.items():
         if len(members) and not 0 <= members[0] <= members[-1] < n_streamlines:
             raise InputFileError(
-                f"Cannot read {path}: its group {name} names streamline "
-                f"{members[-1]}, of {n_streamlines}. Make the file again."
+                f"Cannot read {path}: its group {name} contains streamline "
+                f"{members[-1]}, but the file has {n_streamlines}. Write the file "
+                "again."
             )
     return groups
 
 
-def bundle_members(path, groups=None):
-    """Tell which bundles a file holds, and their streamlines.
+def bundle_members(
+    path: Path, groups: Sequence[str] | None = None
+) -> dict[str, np.ndarray | None]:
+    """List the bundles of a file and their streamlines.
 
     Parameters
     ----------
     path : Path
-        A tractogram.
+        Tractogram.
     groups : sequence of str, optional
-        Patterns (as ``bundle_*``) that choose among the groups of a TRX.
+        Patterns, such as ``bundle_*``, that select groups of a TRX file.
 
     Returns
     -------
     members : dict of (ndarray or None)
-        Bundle to numbers of its streamlines; the name of the file without extension,
-        and None for all of them, unless it is a TRX with groups.
+        Indices of the streamlines of each bundle, by name. For a file that is not a
+        TRX with groups: the file name without extension, and None for all streamlines.
 
     Raises
     ------
     InputFileError
-        If no group fits the patterns, or groups share streamlines.
+        If no group matches the patterns, or groups share streamlines.
     """
     found = trx_groups(path) if path.suffix == ".trx" else {}
     if not found:
@@ -196,7 +208,8 @@ def bundle_members(path, groups=None):
     }
     if not chosen:
         raise InputFileError(
-            f"{path}: none of its groups ({', '.join(found)}) fits {' '.join(groups)}."
+            f"{path}: none of its groups ({', '.join(found)}) matches "
+            f"{' '.join(groups or ())}."
         )
     together = np.concatenate(list(chosen.values()))
     numbers, counts = np.unique(together, return_counts=True)
@@ -205,6 +218,7 @@ def bundle_members(path, groups=None):
         names = [name for name, members in chosen.items() if shared in members]
         raise InputFileError(
             f"{path}: streamline {shared} is in the groups {' and '.join(names)}. "
-            "Choose groups that share none by `groups` (--groups), as 'bundle_*'."
+            "Select groups that share no streamline with `groups` (--groups), for "
+            "example 'bundle_*'."
         )
-    return chosen
+    return dict(chosen)

@@ -1,6 +1,11 @@
-"""Tractogram files split into plausible streamlines and others."""
+"""Filter tractogram files: split them into plausible and implausible streamlines."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,21 +24,26 @@ from dipy_tractoencoder.streamlines.array import CHUNK_SIZE
 from dipy_tractoencoder.utils.atomic_files import check_free
 from dipy_tractoencoder.utils.short_repr import short_repr
 
+if TYPE_CHECKING:
+    from dipy_tractoencoder.io.mapped import MappedTractogram
+    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+    from dipy_tractoencoder.segment.plausibility_scores import Scorer
+
 
 @dataclass(frozen=True)
 class Filtered:
-    """What a filter made of one file.
+    """Result of filtering one file.
 
     Attributes
     ----------
     scores : ndarray, shape (n_streamlines,), float64
-        nan for streamlines that cannot be encoded.
+        Scores; nan for streamlines that cannot be encoded.
     n_kept : int
-        Streamlines judged plausible.
+        Number of streamlines classified as plausible.
     rejects : dict of str to int
-        Streamlines that cannot be encoded, by reason.
+        Number of streamlines that cannot be encoded, by reason.
     truth : ndarray, shape (n_streamlines,), bool, or None
-        Labels that the file came with.
+        Ground truth labels (True is plausible), if the file has them.
     """
 
     scores: np.ndarray
@@ -45,38 +55,46 @@ class Filtered:
 
 
 def fit_plausibility_scorer(
-    model, paths, *, score="latent", groups=(), progress=None, **options
-):
-    """Make a score ready from files of plausible streamlines.
+    model: StreamlineAutoencoder,
+    paths: Sequence[str | Path],
+    *,
+    score: str = "latent",
+    groups: Sequence[str] = (),
+    progress: Callable | None = None,
+    **options: Any,
+) -> Scorer:
+    """Load plausible streamlines and fit the score that filters by plausibility.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
     paths : sequence of str or Path
-        Tractograms, folders, TRX files with groups; for "latent", latents files too.
+        Tractograms of plausible streamlines, folders of them, TRX files with groups;
+        for "latent" also latents files.
     score : {"latent", "reconstruction", "likelihood"}, optional
-        Which one.
+        Distance to the nearest latent of the reference, reconstruction error in mm, or
+        negative log-likelihood in nats.
     groups : sequence of str, optional
-        Patterns that choose among the groups of TRX files.
+        Patterns that select groups of TRX files; all by default.
     progress : callable, optional
-        Called with the number of streamlines done, chunk by chunk.
+        Function called with the number of streamlines of each chunk.
     **options
         ``reference`` and ``chunk_size`` of `segment.bundle_files.bundle_chunks`.
 
     Returns
     -------
     scorer : Scorer
-        See `segment.plausibility_scores.fit_scorer`.
+        The fitted score, for `plausibility_scores` and `filter_file`.
 
     Raises
     ------
     InvalidArgumentError
-        If the score is unknown or needs more than latents.
+        If the score is unknown, or cannot be computed from latents files.
     FingerprintError
         If latents were made by another model.
     InputFileError, EmptyDataError
-        If a file cannot be read or holds no streamline to encode.
+        If a file cannot be read, or holds no streamline that can be encoded.
     """
     check_score(score, model)
     options = {**options, "groups": groups, "progress": progress}
@@ -87,7 +105,7 @@ def fit_plausibility_scorer(
     if latents_files:
         raise InvalidArgumentError(
             f"The score {score} needs streamlines, and {latents_files[0]} holds "
-            "latents. Give the tractogram it was made from."
+            "latents. Give the tractogram they were encoded from."
         )
 
     def read():
@@ -97,45 +115,47 @@ def fit_plausibility_scorer(
     return fit_scorer(model, read, score=score)
 
 
-def read_labelled_scores(scorer, path, label_name, *, chunk_size=CHUNK_SIZE):
-    """Take the scores of a file whose streamlines are labelled.
+def read_labelled_scores(
+    scorer: Scorer, path: str | Path, label_name: str, *, chunk_size: int = CHUNK_SIZE
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the scores of a file whose streamlines are labelled.
 
     Parameters
     ----------
     scorer : Scorer
         From `fit_plausibility_scorer`.
     path : str or Path
-        Tractogram with labels as ``data_per_streamline``: 1 plausible, 0 not.
+        Tractogram with labels as ``data_per_streamline``: 1 is plausible, 0 is not.
     label_name : str
-        Name of the labels.
+        Name of the labels in ``data_per_streamline``.
     chunk_size : int, optional
-        Streamlines worked on at a time.
+        Streamlines processed at a time.
 
     Returns
     -------
     scores : ndarray, shape (n_streamlines,), float64
-        nan for those that cannot be encoded.
+        Scores; nan for streamlines that cannot be encoded.
     plausible : ndarray, shape (n_streamlines,), bool
         Labels.
 
     Raises
     ------
     InputFileError
-        If labels are missing, or are of one kind only.
+        If labels are missing, or all labels are the same.
     """
     with mapped_tractogram(path) as source:
-        if label_name not in source.per_streamline:
+        plausible = read_labels(source, path, label_name)
+        if plausible is None:
             present = ", ".join(source.per_streamline) or "none"
             raise InputFileError(
-                f"{path} has no data per streamline called {label_name} (there: "
-                f"{present}). Say by `label_name` (--label_name) which one tells "
-                "plausible streamlines (1) from others (0)."
+                f"{path} has no data per streamline called {label_name} (it has: "
+                f"{present}). Give the name of the labels (1 plausible, 0 not) with "
+                "`label_name` (--label_name)."
             )
-        plausible = read_labels(source, path, label_name)
         if plausible.all() or not plausible.any():
             raise InputFileError(
                 f"{path}: all of its {len(plausible)} labels are {int(plausible[0])}. "
-                "Both kinds are needed to find a threshold."
+                "Finding a threshold needs both plausible and implausible streamlines."
                 if len(plausible)
                 else f"{path} has no streamlines."
             )
@@ -145,22 +165,24 @@ def read_labelled_scores(scorer, path, label_name, *, chunk_size=CHUNK_SIZE):
     return scores, plausible
 
 
-def read_labels(source, path, label_name):
-    """Read the labels of a tractogram.
+def read_labels(
+    source: MappedTractogram, path: str | Path, label_name: str
+) -> np.ndarray | None:
+    """Read the plausibility labels of a tractogram.
 
     Parameters
     ----------
     source : MappedTractogram
-        The tractogram.
+        Tractogram to read from.
     path : str or Path
-        Its file, for messages.
+        File of the tractogram, for messages.
     label_name : str
-        Its ``data_per_streamline`` that holds 1 for plausible, 0 for others.
+        Name of the ``data_per_streamline`` with 1 for plausible and 0 for others.
 
     Returns
     -------
     plausible : ndarray, shape (n_streamlines,), bool, or None
-        None if there is nothing of that name.
+        Labels; None if there is no data of that name.
 
     Raises
     ------
@@ -174,62 +196,62 @@ def read_labels(source, path, label_name):
     if len(wrong):
         raise InputFileError(
             f"{path}: the labels {label_name} have to be 1 (plausible) or 0; "
-            f"{len(wrong)} are missing or others, the first at streamline {wrong[0]} "
-            f"({labels[wrong[0]]})."
+            f"{len(wrong)} have another value or none, the first at streamline "
+            f"{wrong[0]} ({labels[wrong[0]]})."
         )
     return labels == 1
 
 
 def filter_file(
-    scorer,
-    path,
-    threshold,
-    out_kept,
-    out_removed,
+    scorer: Scorer,
+    path: str | Path,
+    threshold: float,
+    out_kept: str | Path,
+    out_removed: str | Path,
     *,
-    score_name="vae_score",
-    label_name="plausible",
-    reference=None,
-    chunk_size=CHUNK_SIZE,
-    progress=None,
-    overwrite=False,
-):
-    """Split a tractogram file into plausible streamlines and others.
+    score_name: str = "vae_score",
+    label_name: str = "plausible",
+    reference: str | Path | None = None,
+    chunk_size: int = CHUNK_SIZE,
+    progress: Callable | None = None,
+    overwrite: bool = False,
+) -> Filtered:
+    """Split a tractogram file into plausible and implausible streamlines.
 
-    Streamlines keep their own points and all their data, and get their score.
+    Streamlines keep their own points and all their data; their score is added.
 
     Parameters
     ----------
     scorer : Scorer
         From `fit_plausibility_scorer`.
     path : str or Path
-        Tractogram to read, RASMM, mm.
+        Tractogram to filter.
     threshold : float
-        Largest score that is kept.
+        Streamlines with a score up to this are kept.
     out_kept, out_removed : str or Path
-        Files to write, whole or not at all.
+        Tractograms to write; each is written completely or not at all.
     score_name : str, optional
-        ``data_per_streamline`` that the score becomes.
+        Name of the score in ``data_per_streamline``.
     label_name : str, optional
-        ``data_per_streamline`` of labels that are returned if there are any.
+        Name of ground truth labels in ``data_per_streamline``, returned if present.
     reference : str or Path, optional
-        Image or tractogram whose space a file without one is in.
+        Reference image or TRK for formats without a header (TCK, VTK, ...).
     chunk_size : int, optional
-        Streamlines worked on at a time.
+        Streamlines processed at a time.
     progress : callable, optional
-        Called with the number of streamlines done, chunk by chunk.
+        Function called with the number of streamlines of each chunk.
     overwrite : bool, optional
         Replace existing files.
 
     Returns
     -------
     filtered : Filtered
-        Scores and counts.
+        Scores, counts and ground truth.
 
     Raises
     ------
     InputFileError, OutputFileError
-        If a file cannot be read or written, or exists and is not to be replaced.
+        If a file cannot be read or written, or exists and ``overwrite`` is False.
     """
     for output in (out_kept, out_removed):
         check_free(output, overwrite)

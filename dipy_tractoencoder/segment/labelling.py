@@ -1,7 +1,11 @@
-"""Tractogram files labelled by bundle."""
+"""Label the streamlines of tractogram files by bundle."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +23,14 @@ from dipy_tractoencoder.streamlines.array import CHUNK_SIZE, as_sequence, merge_
 from dipy_tractoencoder.utils.atomic_files import check_free
 from dipy_tractoencoder.utils.short_repr import short_repr
 
+if TYPE_CHECKING:
+    from dipy.io.stateful_tractogram import StatefulTractogram
+    from nibabel.streamlines import ArraySequence
+
+    from dipy_tractoencoder.io.mapped import MappedTractogram
+    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+    from dipy_tractoencoder.segment.bundle_classifier import BundleClassifier
+
 UNASSIGNED_NAME = "unassigned"
 
 
@@ -29,17 +41,19 @@ class Labels:
     Attributes
     ----------
     names : tuple of str
-        Bundles.
+        Names of the bundles.
     bundle : ndarray, shape (n_streamlines,), int64
-        Position in ``names``; -1 is unassigned.
+        Index in ``names``; -1 is unassigned.
     vote_share : ndarray, shape (n_streamlines,), float32
-        Share of the neighbours' votes; nan for streamlines that cannot be encoded.
+        Fraction of the neighbours that voted for the bundle; nan for streamlines that
+        cannot be encoded.
     distance : ndarray, shape (n_streamlines,), float32
-        To the nearest neighbour of the bundle, in the latents' unit; nan likewise.
+        Distance to the nearest neighbour of the bundle, in the unit of the latents; nan
+        for streamlines that cannot be encoded.
     rejects : dict of str to int
-        Streamlines that cannot be encoded, by reason.
+        Number of streamlines that cannot be encoded, by reason.
     truth : ndarray, shape (n_streamlines,), int64, or None
-        Bundles that the file says; -1 for none of ``names``.
+        Ground truth, if the file has it: index in ``names``, -1 for no bundle.
     """
 
     names: tuple
@@ -51,13 +65,13 @@ class Labels:
 
     __repr__ = short_repr
 
-    def members(self):
+    def members(self) -> dict[str, np.ndarray]:
         """List the streamlines of each bundle.
 
         Returns
         -------
         members : dict of ndarray of int64
-            Bundle, or "unassigned", to numbers of streamlines.
+            Indices of the streamlines of each bundle and of "unassigned", by name.
         """
         codes = {name: code for code, name in enumerate(self.names)}
         codes[UNASSIGNED_NAME] = UNASSIGNED
@@ -65,38 +79,43 @@ class Labels:
 
 
 def fit_bundle_classifier(
-    model, paths, *, n_neighbors=N_NEIGHBORS, margin=MARGIN, **options
-):
-    """Make ready to label streamlines, from files of labelled bundles.
+    model: StreamlineAutoencoder,
+    paths: Sequence[str | Path],
+    *,
+    n_neighbors: int = N_NEIGHBORS,
+    margin: float = MARGIN,
+    **options: Any,
+) -> BundleClassifier:
+    """Load labelled bundles and fit the classifier that labels streamlines.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
     paths : sequence of str or Path
-        Tractograms (one bundle each; those of one name are one bundle of several
-        subjects), folders of them, TRX files with groups, latents files.
+        Tractograms of one bundle each, named by file name (files with the same name are
+        one bundle of several subjects), folders of them, TRX files with groups, or
+        latents files.
     n_neighbors : int, optional
-        Neighbours that vote.
+        Number of neighbours that vote.
     margin : float, optional
-        Factor on the distances within a bundle; see
-        `segment.bundle_classifier.fit_latent_classifier`.
+        Factor on the distances within a bundle; see `fit_latent_classifier`.
     **options
-        Those of `segment.bundle_files.bundle_chunks`.
+        Other arguments of `segment.bundle_files.bundle_chunks`.
 
     Returns
     -------
-    neighbors : BundleClassifier
-        To be given to `label_streamlines`.
+    classifier : BundleClassifier
+        The fitted classifier, for `label_streamlines` and `label_file`.
 
     Raises
     ------
     InvalidArgumentError
-        If a bundle has fewer streamlines than neighbours vote.
+        If a bundle has too few streamlines for ``n_neighbors``.
     FingerprintError
         If latents were made by another model.
     InputFileError, EmptyDataError
-        If a file cannot be read or holds no streamline to encode.
+        If a file cannot be read, or holds no streamline that can be encoded.
     """
     known = bundle_latents(model, paths, **options)
     return fit_latent_classifier(
@@ -110,33 +129,37 @@ def fit_bundle_classifier(
 
 
 def label_streamlines(
-    model, streamlines, neighbors, *, chunk_size=CHUNK_SIZE, progress=None
-):
-    """Label streamlines of any length by bundle, some at a time.
+    model: StreamlineAutoencoder,
+    streamlines: StatefulTractogram | ArraySequence | Sequence[np.ndarray],
+    neighbors: BundleClassifier,
+    *,
+    chunk_size: int = CHUNK_SIZE,
+    progress: Callable | None = None,
+) -> Labels:
+    """Label streamlines of any length by bundle.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
-        The model that encoded the bundles.
+        Model that the bundles were encoded with.
     streamlines : StatefulTractogram, ArraySequence, or sequence of ndarray
-        RASMM, mm.
+        Streamlines to label; RASMM, mm.
     neighbors : BundleClassifier
-        From `fit_bundle_classifier` or
-        `segment.bundle_classifier.fit_latent_classifier`.
+        From `fit_bundle_classifier` or `fit_latent_classifier`.
     chunk_size : int, optional
-        Streamlines worked on at a time.
+        Streamlines processed at a time.
     progress : callable, optional
-        Called with the number of streamlines done, chunk by chunk.
+        Function called with the number of streamlines of each chunk.
 
     Returns
     -------
     labels : Labels
-        Streamlines that cannot be encoded are unassigned.
+        Bundle of each streamline; those that cannot be encoded are unassigned.
 
     Raises
     ------
     InvalidArgumentError
-        If they are no streamlines.
+        If ``streamlines`` are not streamlines.
     """
     streamlines = as_sequence(streamlines)
     n_streamlines = len(streamlines)
@@ -157,55 +180,56 @@ def label_streamlines(
 
 
 def label_file(
-    model,
-    path,
-    neighbors,
-    outputs,
+    model: StreamlineAutoencoder,
+    path: str | Path,
+    neighbors: BundleClassifier,
+    outputs: dict,
     *,
-    reference=None,
-    chunk_size=CHUNK_SIZE,
-    progress=None,
-    on_labelled=None,
-    overwrite=False,
-):
-    """Label a tractogram file by bundle, and write the bundles.
+    reference: str | Path | None = None,
+    chunk_size: int = CHUNK_SIZE,
+    progress: Callable | None = None,
+    on_labelled: Callable | None = None,
+    overwrite: bool = False,
+) -> Labels:
+    """Label the streamlines of a tractogram file, and write the bundles.
 
-    Streamlines keep their own points and all their data, and get ``vae_vote_share``
-    and ``vae_distance``.
+    Streamlines keep their own points and all their data; ``vae_vote_share`` and
+    ``vae_distance`` are added.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
-        The model that encoded the bundles.
+        Model that the bundles were encoded with.
     path : str or Path
-        Tractogram to read, RASMM, mm.
+        Tractogram to label.
     neighbors : BundleClassifier
         From `fit_bundle_classifier`.
     outputs : dict of str to Path, or Path
-        File of each bundle and of "unassigned"; or one TRX file, with a group for
-        each. Each file is written whole or not at all.
+        Tractogram to write for each bundle and for "unassigned", by name; or one TRX
+        file to write with a group for each. Each file is written completely or not at
+        all.
     reference : str or Path, optional
-        Image or tractogram whose space a file without one is in.
+        Reference image or TRK for formats without a header (TCK, VTK, ...).
     chunk_size : int, optional
-        Streamlines worked on at a time.
+        Streamlines processed at a time.
     progress : callable, optional
-        Called with the number of streamlines done, chunk by chunk.
+        Function called with the number of streamlines of each chunk.
     on_labelled : callable, optional
-        Called with the tractogram (`MappedTractogram`) and its `Labels` while the
-        file is still open, to draw it for example.
+        Function called with the tractogram (`MappedTractogram`) and its `Labels` while
+        the file is open, to plot it for example.
     overwrite : bool, optional
         Replace existing files.
 
     Returns
     -------
     labels : Labels
-        With the truth, if the file says it: by groups, or its own name, called as the
-        bundles.
+        Bundle of each streamline, with the ground truth if the file has groups named
+        like the bundles, or is itself named like one.
 
     Raises
     ------
     InputFileError, OutputFileError
-        If a file cannot be read or written, or exists and is not to be replaced.
+        If a file cannot be read or written, or exists and ``overwrite`` is False.
     """
     files = outputs.values() if isinstance(outputs, dict) else [outputs]
     for output in files:
@@ -234,23 +258,25 @@ def label_file(
     return labels
 
 
-def true_bundles(source, path, names):
-    """Read off a tractogram which bundles its streamlines are of, if it says so.
+def true_bundles(
+    source: MappedTractogram, path: str | Path, names: Sequence[str]
+) -> np.ndarray | None:
+    """Read the ground truth bundles from the groups or the name of a tractogram.
 
     Parameters
     ----------
     source : MappedTractogram
-        The tractogram.
+        Tractogram to read from.
     path : str or Path
-        Its file.
+        File of the tractogram.
     names : sequence of str
-        Bundles.
+        Names of the bundles.
 
     Returns
     -------
     truth : ndarray, shape (n_streamlines,), int64, or None
-        Positions in ``names``, -1 outside of the groups of these names; None if
-        neither groups nor the file are called like a bundle.
+        Index in ``names``, -1 outside the groups with these names; None if neither the
+        groups nor the file are named like a bundle.
     """
     stem = Path(path).stem
     if stem in names:
@@ -263,21 +289,23 @@ def true_bundles(source, path, names):
     return truth
 
 
-def confusion_table(names, truth, bundle):
-    """Count streamlines by true and by found bundle.
+def confusion_table(
+    names: Sequence[str], truth: np.ndarray, bundle: np.ndarray
+) -> list[dict]:
+    """Count streamlines by true and by predicted bundle.
 
     Parameters
     ----------
     names : sequence of str
-        Bundles.
+        Names of the bundles.
     truth, bundle : ndarray, shape (n_streamlines,), int
-        Positions in ``names``, -1 for none.
+        True and predicted index in ``names``, -1 for no bundle.
 
     Returns
     -------
     rows : list of dict
-        Per true bundle: "true", and the number found for each bundle and for
-        "unassigned".
+        Per true bundle: "true", its name, and the number of streamlines assigned to
+        each bundle and to "unassigned".
     """
     columns = [*names, UNASSIGNED_NAME]
     codes = [*range(len(names)), UNASSIGNED]
@@ -290,30 +318,30 @@ def confusion_table(names, truth, bundle):
     return rows
 
 
-def label_metrics(truth, bundle):
-    """How well bundles were found.
+def label_metrics(truth: np.ndarray, bundle: np.ndarray) -> dict:
+    """Measure how well labels agree with the ground truth.
 
     Parameters
     ----------
     truth, bundle : ndarray, shape (n_streamlines,), int
-        True and found bundles, -1 for none.
+        Index of the true and of the predicted bundle, -1 for no bundle.
 
     Returns
     -------
-    figures : dict of float
-        "accuracy" over streamlines that have a bundle, "macro_f1" over bundles, and,
-        where streamlines have none, "outsiders_left_out", the share of these that
-        stayed unassigned.
+    metrics : dict of float
+        "accuracy" over streamlines that belong to a bundle, "macro_f1" over bundles,
+        and, if some belong to none, "outsiders_left_out", the fraction of these that
+        are unassigned.
     """
     from sklearn.metrics import f1_score
 
     inside = truth != UNASSIGNED
-    figures = {}
+    metrics = {}
     if inside.any():
-        figures["accuracy"] = float((truth == bundle)[inside].mean())
-        figures["macro_f1"] = float(
+        metrics["accuracy"] = float((truth == bundle)[inside].mean())
+        metrics["macro_f1"] = float(
             f1_score(truth, bundle, labels=np.unique(truth[inside]), average="macro")
         )
     if not inside.all():
-        figures["outsiders_left_out"] = float((bundle[~inside] == UNASSIGNED).mean())
-    return figures
+        metrics["outsiders_left_out"] = float((bundle[~inside] == UNASSIGNED).mean())
+    return metrics

@@ -1,4 +1,8 @@
-"""Plausible or not, and of which bundle, by the nearest neighbours among latents."""
+"""Distances to nearest neighbours in latent space."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -6,24 +10,27 @@ from dipy_tractoencoder.errors import (
     EmptyDataError,
 )
 
+if TYPE_CHECKING:
+    from sklearn.neighbors import NearestNeighbors
 
-def nearest_distances(mean, reference):
-    """Distance of each latent to the nearest of some references.
 
-    The score of FINTA's filter :footcite:p:`Legarreta2021`: small for streamlines that
-    run like one of the reference.
+def nearest_distances(mean: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Compute the distance of each latent to the nearest reference latent.
+
+    This is the score of FINTA's filter :footcite:p:`Legarreta2021`: small for
+    streamlines that resemble a reference streamline.
 
     Parameters
     ----------
     mean : ndarray, shape (n_streamlines, latent_dim)
-        Latents, mm for a model with the linear skip.
+        Latents; in mm for a model with the linear skip.
     reference : ndarray, shape (n_reference, latent_dim)
-        Latents of plausible streamlines, or a `NearestNeighbors` fitted to them.
+        Latents of plausible streamlines, or a ``NearestNeighbors`` fitted to them.
 
     Returns
     -------
     distance : ndarray, shape (n_streamlines,), float64
-        In the latents' unit.
+        Distances, in the unit of the latents.
     """
     if len(mean) == 0:
         return np.empty(0)
@@ -31,37 +38,40 @@ def nearest_distances(mean, reference):
     return neighbors.kneighbors(mean, n_neighbors=1)[0][:, 0].astype(np.float64)
 
 
-def reference_distances(reference, source=None):
-    """Distance of each reference latent to the nearest of the others.
+def reference_distances(
+    reference: np.ndarray, source: np.ndarray | None = None
+) -> np.ndarray:
+    """Compute the distance of each reference latent to the nearest other one.
 
-    Where they come from several subjects, of the other subjects': one's own
-    streamlines lie nearer than those of a new subject will.
+    If the references come from several subjects, distances are measured to the nearest
+    latent of another subject, because streamlines of one subject lie closer together
+    than those of different subjects.
 
     Parameters
     ----------
     reference : ndarray, shape (n_reference, latent_dim)
         Latents.
     source : ndarray, shape (n_reference,), int, optional
-        Subject, or file, of each; one by default.
+        Number of the subject, or file, of each latent; one subject by default.
 
     Returns
     -------
     distance : ndarray, shape (n_reference,), float64
-        In the latents' unit.
+        Distances, in the unit of the latents.
 
     Raises
     ------
     EmptyDataError
-        If there is but one.
+        If there are fewer than two latents.
     """
     if len(reference) < 2:
         raise EmptyDataError(
-            "Two reference streamlines or more are needed to know how far apart they "
-            f"lie. Received: {len(reference)}."
+            "At least two reference streamlines are needed to measure their distances. "
+            f"Received: {len(reference)}."
         )
     sources = np.unique(source) if source is not None else ()
     if len(sources) < 2:
-        # Without an argument, a row is no neighbour of itself.
+        # Without an argument a row is not counted as its own neighbour.
         found = fit(reference).kneighbors(n_neighbors=1)[0]
         return found[:, 0].astype(np.float64)
     distance = np.empty(len(reference))
@@ -71,26 +81,26 @@ def reference_distances(reference, source=None):
     return distance
 
 
-def fit(reference):
-    """Make ready for neighbour searches among latents.
+def fit(reference: np.ndarray) -> NearestNeighbors:
+    """Fit a Euclidean nearest-neighbour search to latents.
 
     Parameters
     ----------
     reference : ndarray, shape (n_reference, latent_dim)
-        Latents, one at least.
+        Latents, at least one.
 
     Returns
     -------
     neighbors : sklearn.neighbors.NearestNeighbors
-        Fitted, Euclidean.
+        The fitted search.
 
     Raises
     ------
     EmptyDataError
-        If there are none.
+        If there are no latents.
     """
     from sklearn.neighbors import NearestNeighbors
 
     if len(reference) == 0:
-        raise EmptyDataError("No reference streamline to search among.")
+        raise EmptyDataError("There are no reference streamlines to search.")
     return NearestNeighbors().fit(reference)

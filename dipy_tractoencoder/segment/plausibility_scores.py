@@ -1,11 +1,15 @@
-"""Scores that tell plausible streamlines from others: the smaller, the more plausible.
+"""Plausibility scores of streamlines: the smaller the score, the more plausible.
 
-``latent`` is the distance to the nearest latent of a plausible reference
-:footcite:p:`Legarreta2021`, ``reconstruction`` the model's own error in mm,
+``latent`` is the distance to the nearest latent of a plausible reference streamline
+:footcite:p:`Legarreta2021`, ``reconstruction`` the reconstruction error in mm,
 ``likelihood`` the negative log-likelihood in nats, by importance sampling.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,80 +29,89 @@ from dipy_tractoencoder.streamlines.array import CHUNK_SIZE, as_sequence, merge_
 from dipy_tractoencoder.streamlines.metrics import point_distance
 from dipy_tractoencoder.utils.short_repr import short_repr
 
+if TYPE_CHECKING:
+    from dipy.io.stateful_tractogram import StatefulTractogram
+    from nibabel.streamlines import ArraySequence
+    from sklearn.neighbors import NearestNeighbors
+
+    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+
 SCORES = {"latent": "mm", "reconstruction": "mm", "likelihood": "nats"}
-N_DRAWS = 16  # of the posterior per streamline, for the likelihood
+N_DRAWS = 16  # Samples of the posterior per streamline, for the likelihood.
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """A score, ready to be taken of streamlines.
+    """Plausibility score, fitted to plausible reference streamlines.
 
     Attributes
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
     score : str
-        One of ``SCORES``.
+        Name of the score, one of ``SCORES``.
     own : ndarray, shape (n_reference,)
-        Scores of the plausible reference itself; latent distances of each streamline
-        to the others, of other files if there are several.
+        Scores of the reference streamlines themselves; for "latent" the distance to the
+        nearest other one, of another file if there are several.
     neighbors : sklearn.neighbors.NearestNeighbors, optional
-        Of the reference, for "latent".
+        Neighbour search among the reference latents, for "latent".
     noise_std : float, optional
-        Spread (mm) of the observation noise, for "likelihood".
+        Standard deviation of the observation noise, mm, for "likelihood".
     """
 
-    model: object
+    model: StreamlineAutoencoder
     score: str
     own: np.ndarray
-    neighbors: object = None
+    neighbors: NearestNeighbors | None = None
     noise_std: float | None = None
 
     __repr__ = short_repr
 
     def __call__(self, array):
-        """Take the score of streamlines.
+        """Compute the score of preprocessed streamlines.
 
         Parameters
         ----------
         array : StreamlineArray
-            In the model's orientation, as ``model.preprocessing.array`` gives.
+            Streamlines from ``model.preprocessing.array``.
 
         Returns
         -------
         scores : ndarray, shape (n_kept,), float64
-            Small for plausible streamlines.
+            Scores, small for plausible streamlines.
         """
         if self.score == "latent":
             return nearest_distances(encode(self.model, array).mean, self.neighbors)
         return _own_scores(self.model, self.score, array.points, self.noise_std)
 
 
-def fit_scorer(model, read_reference, *, score="latent"):
-    """Make a score ready, from streamlines known to be plausible.
+def fit_scorer(
+    model: StreamlineAutoencoder, read_reference: Callable, *, score: str = "latent"
+) -> Scorer:
+    """Fit a plausibility score to streamlines known to be plausible.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
     read_reference : callable
-        Without arguments, gives the plausible streamlines as an iterable of
-        StreamlineArray and number of the file (or subject) each comes from; it may be
-        called twice.
+        Function without arguments that returns an iterable over the plausible
+        streamlines: pairs of a StreamlineArray and the number of its file or subject.
+        It may be called twice.
     score : {"latent", "reconstruction", "likelihood"}, optional
-        Which one.
+        Name of the score.
 
     Returns
     -------
     scorer : Scorer
-        Ready for use.
+        The fitted score.
 
     Raises
     ------
     InvalidArgumentError
-        If the score is unknown, or an autoencoder is asked for a likelihood.
+        If the score is unknown, or "likelihood" for an autoencoder.
     EmptyDataError
-        If the reference is too small.
+        If there are too few reference streamlines.
     """
     check_score(score, model)
     if score == "latent":
@@ -109,10 +122,10 @@ def fit_scorer(model, read_reference, *, score="latent"):
         return latent_scorer(model, np.concatenate(means), source)
     noise_std = None
     if score == "likelihood":
-        sizes, spreads = zip(
+        sizes, stds = zip(
             *((len(a), best_noise_std(model, a.points)) for a, _ in read_reference())
         )
-        noise_std = float(np.sqrt(np.average(np.square(spreads), weights=sizes)))
+        noise_std = float(np.sqrt(np.average(np.square(stds), weights=sizes)))
     own = [
         _own_scores(model, score, array.points, noise_std)
         for array, _ in read_reference()
@@ -120,79 +133,87 @@ def fit_scorer(model, read_reference, *, score="latent"):
     return Scorer(model, score, np.concatenate(own), noise_std=noise_std)
 
 
-def latent_scorer(model, mean, source=None):
-    """Make the latent score ready, from latents of plausible streamlines.
+def latent_scorer(
+    model: StreamlineAutoencoder, mean: np.ndarray, source: np.ndarray | None = None
+) -> Scorer:
+    """Fit the latent score to latents of plausible streamlines.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
     mean : ndarray, shape (n_reference, latent_dim)
-        Latents made by it.
+        Latents from this model.
     source : ndarray, shape (n_reference,), int, optional
-        Subject, or file, of each.
+        Number of the subject, or file, of each latent.
 
     Returns
     -------
     scorer : Scorer
-        Ready for use.
+        The fitted score.
 
     Raises
     ------
     EmptyDataError
-        If there are fewer than two.
+        If there are fewer than two latents.
     """
     return Scorer(model, "latent", reference_distances(mean, source), fit(mean))
 
 
-def check_score(score, model=None):
-    """Raise unless a score exists, and a model has it.
+def check_score(score: str, model: StreamlineAutoencoder | None = None) -> None:
+    """Raise an error unless a score exists and is available for a model.
 
     Parameters
     ----------
     score : str
-        Its name.
+        Name of the score.
     model : StreamlineAutoencoder or StreamlineVAE, optional
-        The model.
+        Model to score with.
 
     Raises
     ------
     InvalidArgumentError
-        If there is no such score.
+        If the score is unknown, or "likelihood" for an autoencoder.
     """
     check_choice("score", score, tuple(SCORES))
     if score == "likelihood" and model is not None and not model.variational:
         raise InvalidArgumentError(
-            "An autoencoder has no likelihood. Choose the score latent or "
-            "reconstruction, or train a vae."
+            "The score likelihood needs a VAE; this model is an autoencoder. Choose "
+            "the score latent or reconstruction, or train a VAE."
         )
 
 
-def plausibility_scores(scorer, streamlines, *, chunk_size=CHUNK_SIZE, progress=None):
-    """Take the score of streamlines of any length, some at a time.
+def plausibility_scores(
+    scorer: Scorer,
+    streamlines: StatefulTractogram | ArraySequence | Sequence[np.ndarray],
+    *,
+    chunk_size: int = CHUNK_SIZE,
+    progress: Callable | None = None,
+) -> tuple[np.ndarray, dict]:
+    """Compute the plausibility score of streamlines of any length.
 
     Parameters
     ----------
     scorer : Scorer
-        From `fit_scorer`.
+        From `fit_plausibility_scorer`.
     streamlines : StatefulTractogram, ArraySequence, or sequence of ndarray
-        RASMM, mm.
+        Streamlines to score; RASMM, mm.
     chunk_size : int, optional
-        Streamlines worked on at a time.
+        Streamlines processed at a time.
     progress : callable, optional
-        Called with the number of streamlines done, chunk by chunk.
+        Function called with the number of streamlines of each chunk.
 
     Returns
     -------
     scores : ndarray, shape (n_streamlines,), float64
-        Small for plausible streamlines, nan for those that cannot be encoded.
+        Scores, small for plausible streamlines; nan for those that cannot be encoded.
     rejects : dict of str to int
-        How many cannot be encoded, by reason.
+        Number of streamlines that cannot be encoded, by reason.
 
     Raises
     ------
     InvalidArgumentError
-        If they are no streamlines.
+        If ``streamlines`` are not streamlines.
     """
     streamlines = as_sequence(streamlines)
     scores = np.full(len(streamlines), np.nan)
@@ -209,7 +230,7 @@ def plausibility_scores(scorer, streamlines, *, chunk_size=CHUNK_SIZE, progress=
 
 
 def _own_scores(model, score, points, noise_std):
-    """Scores that need no reference."""
+    """Compute a score that needs no reference."""
     if score == "reconstruction":
         return point_distance(points, reconstruct_points(model, points))
     return -log_likelihood(model, points, noise_std, n_samples=N_DRAWS)

@@ -5,28 +5,35 @@ import numpy as np
 from dipy_tractoencoder.errors import InvalidArgumentError
 
 
-def balanced_threshold(scores, plausible):
-    """Score at which as large a share of either kind is judged rightly.
+def balanced_threshold(scores: np.ndarray, plausible: np.ndarray) -> float:
+    """Find the threshold at which sensitivity equals specificity.
 
-    :footcite:p:`Legarreta2021`: where sensitivity equals specificity, taken half way
-    to the next larger score.
+    The method is that of :footcite:p:`Legarreta2021`; the threshold lies half way to
+    the next larger score.
 
     Parameters
     ----------
     scores : ndarray, shape (n_streamlines,)
-        Small for plausible streamlines; those that are not finite are left out.
+        Score of each streamline, small for plausible ones; scores that are not finite
+        are left out.
     plausible : ndarray, shape (n_streamlines,), bool
-        What they are.
+        True for plausible streamlines.
 
     Returns
     -------
     threshold : float
-        Streamlines whose score is at most this are judged plausible.
+        Streamlines with a score up to this are classified as plausible.
 
     Raises
     ------
     InvalidArgumentError
-        If streamlines of one kind are missing.
+        If all streamlines are plausible, or none.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> dte.balanced_threshold([1.0, 2.0, 3.0, 9.0], [True, True, False, False])
+    2.5
     """
     from sklearn.metrics import roc_curve
 
@@ -36,32 +43,33 @@ def balanced_threshold(scores, plausible):
     )
     best = np.abs(true_rate - (1 - false_rate)).argmin()
     threshold = -thresholds[best]
-    if not np.isfinite(threshold):  # Nothing is accepted.
+    if not np.isfinite(threshold):  # No streamline is accepted.
         threshold = scores.min()
     above = scores[scores > threshold]
     return float((threshold + above.min()) / 2 if len(above) else threshold)
 
 
-def filter_metrics(scores, plausible, threshold):
-    """How well a threshold tells plausible streamlines from others.
+def filter_metrics(scores: np.ndarray, plausible: np.ndarray, threshold: float) -> dict:
+    """Measure how well a threshold separates plausible from implausible streamlines.
 
     Parameters
     ----------
     scores, plausible : ndarray, shape (n_streamlines,)
         As for `balanced_threshold`.
     threshold : float
-        Streamlines whose score is at most this are kept.
+        Streamlines with a score up to this are kept.
 
     Returns
     -------
-    figures : dict of float
-        "accuracy", "sensitivity" (share of the plausible that is kept), "specificity",
-        "precision", "f1", "auc" (area under the receiver operating characteristic).
+    metrics : dict of float
+        "accuracy", "sensitivity" (fraction of plausible streamlines that are kept),
+        "specificity", "precision", "f1" and "auc" (area under the receiver operating
+        characteristic).
 
     Raises
     ------
     InvalidArgumentError
-        If streamlines of one kind are missing.
+        If all streamlines are plausible, or none.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -79,7 +87,7 @@ def filter_metrics(scores, plausible, threshold):
 
 
 def _labelled(scores, plausible):
-    """Scores and kinds of streamlines that have a score."""
+    """Return scores and labels of the streamlines with a finite score."""
     scores, plausible = np.asarray(scores, np.float64), np.asarray(plausible, bool)
     finite = np.isfinite(scores)
     scores, plausible = scores[finite], plausible[finite]
