@@ -1,6 +1,8 @@
-"""What is plausible for a bundle: how likely, how long, how bent, and where."""
+"""Density of a bundle's latents, with the limits that plausible streamlines meet."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 from nibabel.affines import apply_affine
@@ -21,37 +23,37 @@ from dipy_tractoencoder.streamlines.metrics import curve_length
 from dipy_tractoencoder.utils.atomic_files import check_readable
 from dipy_tractoencoder.utils.short_repr import short_repr
 
-TAIL = 0.01  # share of the bundle's own streamlines on each side of its central range
+TAIL = 0.01  # Fraction of the bundle's streamlines on each side of its central range.
 LENGTH_MARGIN = 0.05
 CURVATURE_MARGIN = 0.1
 CURVATURE_POINTS = 32
 MIN_INSIDE = 0.95
 
-# In the order of the tests; a streamline counts for the first one that it fails.
+# In the order of the tests; a streamline is counted for the first test that it fails.
 REASONS = ("unlikely", "too_short", "too_long", "too_curved", "outside_mask")
 PLAUSIBLE = len(REASONS)
 
 
 @dataclass(frozen=True)
 class BundleDensity:
-    """What new streamlines of a bundle are drawn from and judged by.
+    """Density of a bundle, and the limits that its new streamlines have to meet.
 
     Attributes
     ----------
     name : str
-        Of the bundle.
+        Name of the bundle.
     density : Density
-        Of its latents.
+        Density of its latents.
     min_log_density : float
-        Draws of less are left out.
+        Smallest log density of a plausible streamline, nats.
     min_length, max_length : float
-        mm; range of plausible lengths.
+        Range of plausible lengths, mm.
     max_curvature : float
-        1/mm; of the sharpest bend, see `sharpest_bend`.
+        Largest plausible curvature, 1/mm; see `sharpest_bend`.
     n_streamlines : int
-        Streamlines that it was fitted to.
+        Number of streamlines that it was fitted to.
     space : dict
-        Image space of their tractogram, see `io.space.tractogram_space`.
+        Image space of their tractogram; see `io.space.tractogram_space`.
     """
 
     name: str
@@ -65,24 +67,31 @@ class BundleDensity:
 
     __repr__ = short_repr
 
-    def judge(self, points, log_density=None, mask=None, min_inside=MIN_INSIDE):
-        """Tell which decoded streamlines are plausible, and why others are not.
+    def judge(
+        self,
+        points: np.ndarray,
+        log_density: np.ndarray | None = None,
+        mask: tuple[np.ndarray, ...] | None = None,
+        min_inside: float = MIN_INSIDE,
+    ) -> np.ndarray:
+        """Test which decoded streamlines are plausible, and why others are not.
 
         Parameters
         ----------
         points : ndarray, shape (n_streamlines, n_points, 3)
-            RASMM, mm.
+            Streamlines; RASMM, mm.
         log_density : ndarray, shape (n_streamlines,), optional
-            Of their latents.
+            Log density of their latents, nats.
         mask : tuple of ndarray, optional
             Boolean image and its affine.
         min_inside : float, optional
-            Smallest share of a streamline's points that lie inside of the mask.
+            Smallest fraction of the points of a streamline that lie inside the mask.
 
         Returns
         -------
         code : ndarray, shape (n_streamlines,), int64
-            Position in ``REASONS`` of the first test failed; ``PLAUSIBLE`` for none.
+            Index in ``REASONS`` of the first test that failed; ``PLAUSIBLE`` if none
+            did.
         """
         length = curve_length(points)
         tests = [
@@ -103,39 +112,43 @@ class BundleDensity:
 
 
 def describe_bundle(
-    latents,
-    points,
-    density=DEFAULT_DENSITY,
+    latents: np.ndarray,
+    points: np.ndarray,
+    density: str = DEFAULT_DENSITY,
     *,
-    unit=None,
-    max_parts=MOST_PARTS,
-    name="",
-    space=None,
-):
-    """Find what new streamlines of a bundle are drawn from and judged by.
+    unit: np.ndarray | None = None,
+    max_parts: int = MOST_PARTS,
+    name: str = "",
+    space: dict | None = None,
+) -> BundleDensity:
+    """Fit the density and the plausibility limits of a bundle.
 
-    Plausible lengths are those of the central 98 % of the bundle's streamlines, and
-    5 % more on either side; curvatures up to that of the 99th percentile and 10 %
-    more; log densities down to the first percentile of the streamlines' own, each
-    found without it.
+    Plausible lengths are those of the central 98 % of the bundle's streamlines,
+    extended by 5 % on either side; plausible curvatures go up to 110 % of the 99th
+    percentile; plausible log densities start at the first percentile of the held-out
+    log densities of the streamlines.
 
     Parameters
     ----------
     latents : ndarray, shape (n_streamlines, latent_dim)
-        Of the bundle.
+        Latents of the bundle.
     points : ndarray, shape (n_streamlines, n_points, 3)
-        Its streamlines, mm.
-    density, unit, max_parts
-        As ``kind``, ``unit`` and ``max_parts`` of `fit_density`.
+        Streamlines of the latents, mm.
+    density : {"mixture", "kernel", "prior"}, optional
+        Kind of density; see `fit_density`.
+    unit : ndarray, shape (latent_dim,), optional
+        As for `fit_density`.
+    max_parts : int, optional
+        As for `fit_density`.
     name : str, optional
-        Of the bundle.
+        Name of the bundle.
     space : dict, optional
-        Image space, kept for the new streamlines' tractogram.
+        Image space, stored for the tractogram of new streamlines.
 
     Returns
     -------
     bundle : BundleDensity
-        To be given to `generation.sampling.draw_plausible`.
+        Density and limits, for `generation.sampling.draw_plausible`.
 
     Raises
     ------
@@ -165,8 +178,8 @@ def describe_bundle(
     )
 
 
-def load_mask(path):
-    """Read a mask.
+def load_mask(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Load a mask image.
 
     Parameters
     ----------
@@ -176,24 +189,24 @@ def load_mask(path):
     Returns
     -------
     mask : ndarray of bool
-        Voxels above 0.
+        True for voxels above 0.
     affine : ndarray, shape (4, 4)
-        From voxels to mm.
+        Affine from voxels to RASMM, mm.
 
     Raises
     ------
     InputFileError
-        If the file is missing, no such image, or empty.
+        If the file is missing, not such an image, or empty.
     """
     check_readable(path)
     try:
-        image = nib.load(path)
+        image: Any = nib.load(path)
         mask = np.asarray(image.dataobj) > 0
-    # Readers of many formats raise whatever a broken file leads them to.
+    # For damaged files nibabel's readers raise errors of many kinds.
     except Exception as err:
         raise InputFileError(
             f"Cannot read the mask {path}: {type(err).__name__}: {err}. Give an image, "
-            "as a .nii.gz."
+            "for example .nii.gz."
         ) from err
     while mask.ndim > 3 and mask.shape[-1] == 1:
         mask = mask[..., 0]
@@ -205,22 +218,22 @@ def load_mask(path):
     return mask, image.affine
 
 
-def check_mask(points, mask, what):
-    """Raise unless some points lie inside of a mask.
+def check_mask(points: np.ndarray, mask: tuple[np.ndarray, ...], what: str) -> None:
+    """Raise an error unless some points lie inside a mask.
 
     Parameters
     ----------
     points : ndarray, shape (n_streamlines, n_points, 3)
-        RASMM, mm.
+        Streamlines; RASMM, mm.
     mask : tuple of ndarray
         Boolean image and its affine.
     what : str
-        Which streamlines these are, for the message.
+        Description of the streamlines, for the message.
 
     Raises
     ------
     InvalidArgumentError
-        If none do: the mask is of another brain or space.
+        If no point lies inside: the mask is of another brain or space.
     """
     if share_inside(points, *mask).any():
         return
@@ -230,28 +243,28 @@ def check_mask(points, mask, what):
         for p in (points.reshape(-1, 3), corners)
     )
     raise InvalidArgumentError(
-        f"No point of {what} lies inside of the mask. They reach from {box[0]} to "
+        f"No point of {what} lies inside the mask. They reach from {box[0]} to "
         f"{box[1]} mm, the mask's image from {image[0]} to {image[1]} mm. Give a mask "
         "in the same space (RASMM, mm)."
     )
 
 
-def sharpest_bend(points):
-    """Curvature of each streamline where it bends most.
+def sharpest_bend(points: np.ndarray) -> np.ndarray:
+    """Compute the largest curvature along each streamline.
 
-    Measured on about 32 of its points, so that the unevenness from one tracking step
-    to the next does not count: the angle between neighbouring segments over their
-    mean length.
+    Curvature is the angle between neighbouring segments divided by their mean length.
+    It is measured on about 32 points of a streamline, so that the irregularities of
+    single tracking steps do not count.
 
     Parameters
     ----------
     points : ndarray, shape (n_streamlines, n_points, 3)
-        mm.
+        Streamlines, mm.
 
     Returns
     -------
     curvature : ndarray, shape (n_streamlines,), float64
-        1/mm.
+        Largest curvature, 1/mm.
     """
     coarse = points[:, :: max(points.shape[1] // CURVATURE_POINTS, 1)]
     steps = np.diff(coarse, axis=1).astype(np.float64)
@@ -265,22 +278,24 @@ def sharpest_bend(points):
     return bends.max(axis=1, initial=0.0)
 
 
-def share_inside(points, mask, affine):
-    """Share of each streamline's points that lie inside of a mask.
+def share_inside(
+    points: np.ndarray, mask: np.ndarray, affine: np.ndarray
+) -> np.ndarray:
+    """Compute the fraction of each streamline's points that lie inside a mask.
 
     Parameters
     ----------
     points : ndarray, shape (n_streamlines, n_points, 3)
-        RASMM, mm.
+        Streamlines; RASMM, mm.
     mask : ndarray, shape (any, any, any), bool
-        Image; its space may be another than the tractogram's.
+        Mask image; its space may differ from that of the tractogram.
     affine : ndarray, shape (4, 4)
-        From its voxels to mm.
+        Affine from its voxels to RASMM, mm.
 
     Returns
     -------
-    share : ndarray, shape (n_streamlines,), float64
-        0 to 1; points outside of the image lie outside of the mask.
+    fraction : ndarray, shape (n_streamlines,), float64
+        Fractions, 0 to 1; points outside the image count as outside the mask.
     """
     voxels = apply_affine(np.linalg.inv(affine), points.reshape(-1, 3))
     voxels = np.floor(voxels + 0.5)

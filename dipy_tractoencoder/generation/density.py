@@ -1,7 +1,8 @@
-"""Densities over the latents of a bundle, to draw new ones from.
+"""Probability densities over the latents of a bundle, to sample new latents from.
 
-All of them are Gaussian mixtures: one with few parts, one with a part per streamline
-(a kernel density), or the prior alone. So one class draws, measures and is saved.
+All of them are Gaussian mixtures: one with few components, one with a component per
+streamline (a kernel density), or the prior alone. So one class samples, evaluates and
+is saved.
 """
 
 from dataclasses import dataclass
@@ -21,14 +22,14 @@ from dipy_tractoencoder.utils.short_repr import short_repr
 DENSITIES = ("mixture", "kernel", "prior")
 DEFAULT_DENSITY = "mixture"
 MOST_PARTS = 12
-FEWEST_PER_PART = 8  # streamlines
-MOST_FITTED = 3000  # streamlines; more add time, not shape
-BANDWIDTHS = np.logspace(-1.5, 0.25, 15)  # of whitened latents
+FEWEST_PER_PART = 8  # Streamlines per mixture component.
+MOST_FITTED = 3000  # Streamlines; more cost time without changing the density.
+BANDWIDTHS = np.logspace(-1.5, 0.25, 15)  # For whitened latents.
 N_FOLDS = 5
-# Directions in which a bundle hardly varies get this share of its largest spread.
-SMALLEST_SPREAD = 1e-3
+# Smallest standard deviation along a principal axis, relative to the largest.
+SMALLEST_STD = 1e-3
 FEWEST = 5
-N_STARTS = 3  # of each mixture: whitening draws parts together, and a start can fail
+N_STARTS = 3  # Initialisations of each mixture, because one of them can fail.
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,13 @@ class Density:
     Attributes
     ----------
     kind : {"mixture", "kernel", "prior"}
-        How it was found.
+        Kind of density.
     weights : ndarray, shape (n_parts,), float64
-        Shares of the parts, summing to 1.
+        Weights of the components, summing to 1.
     means : ndarray, shape (n_parts, latent_dim), float64
-        Middles of the parts, in the latents' unit (mm with the linear skip).
+        Means of the components, in the unit of the latents (mm with the linear skip).
     factors : ndarray, shape (n_parts or 1, latent_dim, latent_dim), float64
-        Matrix F of each part, or of all, whose covariance is F F^T.
+        Matrix F of each component, or one for all; its covariance is F F^T.
     """
 
     kind: str
@@ -55,29 +56,29 @@ class Density:
     __repr__ = short_repr
 
     @property
-    def n_parts(self):
-        """Number of Gaussians."""
+    def n_parts(self) -> int:
+        """Number of Gaussian components."""
         return len(self.means)
 
     @property
-    def latent_dim(self):
-        """Size of the latents."""
+    def latent_dim(self) -> int:
+        """Number of latent dimensions."""
         return self.means.shape[1]
 
-    def sample(self, n, rng):
-        """Draw latents.
+    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw random latents.
 
         Parameters
         ----------
         n : int
-            How many.
+            Number of latents.
         rng : numpy.random.Generator
-            Where they come from.
+            Random number generator.
 
         Returns
         -------
         latents : ndarray, shape (n, latent_dim), float32
-            In the latents' unit.
+            Latents, in their unit.
         """
         part = rng.choice(self.n_parts, size=n, p=self.weights)
         drawn = rng.standard_normal((n, self.latent_dim))
@@ -88,18 +89,18 @@ class Density:
                 drawn[part == code] = drawn[part == code] @ self.factors[code].T
         return (self.means[part] + drawn).astype(np.float32)
 
-    def log_density(self, latents):
-        """Logarithm of the density at some latents.
+    def log_density(self, latents: np.ndarray) -> np.ndarray:
+        """Compute the logarithm of the density at given latents.
 
         Parameters
         ----------
         latents : ndarray, shape (n, latent_dim)
-            In the latents' unit.
+            Latents, in their unit.
 
         Returns
         -------
         log_density : ndarray, shape (n,), float64
-            Nats, per unit of the latents to the power ``latent_dim``.
+            Natural logarithm of the density per unit volume of the latent space, nats.
         """
         from scipy.spatial.distance import cdist
 
@@ -123,36 +124,43 @@ class Density:
         return logsumexp(constant - squared / 2, axis=1)
 
 
-def fit_density(latents, kind=DEFAULT_DENSITY, *, unit=None, max_parts=MOST_PARTS):
-    """Find a density of latents.
+def fit_density(
+    latents: np.ndarray,
+    kind: str = DEFAULT_DENSITY,
+    *,
+    unit: np.ndarray | None = None,
+    max_parts: int = MOST_PARTS,
+) -> Density:
+    """Fit a probability density to latents.
 
-    The latents are whitened along their principal axes first, so that parts and
-    bandwidths fit thin directions as well as wide ones.
+    The latents are first whitened along their principal axes, so that components and
+    bandwidths suit narrow and wide directions alike.
 
-    - "mixture": Gaussian mixture with the number of parts, and full or axis-parallel
-      covariances, that have the smallest Bayesian information criterion
-      :footcite:p:`Schwarz1978`. No more parts are tried than there are eight
-      streamlines for each.
-    - "kernel": a Gaussian about each streamline, of the bandwidth with the largest
-      cross-validated likelihood, drawn towards the mean such that the spread stays
-      that of the streamlines :footcite:p:`Silverman1986`.
-    - "prior": the model's N(0, diag(unit^2)), which knows nothing of bundles.
+    - "mixture": Gaussian mixture; the number of components, and full or diagonal
+      covariances, are chosen by the smallest Bayesian information criterion
+      :footcite:p:`Schwarz1978`. Each component has at least eight streamlines on
+      average.
+    - "kernel": a Gaussian around each streamline, with the bandwidth of largest
+      cross-validated likelihood, shrunk towards the mean so that the covariance is that
+      of the streamlines :footcite:p:`Silverman1986`.
+    - "prior": the prior N(0, diag(unit^2)) of the model, the same for all bundles.
 
     Parameters
     ----------
     latents : ndarray, shape (n_streamlines, latent_dim)
-        As `encode` gives them; of more than 3000, as many evenly spaced ones are used.
+        Latents from `encode`; of more than 3000, evenly spaced ones are used.
     kind : {"mixture", "kernel", "prior"}, optional
-        Density wanted.
+        Kind of density.
     unit : ndarray, shape (latent_dim,), optional
-        The model's ``latent_unit``; needed for the prior.
+        The model's ``latent_unit``, the standard deviations of the prior; needed for
+        "prior".
     max_parts : int, optional
-        Most parts of a mixture.
+        Largest number of mixture components.
 
     Returns
     -------
     density : Density
-        The same for the same latents.
+        The fitted density; fitting is deterministic.
 
     Raises
     ------
@@ -160,6 +168,17 @@ def fit_density(latents, kind=DEFAULT_DENSITY, *, unit=None, max_parts=MOST_PART
         If there are fewer than five streamlines.
     InvalidArgumentError
         If an argument is out of range, or a latent is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import dipy_tractoencoder as dte
+    >>> rng = np.random.default_rng(0)
+    >>> density = dte.fit_density(rng.normal(size=(40, 2)), max_parts=2)
+    >>> density.sample(3, rng).shape
+    (3, 2)
+    >>> density.log_density([[0, 0]]) > density.log_density([[9, 9]])
+    array([ True])
     """
     latents = _checked(latents, kind, unit, max_parts)
     if kind == "prior":
@@ -168,9 +187,13 @@ def fit_density(latents, kind=DEFAULT_DENSITY, *, unit=None, max_parts=MOST_PART
 
 
 def fit_with_held_out(
-    latents, kind=DEFAULT_DENSITY, *, unit=None, max_parts=MOST_PARTS
-):
-    """Find a density of latents, and how likely it finds latents it has not seen.
+    latents: np.ndarray,
+    kind: str = DEFAULT_DENSITY,
+    *,
+    unit: np.ndarray | None = None,
+    max_parts: int = MOST_PARTS,
+) -> tuple[Density, np.ndarray]:
+    """Fit a density, and compute the held-out log density of its latents.
 
     Parameters
     ----------
@@ -180,11 +203,12 @@ def fit_with_held_out(
     Returns
     -------
     density : Density
-        As `fit_density` gives.
+        Density fitted to all latents, as from `fit_density`.
     log_density : ndarray, shape (n_fitted,), float64
-        Of each latent, by a density of the same number of parts or bandwidth fitted
-        to four fifths of the latents, without it. In its own density a streamline is
-        likelier than a new one can be.
+        Log density of each latent, nats, in five-fold cross-validation: under a density
+        with the same number of components or bandwidth, fitted to the other folds.
+        Under the density fitted to all latents they would be higher than those of new
+        streamlines.
     """
     from sklearn.model_selection import KFold
 
@@ -201,7 +225,7 @@ def fit_with_held_out(
 
 
 def _checked(latents, kind, unit, max_parts):
-    """Raise for what cannot be fitted; give the latents to fit to."""
+    """Check the arguments of a fit; return the latents to fit to."""
     check_choice("density", kind, DENSITIES)
     check_number("max_parts", max_parts, low=1, integer=True)
     latents = np.asarray(latents, dtype=np.float64)
@@ -212,7 +236,7 @@ def _checked(latents, kind, unit, max_parts):
         )
     if len(latents) < FEWEST:
         raise EmptyDataError(
-            f"A density needs {FEWEST} streamlines or more. Received: {len(latents)}. "
+            f"A density needs at least {FEWEST} streamlines. Received: {len(latents)}. "
             "Give more, or leave the bundle out."
         )
     if kind == "prior" and np.shape(unit) != latents.shape[1:]:
@@ -225,24 +249,24 @@ def _checked(latents, kind, unit, max_parts):
 
 
 def _prior(unit):
-    """N(0, diag(unit^2))."""
+    """Return N(0, diag(unit^2))."""
     unit = np.asarray(unit, dtype=np.float64)
     return Density("prior", np.ones(1), np.zeros((1, len(unit))), np.diag(unit)[None])
 
 
 def _whiten(latents):
-    """Mean, the matrix from whitened latents back, and the whitened latents."""
+    """Return the mean, the matrix that undoes whitening, and the whitened latents."""
     mean = latents.mean(axis=0)
     covariance = (latents - mean).T @ (latents - mean) / len(latents)
     variances, axes = np.linalg.eigh(covariance)
-    spread = np.sqrt(np.maximum(variances, 0))
-    # Streamlines that are all alike have no spread at all.
-    spread = np.maximum(spread, SMALLEST_SPREAD * spread[-1] or 1e-6)
-    return mean, axes * spread, (latents - mean) @ axes / spread
+    std = np.sqrt(np.maximum(variances, 0))
+    # Identical streamlines have a standard deviation of zero.
+    std = np.maximum(std, SMALLEST_STD * std[-1] or 1e-6)
+    return mean, axes * std, (latents - mean) @ axes / std
 
 
 def _choose(latents, kind, max_parts):
-    """Choose the number of parts and their shape, or the bandwidth."""
+    """Choose number and covariance type of mixture components, or the bandwidth."""
     _, _, white = _whiten(latents)
     if kind == "kernel":
         from sklearn.model_selection import GridSearchCV, KFold
@@ -265,7 +289,7 @@ def _choose(latents, kind, max_parts):
 
 
 def _mixture(white, n_parts, shape):
-    """Fit scikit-learn's mixture to whitened latents."""
+    """Fit scikit-learn's Gaussian mixture to whitened latents."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
     from threadpoolctl import threadpool_limits
@@ -277,15 +301,15 @@ def _mixture(white, n_parts, shape):
         n_init=N_STARTS,
         random_state=0,
     )
-    # Threads cost more than they give on matrices this small: 20 times, measured.
+    # On matrices this small, threads made the fit 20 times slower (measured).
     with threadpool_limits(1), warnings.catch_warnings():
-        # One that has not settled is as good a candidate as it is likely.
+        # A fit that has not converged is judged by its likelihood like the others.
         warnings.filterwarnings("ignore", category=ConvergenceWarning)
         return mixture.fit(white)
 
 
 def _build(latents, kind, choice):
-    """Fit a density whose number of parts, or bandwidth, is chosen."""
+    """Fit a density with a given number of components or bandwidth."""
     mean, back, white = _whiten(latents)
     if kind == "kernel":
         shrinkage = 1 / np.sqrt(1 + choice**2)

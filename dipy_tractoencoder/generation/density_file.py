@@ -1,7 +1,11 @@
-"""Densities of bundles in HDF5, with what else it takes to draw new streamlines."""
+"""Save and load the densities of bundles as HDF5 files."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +16,9 @@ from dipy_tractoencoder.io.hdf5 import check_dataset, clear_errors
 from dipy_tractoencoder.latent.latents_file import check_latents_extension
 from dipy_tractoencoder.utils.atomic_files import check_free, check_readable, whole_file
 
+if TYPE_CHECKING:
+    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+
 FORMAT_NAME = "dipy_tractoencoder densities"
 FORMAT_VERSION = 1
 KIND = "file of densities of dipy_sample_vae"
@@ -21,28 +28,35 @@ SPACE_NAMES = ("affine", "dimensions", "voxel_sizes", "voxel_order")
 SPACE_SHAPES = {"affine": (4, 4), "dimensions": (3,), "voxel_sizes": (3,)}
 
 
-def save_densities(bundles, path, fingerprint, *, overwrite=False):
-    """Write densities of bundles to an HDF5 file, whole or not at all.
+def save_densities(
+    bundles: Sequence[BundleDensity],
+    path: str | Path,
+    fingerprint: str,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Save densities of bundles to an HDF5 file.
 
     A numbered group per bundle holds ``weights``, ``means`` and ``factors`` of its
-    `Density`, and everything else of `BundleDensity` as attributes.
+    `Density`, and everything else of `BundleDensity` as attributes. The file is written
+    completely or not at all.
 
     Parameters
     ----------
     bundles : sequence of BundleDensity
-        Of one model.
+        Densities, all of the same model.
     path : str or Path
         File to write, ending in .h5 or .hdf5.
     fingerprint : str
-        Of the model that encoded, see `nn.provenance.fingerprint`.
+        Fingerprint of the model; see `nn.provenance.fingerprint`.
     overwrite : bool, optional
         Replace an existing file.
 
     Raises
     ------
     OutputFileError
-        If the file exists and is not to be replaced, its extension is another one, or
-        it cannot be written.
+        If the file exists and ``overwrite`` is False, its extension is wrong, or it
+        cannot be written.
     """
     import h5py
 
@@ -63,22 +77,27 @@ def save_densities(bundles, path, fingerprint, *, overwrite=False):
         file.attrs["format"] = FORMAT_NAME
 
 
-def load_densities(path, model=None, *, groups=None):
-    """Read densities that `save_densities` wrote.
+def load_densities(
+    path: str | Path,
+    model: StreamlineAutoencoder | None = None,
+    *,
+    groups: Sequence[str] | None = None,
+) -> list[BundleDensity]:
+    """Load densities of bundles that `save_densities` wrote.
 
     Parameters
     ----------
     path : str or Path
-        The HDF5 file.
+        HDF5 file.
     model : StreamlineAutoencoder or StreamlineVAE, optional
-        The model that they have to belong to.
+        Model that the densities have to belong to.
     groups : sequence of str, optional
-        Patterns (as ``AF*``) that choose among the bundles.
+        Patterns, such as ``AF*``, that select bundles; all by default.
 
     Returns
     -------
     bundles : list of BundleDensity
-        In the order of the file.
+        Densities in the order of the file.
 
     Raises
     ------
@@ -109,8 +128,8 @@ def load_densities(path, model=None, *, groups=None):
             )
         if any(bundle.density.means.shape[1] != model.latent_dim for bundle in bundles):
             raise InputFileError(
-                f"Cannot read {path}: its densities have not the model's "
-                f"{model.latent_dim} dimensions. The file was damaged."
+                f"Cannot read {path}: its densities do not have the "
+                f"{model.latent_dim} dimensions of the model. The file is damaged."
             )
     chosen = [
         bundle
@@ -120,13 +139,13 @@ def load_densities(path, model=None, *, groups=None):
     if not chosen:
         names = ", ".join(bundle.name for bundle in bundles)
         raise InputFileError(
-            f"{path}: none of its bundles ({names}) fits {' '.join(groups or ())}."
+            f"{path}: none of its bundles ({names}) matches {' '.join(groups or ())}."
         )
     return chosen
 
 
 def _check_format(file, path):
-    """Raise unless an open file holds densities of a format known here."""
+    """Raise an error unless an open file holds densities of a known format."""
     if file.attrs.get("format") != FORMAT_NAME:
         raise InputFileError(
             f"Cannot read {path}: it holds no densities. Make some with "
@@ -141,7 +160,7 @@ def _check_format(file, path):
 
 
 def _read(group, n_bytes):
-    """Read one bundle; ValueError if its numbers do not belong together."""
+    """Read one bundle; raise ValueError if its numbers are inconsistent."""
     # By name: going through damaged attributes ends the process in older HDF5.
     attributes = group.attrs
     name = str(attributes["name"])

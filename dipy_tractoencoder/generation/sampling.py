@@ -1,10 +1,14 @@
-"""New streamlines of a bundle: drawn from a density, decoded, kept if plausible.
+"""Sample new streamlines of a bundle: draw latents, decode, keep plausible streamlines.
 
-GESTA's way :footcite:p:`Legarreta2023`: fit a density to a bundle's latents, draw,
-decode, and keep what fits the anatomy and the bundle.
+This is the method of GESTA :footcite:p:`Legarreta2023`: fit a density to the latents of
+a bundle, draw from it, decode, and keep the streamlines that fit anatomy and bundle.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,9 +29,13 @@ from dipy_tractoencoder.utils.reservoir import sample_rows
 from dipy_tractoencoder.utils.short_repr import short_repr
 from dipy_tractoencoder.utils.tables import rejects_text
 
+if TYPE_CHECKING:
+    from dipy_tractoencoder.generation.bundle_density import BundleDensity
+    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+
 TRIES_PER_STREAMLINE = 20
-BATCH = 1000  # draws decoded together
-MOST_COMPARED = 1000  # streamlines of a bundle, where all pairs are
+BATCH = 1000  # Draws decoded together.
+MOST_COMPARED = 1000  # Streamlines of a bundle for comparisons of all pairs.
 COMPARED_POINTS = 32
 
 
@@ -38,15 +46,15 @@ class Samples:
     Attributes
     ----------
     points : ndarray, shape (n_accepted, n_points, 3), float32
-        RASMM, mm, in the model's orientation.
+        Streamlines; RASMM, mm, in the model's orientation.
     latents : ndarray, shape (n_accepted, latent_dim), float32
-        What they were decoded from.
+        Latents that they were decoded from.
     log_density : ndarray, shape (n_accepted,), float64
-        Of the latents.
+        Log density of the latents, nats.
     n_tried : int
-        Draws up to the last accepted one.
+        Number of draws up to the last accepted one.
     rejects : dict of str to int
-        Draws left out, by reason.
+        Number of rejected draws, by reason.
     """
 
     points: np.ndarray
@@ -61,24 +69,32 @@ class Samples:
         return len(self.points)
 
     @property
-    def acceptance(self):
-        """Share of the draws that were accepted: the yield."""
+    def acceptance(self) -> float:
+        """Fraction of the draws that were accepted."""
         return len(self) / self.n_tried
 
 
-def fit_bundle_density(model, points, density=DEFAULT_DENSITY, **options):
-    """Fit what new streamlines of a bundle are drawn from and judged by.
+def fit_bundle_density(
+    model: StreamlineAutoencoder,
+    points: np.ndarray,
+    density: str = DEFAULT_DENSITY,
+    **options: Any,
+) -> BundleDensity:
+    """Fit the density that new streamlines of a bundle are sampled from.
+
+    The plausibility limits of the bundle (length, curvature, log density) are fitted
+    too.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
     points : ndarray, shape (n_streamlines, n_points, 3), or as for `encode`
-        Streamlines of the bundle, RASMM, mm. An array with the model's ``n_points``
-        must be oriented already, as by `segment.bundle_files.bundle_arrays` or
-        ``preprocessing.array``; all else is oriented and resampled first.
+        Streamlines of the bundle, RASMM, mm. An array with the model's own ``n_points``
+        is taken to be preprocessed, as from ``model.preprocessing.array``; anything
+        else is oriented and resampled first.
     density : {"mixture", "kernel", "prior"}, optional
-        See `fit_density`.
+        Kind of density; see `fit_density`.
     **options
         ``max_parts``, ``name`` and ``space`` of
         `generation.bundle_density.describe_bundle`.
@@ -86,14 +102,14 @@ def fit_bundle_density(model, points, density=DEFAULT_DENSITY, **options):
     Returns
     -------
     bundle : BundleDensity
-        To be given to `sample_streamlines`.
+        Density and limits, for `sample_streamlines`.
 
     Raises
     ------
     EmptyDataError
         If there are fewer than five streamlines.
     InvalidArgumentError
-        If an argument is out of range, or ``points`` are no streamlines.
+        If an argument is out of range, or ``points`` are not streamlines.
     """
     points = _prepared(model, points)
     rows = np.arange(len(points))
@@ -103,7 +119,7 @@ def fit_bundle_density(model, points, density=DEFAULT_DENSITY, **options):
 
 
 def _prepared(model, streamlines):
-    """Points (n_streamlines, n_points, 3) in the model's orientation, mm."""
+    """Return points (n_streamlines, n_points, 3) in the model's orientation, mm."""
     if isinstance(streamlines, StreamlineArray):
         return streamlines.points
     own = (model.preprocessing.n_points, 3)
@@ -112,32 +128,39 @@ def _prepared(model, streamlines):
     return model.preprocessing.array(streamlines).points
 
 
-def sample_streamlines(model, bundle, n_streamlines, **options):
-    """Draw new plausible streamlines of a bundle.
+def sample_streamlines(
+    model: StreamlineAutoencoder,
+    bundle: BundleDensity,
+    n_streamlines: int,
+    **options: Any,
+) -> Samples:
+    """Sample new plausible streamlines of a bundle.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
-        The model that encoded the bundle.
+        Model that the bundle was encoded with.
     bundle : BundleDensity
         From `fit_bundle_density` or `load_densities`.
     n_streamlines : int
-        Streamlines wanted.
+        Number of streamlines to sample.
     **options
-        Those of `draw_plausible`.
+        ``mask``, ``min_inside``, ``max_tries``, ``seed`` and ``progress`` of
+        `generation.sampling.draw_plausible`.
 
     Returns
     -------
     samples : Samples
-        With the yield and the rejects by reason; fewer than wanted if ``max_tries``
-        was reached.
+        New streamlines and the number of rejected draws by reason; fewer streamlines
+        than requested if ``max_tries`` was reached.
 
     Raises
     ------
     EmptyDataError
-        If nothing is accepted.
+        If no draw is accepted.
     InvalidArgumentError
-        If an option is out of range, or the latents are not of the model's size.
+        If an option is out of range, or the latents do not have the dimensions of the
+        model.
     """
     return draw_plausible(
         lambda latents: decode(model, latents), bundle, n_streamlines, **options
@@ -145,36 +168,36 @@ def sample_streamlines(model, bundle, n_streamlines, **options):
 
 
 def draw_plausible(
-    decoder,
-    bundle,
-    n_streamlines,
+    decoder: Callable,
+    bundle: BundleDensity,
+    n_streamlines: int,
     *,
-    mask=None,
-    min_inside=MIN_INSIDE,
-    max_tries=None,
-    seed=0,
-    progress=None,
-):
+    mask: tuple[np.ndarray, ...] | None = None,
+    min_inside: float = MIN_INSIDE,
+    max_tries: int | None = None,
+    seed: int = 0,
+    progress: Callable | None = None,
+) -> Samples:
     """Draw from a density and decode until enough streamlines are plausible.
 
     Parameters
     ----------
     decoder : callable
-        Latents (n, latent_dim) to points (n, n_points, 3) in mm.
+        Function of latents (n, latent_dim) that returns points (n, n_points, 3) in mm.
     bundle : BundleDensity
-        What to draw from and to judge by.
+        Density to draw from, with its plausibility limits.
     n_streamlines : int
-        Streamlines wanted.
+        Number of streamlines to sample.
     mask : tuple of ndarray, optional
-        Boolean image, and its affine, in which streamlines have to lie.
+        Boolean image and its affine, in which streamlines have to lie.
     min_inside : float, optional
-        Share of a streamline's points that have to lie inside.
+        Smallest fraction of the points of a streamline that lie inside the mask.
     max_tries : int, optional
-        Most draws, 20 per streamline wanted by default.
+        Largest number of draws, by default 20 per streamline.
     seed : int, optional
-        Of the draws; each bundle has draws of its own, by its name.
+        Seed of the draws; bundles with different names get different draws.
     progress : callable, optional
-        Called with the number of streamlines accepted, batch by batch.
+        Function called with the number of streamlines accepted in each batch.
 
     Returns
     -------
@@ -196,7 +219,7 @@ def draw_plausible(
         points = decoder(latents)
         code = bundle.judge(points, log_density, mask, min_inside)
         rows = np.flatnonzero(code == PLAUSIBLE)[: n_streamlines - n_kept]
-        # Draws after the last one needed were not needed.
+        # Draws after the last streamline needed are not counted.
         tried = len(latents) if n_kept + len(rows) < n_streamlines else rows[-1] + 1
         for number, reason in enumerate(REASONS):
             rejects[reason] += int((code[:tried] == number).sum())
@@ -209,28 +232,30 @@ def draw_plausible(
         raise EmptyDataError(
             f"None of {n_tried} draws for the bundle {bundle.name} was accepted"
             f"{rejects_text(rejects)}. Choose another density, allow more tries, or "
-            "look at the mask."
+            "check the mask."
         )
-    columns = (np.concatenate(column) for column in zip(*kept))
-    return Samples(*columns, n_tried=n_tried, rejects=rejects)
+    points, latents, log_density = (np.concatenate(column) for column in zip(*kept))
+    return Samples(points, latents, log_density, n_tried, rejects)
 
 
-def nearest_mdf(points, reference=None, *, seed=0):
-    """Distance of each streamline to the nearest of some others.
+def nearest_mdf(
+    points: np.ndarray, reference: np.ndarray | None = None, *, seed: int = 0
+) -> np.ndarray:
+    """Compute the distance of each streamline to the nearest of a reference.
 
     Parameters
     ----------
     points : ndarray, shape (n_streamlines, n_points, 3)
-        mm.
+        Streamlines, mm.
     reference : ndarray, shape (n_reference, n_points, 3), optional
-        mm; by default ``points``, each without itself.
+        Reference streamlines, mm; by default the other streamlines of ``points``.
     seed : int, optional
-        Of samples: at most 1000 of either are compared.
+        Seed of the samples; at most 1000 streamlines of each are compared.
 
     Returns
     -------
     distance : ndarray, shape (at most 1000,), float64
-        MDF, mm, over about 32 points.
+        Minimum average direct-flip distance (MDF) over about 32 points, mm.
     """
     step = max(points.shape[1] // COMPARED_POINTS, 1)
     points = points[sample_rows(len(points), seed, MOST_COMPARED), ::step]
@@ -243,17 +268,17 @@ def nearest_mdf(points, reference=None, *, seed=0):
     return distances.min(axis=1)
 
 
-def save_samples(samples, spaces, outputs):
-    """Write new streamlines, a tractogram per bundle or a TRX with a group for each.
+def save_samples(samples: dict, spaces: dict, outputs: dict) -> None:
+    """Save new streamlines: a tractogram per bundle, or one TRX file with groups.
 
     Parameters
     ----------
     samples : dict of Samples
-        By bundle.
+        New streamlines of each bundle, by name.
     spaces : dict of dict
-        Image space of each bundle; one file is in that of the first.
+        Image space of each bundle; a single file is in that of the first.
     outputs : dict of Path, or Path
-        File of each bundle, or the one file.
+        File to write for each bundle, by name, or the single TRX file.
     """
 
     def save(points, log_density, space, path, groups=None):

@@ -94,7 +94,7 @@ def test_shared_streamlines_are_refused_unless_groups_are_chosen(tmp_path, lines
 
 def test_group_of_streamlines_that_are_not_there_is_refused(tmp_path, lines):
     path = write_trx(tmp_path / "a.trx", lines, A=[3, 99])
-    with pytest.raises(InputFileError, match="group A names streamline 99, of 60"):
+    with pytest.raises(InputFileError, match="group A .*streamline 99"):
         bundle_members(path)
 
 
