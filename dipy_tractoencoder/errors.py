@@ -1,40 +1,48 @@
-"""Errors that users of the package can meet, each with a message they can act on."""
+"""Errors raised by the package, and checks of arguments.
+
+Messages name the argument or the file, and say what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
 
 
 class TractoencoderError(Exception):
-    """Base of every error raised on purpose by this package."""
+    """Base class of all errors raised by this package."""
 
 
 class InvalidArgumentError(TractoencoderError, ValueError):
-    """An option or argument has a value that cannot be used."""
+    """An argument has an invalid value."""
 
 
 class UnknownArgumentError(InvalidArgumentError, TypeError):
-    """A function has no argument of this name."""
+    """A function was called with an argument that it does not have."""
 
 
 class InputFileError(TractoencoderError, OSError):
-    """A file given as input is missing, broken, or not what it should be."""
+    """An input file is missing, damaged, or of the wrong kind."""
 
 
 class OutputFileError(TractoencoderError, OSError):
-    """An output cannot be written, or exists already."""
+    """An output file cannot be written, or exists already."""
 
 
 class EmptyDataError(TractoencoderError, ValueError):
-    """No streamline is left to work on."""
+    """No streamlines are left to work on."""
 
 
 class FingerprintError(TractoencoderError, ValueError):
-    """Two files do not belong together, or one was changed after it was written."""
+    """Latents and model do not belong together, or a model file was altered."""
 
 
 class TrainingDivergedError(TractoencoderError, ArithmeticError):
-    """Training produced a value that is not finite."""
+    """Training produced a loss that is not finite."""
 
 
-def format_received(value):
-    """Say what was received, on one line of a message.
+def format_received(value: object) -> str:
+    """Describe a received value for an error message.
 
     Parameters
     ----------
@@ -44,7 +52,8 @@ def format_received(value):
     Returns
     -------
     text : str
-        Type and shape of an array, the beginning of anything else.
+        Type and shape of an array; up to 80 characters of the ``repr`` of other
+        values, on one line.
     """
     if hasattr(value, "shape"):
         return f"{type(value).__name__} of shape {tuple(value.shape)}"
@@ -52,22 +61,22 @@ def format_received(value):
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def check_choice(name, value, choices):
-    """Raise unless ``value`` is one of ``choices``.
+def check_choice(name: str, value: object, choices: Collection[str]) -> None:
+    """Raise an error unless ``value`` is one of ``choices``.
 
     Parameters
     ----------
     name : str
-        Argument name, for the message.
+        Name of the argument, for the message.
     value : object
         Value received.
-    choices : sequence of str
-        Values allowed.
+    choices : collection of str
+        Allowed values.
 
     Raises
     ------
     InvalidArgumentError
-        If ``value`` is not allowed.
+        If ``value`` is not one of ``choices``.
     """
     if value not in choices:
         raise InvalidArgumentError(
@@ -76,26 +85,34 @@ def check_choice(name, value, choices):
         )
 
 
-def check_number(name, value, *, low=None, high=None, above=None, integer=False):
-    """Raise unless ``value`` is a finite number within bounds.
+def check_number(
+    name: str,
+    value: object,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    integer: bool = False,
+) -> None:
+    """Raise an error unless ``value`` is a finite number within bounds.
 
     Parameters
     ----------
     name : str
-        Argument name, for the message.
-    value : int or float
+        Name of the argument, for the message.
+    value : object
         Value received.
     low, high : float, optional
-        Smallest and largest value allowed.
+        Smallest and largest allowed value.
     above : float, optional
-        The value must be greater than this.
+        Exclusive lower bound.
     integer : bool, optional
-        The value must be a whole number.
+        Require a whole number.
 
     Raises
     ------
     InvalidArgumentError
-        If ``value`` is not such a number.
+        If ``value`` is not a number, not finite, or out of bounds.
     """
     wanted = ["a whole number" if integer else "a finite number"]
     if low is not None:
@@ -105,11 +122,12 @@ def check_number(name, value, *, low=None, high=None, above=None, integer=False)
     if high is not None:
         wanted.append(f"at most {high}")
     try:
-        fine = not isinstance(value, bool) and value - value == 0  # inf, nan: False
-        fine = fine and (not integer or int(value) == value)
-        fine = fine and (low is None or value >= low)
-        fine = fine and (above is None or value > above)
-        fine = fine and (high is None or value <= high)
+        number: Any = value
+        fine = not isinstance(value, bool) and number - number == 0  # inf, nan: False
+        fine = fine and (not integer or int(number) == number)
+        fine = fine and (low is None or number >= low)
+        fine = fine and (above is None or number > above)
+        fine = fine and (high is None or number <= high)
     except TypeError:
         fine = False
     if not fine:
@@ -119,21 +137,21 @@ def check_number(name, value, *, low=None, high=None, above=None, integer=False)
         )
 
 
-def check_model(model):
-    """Raise unless something can encode.
+def check_model(model: object) -> None:
+    """Raise an error unless ``model`` is a model of this package.
 
     Parameters
     ----------
-    model : StreamlineAutoencoder or StreamlineVAE
-        As given by the user.
+    model : object
+        Value received; a StreamlineAutoencoder or StreamlineVAE passes.
 
     Raises
     ------
     InvalidArgumentError
-        If it is something else.
+        If ``model`` is anything else.
     """
     if not hasattr(model, "preprocessing"):
         raise InvalidArgumentError(
-            "Invalid value received for `model`. Expected what `train` or `load_model` "
-            f"gives. Received: {format_received(model)}."
+            "Invalid value received for `model`. Expected a model returned by `train` "
+            f"or `load_model`. Received: {format_received(model)}."
         )

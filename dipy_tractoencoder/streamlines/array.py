@@ -1,11 +1,15 @@
-"""Streamlines of any length to arrays of one shape: reject, orient, resample.
+"""Convert streamlines to arrays of one shape: reject, orient, resample.
 
-Coordinates are RASMM, in mm, throughout.
+All coordinates are RASMM, in mm.
 """
 
+from __future__ import annotations
+
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 from dipy.tracking.streamline import set_number_of_points
 from nibabel.streamlines import ArraySequence
@@ -16,16 +20,25 @@ from dipy_tractoencoder.errors import (
     check_choice,
     format_received,
 )
+from dipy_tractoencoder.streamlines.orientation import (
+    flat_points,
+    from_flat,
+    reverse,
+    runs_backwards,
+)
 from dipy_tractoencoder.utils.short_repr import short_repr
+
+if TYPE_CHECKING:
+    from dipy.io.stateful_tractogram import StatefulTractogram
 
 ORIENTATIONS = ("canonical", "augment", "as_is")
 
-# Why a streamline cannot be encoded; the position in the tuple is its code, 0 is kept.
+# Why a streamline cannot be encoded; the position in the tuple is the code.
 REJECT_REASONS = ("kept", "non_finite", "too_few_points", "too_short", "too_long")
 
-# Points closer than this (mm) count as one: a thousandth of the finest image grids.
+# Points closer than this (mm) count as the same: far below the size of a voxel.
 SAME_POINT = 1e-3
-# Beyond this (mm) the squares of coordinates leave the range of float32.
+# Squares of larger coordinates (mm) may exceed the range of float32.
 LARGEST_COORDINATE = 1e15
 
 CHUNK_SIZE = 20_000
@@ -33,71 +46,84 @@ CHUNK_SIZE = 20_000
 
 @dataclass(frozen=True)
 class StreamlineArray:
-    """Streamlines as one array, and where each row came from.
+    """Streamlines as one array, with their positions in the tractogram.
 
     Attributes
     ----------
     points : ndarray, shape (n_kept, n_points, 3), float32
         Resampled streamlines, RASMM, mm.
     index : ndarray, shape (n_kept,), int64
-        Number of each row's streamline in its tractogram.
+        Position of each row's streamline in the tractogram.
     is_reversed : ndarray, shape (n_kept,), bool
-        Rows that run against their streamline in the tractogram.
+        Whether each row runs opposite to its streamline in the tractogram.
     n_streamlines : int
-        Streamlines read, kept or not.
+        Number of streamlines read, kept or rejected.
     rejects : dict of str to int
-        How many were left out, by reason.
+        Number of rejected streamlines by reason.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> array = dte.Preprocessing(n_points=32).array(made.streamlines)
+    >>> array.points.shape, array.n_streamlines, array.rejects
+    ((43, 32, 3), 43, {})
     """
 
     points: np.ndarray
     index: np.ndarray
     is_reversed: np.ndarray
     n_streamlines: int
-    rejects: dict = field(default_factory=dict)
+    rejects: dict[str, int] = field(default_factory=dict)
 
     __repr__ = short_repr
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.points)
 
-    def tractogram_order(self, points=None):
-        """Points with every streamline running as it does in its tractogram.
+    def tractogram_order(self, points: np.ndarray | None = None) -> np.ndarray:
+        """Return points in the direction of the tractogram's streamlines.
 
         Parameters
         ----------
         points : ndarray, shape (n_kept, n_points, 3), optional
-            Rows that belong to this array's, its own by default; mm.
+            Points that correspond to the rows of this array, mm; by default its own.
 
         Returns
         -------
         points : ndarray, shape (n_kept, n_points, 3)
-            A copy, with the reversed rows turned back.
+            Copy in which the rows of ``is_reversed`` are reversed back, mm.
         """
         points = np.array(self.points if points is None else points)
         points[self.is_reversed] = points[self.is_reversed, ::-1]
         return points
 
 
-def reject_codes(streamlines, *, min_length=0.0, max_length=None):
-    """Tell which streamlines cannot be encoded, and why.
+def reject_codes(
+    streamlines: ArraySequence,
+    *,
+    min_length: float = 0.0,
+    max_length: float | None = None,
+) -> np.ndarray:
+    """Find streamlines that cannot be encoded, and the reason of each.
 
     Parameters
     ----------
     streamlines : ArraySequence
         Streamlines, RASMM, mm.
     min_length, max_length : float, optional
-        Lengths in mm outside of which a streamline is left out.
+        Shortest and longest streamline to keep, mm.
 
     Returns
     -------
     codes : ndarray, shape (n_streamlines,), int8
-        Position of the reason in ``REJECT_REASONS``; 0 for those to keep.
+        Position of the reason in ``REJECT_REASONS``; 0 for streamlines that are kept.
     """
     n_streamlines = len(streamlines)
     codes = np.zeros(n_streamlines, dtype=np.int8)
     if n_streamlines == 0:
         return codes
-    points, counts = _flat(streamlines)
+    points, counts = flat_points(streamlines)
     owner = np.repeat(np.arange(n_streamlines), counts)
     with np.errstate(invalid="ignore"):
         bad = ~(np.abs(points).max(axis=1, initial=0) <= LARGEST_COORDINATE)
@@ -116,18 +142,18 @@ def reject_codes(streamlines, *, min_length=0.0, max_length=None):
     return codes
 
 
-def count_rejects(codes):
-    """Count reject codes by reason, leaving out reasons that do not occur.
+def count_rejects(codes: np.ndarray) -> dict[str, int]:
+    """Count rejected streamlines by reason.
 
     Parameters
     ----------
     codes : ndarray of int
-        Codes as from `reject_codes`.
+        Codes returned by `reject_codes`.
 
     Returns
     -------
     rejects : dict of str to int
-        Reason to number of streamlines.
+        Number of streamlines by reason, without reasons that do not occur.
     """
     counts = np.bincount(codes, minlength=len(REJECT_REASONS))
     return {
@@ -137,100 +163,42 @@ def count_rejects(codes):
     }
 
 
-def runs_backwards(streamlines, axis):
-    """Tell which streamlines the canonical orientation turns round.
-
-    A streamline runs forwards when the step from its first to its last point goes
-    along ``axis``; a tie (a closed streamline, say) is broken by the first
-    coordinate in which the streamline and its reverse differ. So a streamline and
-    its reverse always end up as the same array.
-
-    Parameters
-    ----------
-    streamlines : ArraySequence
-        Streamlines of at least one point each, RASMM, mm.
-    axis : array_like, shape (3,)
-        Direction in RASMM.
-
-    Returns
-    -------
-    backwards : ndarray, shape (n_streamlines,), bool
-        True where the streamline is to be reversed.
-    """
-    points, counts = _flat(streamlines)
-    ends = np.cumsum(counts)
-    # Products are summed by hand: a matrix product may round two signs differently.
-    steps = points[ends - 1].astype(np.float64) - points[ends - counts]
-    x, y, z = (steps * np.asarray(axis, dtype=np.float64)).T
-    along = x + y + z
-    backwards = along < 0
-    for tied in np.flatnonzero(along == 0):
-        line = points[ends[tied] - counts[tied] : ends[tied]]
-        step = (line - line[::-1]).ravel()
-        differing = np.flatnonzero(step)
-        backwards[tied] = differing.size > 0 and step[differing[0]] > 0
-    return backwards
-
-
-def reverse(streamlines, which):
-    """Reverse the order of the points of some streamlines.
-
-    Parameters
-    ----------
-    streamlines : ArraySequence
-        Streamlines.
-    which : ndarray, shape (n_streamlines,), bool
-        Those to reverse.
-
-    Returns
-    -------
-    streamlines : ArraySequence
-        A copy, in the same order of streamlines.
-    """
-    points, counts = _flat(streamlines)
-    ends = np.cumsum(counts)
-    source = np.arange(len(points))
-    mirrored = np.repeat(2 * ends - counts - 1, counts) - source
-    source = np.where(np.repeat(which, counts), mirrored, source)
-    return _sequence(points[source], counts)
-
-
 def to_array(
-    streamlines,
-    n_points,
+    streamlines: StatefulTractogram | ArraySequence | Iterable[np.ndarray],
+    n_points: int,
     *,
-    orientation="canonical",
-    axis=(0.0, 0.0, 1.0),
-    min_length=0.0,
-    max_length=None,
-    chunk_size=CHUNK_SIZE,
-):
-    """Turn streamlines into one array of equally spaced points.
+    orientation: str = "canonical",
+    axis: Sequence[float] | np.ndarray = (0.0, 0.0, 1.0),
+    min_length: float = 0.0,
+    max_length: float | None = None,
+    chunk_size: int = CHUNK_SIZE,
+) -> StreamlineArray:
+    """Convert streamlines to one array of equally spaced points.
 
     Parameters
     ----------
     streamlines : ArraySequence, sequence of ndarray, or StatefulTractogram
         Streamlines, RASMM, mm, each of shape (any, 3).
     n_points : int
-        Points per resampled streamline, equally spaced along it.
+        Number of points per resampled streamline.
     orientation : {"canonical", "augment", "as_is"}
         With "canonical", a streamline and its reverse give the same row.
     axis : array_like, shape (3,)
-        Direction used by "canonical" (see `runs_backwards`).
+        Direction in RASMM used by "canonical"; see `runs_backwards`.
     min_length, max_length : float, optional
-        Lengths in mm outside of which a streamline is left out.
+        Shortest and longest streamline to keep, mm.
     chunk_size : int, optional
-        Streamlines worked on at a time.
+        Number of streamlines processed at a time.
 
     Returns
     -------
     array : StreamlineArray
-        The rows kept, float32, and their numbers in ``streamlines``.
+        Resampled streamlines that were kept, and their positions in ``streamlines``.
 
     Raises
     ------
     InvalidArgumentError
-        If ``orientation`` is not a known policy.
+        If ``orientation`` is unknown, or ``streamlines`` are not streamlines.
     """
     check_choice("orientation", orientation, ORIENTATIONS)
     streamlines = as_sequence(streamlines)
@@ -250,7 +218,7 @@ def to_array(
         rows = slice(start, start + chunk_size)
         chunk = streamlines[index[rows]]
         if orientation == "canonical":
-            # Before resampling, whose rounding depends on the direction.
+            # Before resampling: its rounding depends on the direction.
             is_reversed[rows] = runs_backwards(chunk, axis)
             chunk = reverse(chunk, is_reversed[rows])
         points[rows] = _resample(chunk, n_points)
@@ -259,8 +227,10 @@ def to_array(
     )
 
 
-def as_sequence(streamlines):
-    """Streamlines of a tractogram, or of a plain list, as an ArraySequence.
+def as_sequence(
+    streamlines: StatefulTractogram | ArraySequence | Iterable[np.ndarray],
+) -> ArraySequence:
+    """Convert a tractogram or a list of streamlines to an ArraySequence.
 
     Parameters
     ----------
@@ -270,21 +240,24 @@ def as_sequence(streamlines):
     Returns
     -------
     streamlines : ArraySequence
-        For a StatefulTractogram in RASMM, mm; nothing is copied if it is already.
+        Streamlines; those of a StatefulTractogram in RASMM, mm, with the origin at the
+        voxel centre, and copied only if they were in another space.
 
     Raises
     ------
     InvalidArgumentError
-        If it is neither, or a streamline is not (n_points, 3).
+        If ``streamlines`` has another type, or a streamline another shape than
+        (n_points, 3).
     """
     if hasattr(streamlines, "space_attributes"):
         from dipy.io.stateful_tractogram import Origin, Space
 
-        if (streamlines.space, streamlines.origin) != (Space.RASMM, Origin.NIFTI):
-            streamlines = streamlines[:]  # A copy: the caller's keeps its space.
-            streamlines.to_rasmm()
-            streamlines.to_center()
-        return streamlines.streamlines
+        tractogram: Any = streamlines
+        if (tractogram.space, tractogram.origin) != (Space.RASMM, Origin.NIFTI):
+            tractogram = tractogram[:]  # A copy: the input keeps its space.
+            tractogram.to_rasmm()
+            tractogram.to_center()
+        return tractogram.streamlines
     if isinstance(streamlines, ArraySequence):
         if len(streamlines) and streamlines.common_shape != (3,):
             raise _no_streamline(f"points of shape {streamlines.common_shape}")
@@ -300,28 +273,28 @@ def as_sequence(streamlines):
     lines = [_streamline(line) for line in streamlines]
     counts = np.array([len(line) for line in lines], dtype=np.int64)
     points = np.concatenate(lines) if lines else np.empty((0, 3))
-    return _sequence(points.astype(np.float32, copy=False), counts)
+    return from_flat(points.astype(np.float32, copy=False), counts)
 
 
-def as_columns(values):
-    """Give numbers per row as a matrix.
+def as_columns(values: Any) -> np.ndarray:
+    """Reshape one value per row to a matrix of one column.
 
     Parameters
     ----------
     values : array_like, shape (n_rows,) or (n_rows, any)
-        One number per row, or several.
+        One or several values per row.
 
     Returns
     -------
     values : ndarray, shape (n_rows, any)
-        The same memory, where that is possible.
+        View of ``values`` where possible.
     """
     values = np.asanyarray(values)
     return values[:, None] if values.ndim == 1 else values
 
 
 def _streamline(line):
-    """Give one streamline as an array, or raise unless it is one."""
+    """Convert one streamline to an array, or raise an error."""
     if isinstance(line, (str, bytes, PathLike)):
         raise _no_streamline(f"a list with {format_received(line)}")
     try:
@@ -336,59 +309,40 @@ def _streamline(line):
 
 
 def _no_streamline(what):
-    """Make the error for what is given instead of streamlines."""
+    """Create the error for input that is not streamlines."""
     what = " ".join(what.split())
     return InvalidArgumentError(
         "Invalid value received for streamlines. Expected a tractogram, or a list of "
-        f"arrays of numbers of shape (n_points, 3), in mm. Received: {what}. A file "
-        "is read with `load_tractogram`."
+        f"arrays of shape (n_points, 3), in mm. Received: {what}. Read a file with "
+        "`load_tractogram`."
     )
 
 
-def merge_rejects(counts):
+def merge_rejects(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     """Add up reject counts of several tractograms.
 
     Parameters
     ----------
     counts : iterable of dict
-        Reason to number of streamlines.
+        Number of rejected streamlines by reason, for each tractogram.
 
     Returns
     -------
     rejects : dict of str to int
-        The sums.
+        Sum by reason.
     """
-    total = Counter()
+    total: Counter = Counter()
     for count in counts:
         total.update(count)
     return dict(total)
 
 
-def _flat(streamlines):
-    """All points (n, 3) one after the other, and the number of points of each."""
-    counts = np.asarray(streamlines._lengths, dtype=np.int64)
-    points = np.asarray(streamlines.get_data()).reshape(-1, 3)
-    if points.dtype not in (np.float32, np.float64):
-        # Half precision, which TRX allows, could not hold the bounds used here.
-        points = points.astype(np.float32)
-    return points, counts
-
-
-def _sequence(points, counts):
-    """Build an ArraySequence from its flat points and the number of each."""
-    sequence = ArraySequence()
-    sequence._data = points
-    sequence._lengths = counts
-    sequence._offsets = np.cumsum(counts) - counts
-    return sequence
-
-
 def _resample(streamlines, n_points):
-    """Equally spaced points, (n_streamlines, n_points, 3) float32, mm."""
+    """Resample to equally spaced points, (n_streamlines, n_points, 3) float32, mm."""
     if len(streamlines) == 0:
         return np.empty((0, n_points, 3), dtype=np.float32)
-    points, counts = _flat(streamlines)
-    # DIPY's own resampling reads float32 and float64 only, and needs rows in order.
-    ready = _sequence(np.ascontiguousarray(points, dtype=np.float32), counts)
+    points, counts = flat_points(streamlines)
+    # DIPY's resampling supports float32 and float64 only, and needs contiguous rows.
+    ready = from_flat(np.ascontiguousarray(points, dtype=np.float32), counts)
     resampled = set_number_of_points(ready, nb_points=n_points)
     return resampled.get_data().reshape(-1, n_points, 3)

@@ -1,11 +1,23 @@
-"""What happens to streamlines before the network, learned once and kept with it."""
+"""Preprocessing of streamlines, fitted to training data and stored with the model."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
+from nibabel.streamlines import ArraySequence
 import numpy as np
 
 from dipy_tractoencoder.errors import check_choice, check_number
-from dipy_tractoencoder.streamlines.array import ORIENTATIONS, to_array
+from dipy_tractoencoder.streamlines.array import (
+    ORIENTATIONS,
+    StreamlineArray,
+    to_array,
+)
+
+if TYPE_CHECKING:
+    from dipy.io.stateful_tractogram import StatefulTractogram
 
 
 @dataclass(frozen=True)
@@ -15,18 +27,35 @@ class Preprocessing:
     Attributes
     ----------
     n_points : int
-        Points per resampled streamline.
+        Number of points per resampled streamline.
     orientation : {"canonical", "augment", "as_is"}
-        "canonical" gives a streamline and its reverse the same array, "augment"
-        turns streamlines at random in training, "as_is" keeps the file's order.
+        "canonical": a streamline and its reverse give the same array. "augment":
+        streamlines are reversed at random in training. "as_is": the direction in the
+        file is kept.
     axis : tuple of float, length 3
-        RASMM direction that "canonical" streamlines follow from end to end.
+        Direction in RASMM that "canonical" streamlines follow from end to end.
     centre : tuple of float, length 3
-        RASMM, mm; subtracted from each point.
+        Point subtracted from each point, RASMM, mm.
     scale : float
-        mm; coordinates are divided by it after centring.
-    min_length, max_length : float or None
-        Lengths in mm outside of which a streamline is left out.
+        Divisor of the coordinates after centring, mm.
+    min_length : float
+        Shortest streamline to keep, mm.
+    max_length : float or None
+        Longest streamline to keep, mm; None for no limit.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a value is out of range.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> preprocessing = dte.Preprocessing(n_points=32, scale=50.0, min_length=60)
+    >>> array = preprocessing.array(made.streamlines)
+    >>> preprocessing.normalise(array.points).shape, array.rejects
+    ((36, 32, 3), {'too_short': 7})
     """
 
     n_points: int = 256
@@ -37,7 +66,7 @@ class Preprocessing:
     min_length: float = 0.0
     max_length: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_number("n_points", self.n_points, low=2, integer=True)
         check_choice("orientation", self.orientation, ORIENTATIONS)
         check_number("scale", self.scale, above=0)
@@ -45,8 +74,10 @@ class Preprocessing:
         if self.max_length is not None:
             check_number("max_length", self.max_length, above=self.min_length)
 
-    def array(self, streamlines):
-        """Streamlines as an array of oriented, resampled points.
+    def array(
+        self, streamlines: StatefulTractogram | ArraySequence | Iterable[np.ndarray]
+    ) -> StreamlineArray:
+        """Reject, orient and resample streamlines.
 
         Parameters
         ----------
@@ -56,7 +87,12 @@ class Preprocessing:
         Returns
         -------
         array : StreamlineArray
-            Rows kept, mm, and their numbers in ``streamlines``.
+            Resampled streamlines, mm, and their positions in ``streamlines``.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If ``streamlines`` are not streamlines.
         """
         return to_array(
             streamlines,
@@ -67,70 +103,71 @@ class Preprocessing:
             max_length=self.max_length,
         )
 
-    def normalise(self, points):
-        """From mm to the network's coordinates.
+    def normalise(self, points: np.ndarray) -> np.ndarray:
+        """Convert mm to the network's coordinates.
 
         Parameters
         ----------
         points : ndarray, shape (n_streamlines, n_points, 3)
-            RASMM, mm.
+            Streamlines, RASMM, mm.
 
         Returns
         -------
         points : ndarray, shape (n_streamlines, n_points, 3), float32
-            Centred and scaled, without unit.
+            Centred and scaled points, without unit.
         """
         centre = np.asarray(self.centre, dtype=np.float32)
         return (points - centre) * np.float32(1 / self.scale)
 
-    def denormalise(self, points):
-        """From the network's coordinates back to mm.
+    def denormalise(self, points: np.ndarray) -> np.ndarray:
+        """Convert the network's coordinates back to mm.
 
         Parameters
         ----------
         points : ndarray, shape (n_streamlines, n_points, 3)
-            Centred and scaled, without unit.
+            Centred and scaled points, without unit.
 
         Returns
         -------
         points : ndarray, shape (n_streamlines, n_points, 3), float32
-            RASMM, mm.
+            Streamlines, RASMM, mm.
         """
         centre = np.asarray(self.centre, dtype=np.float32)
         return points * np.float32(self.scale) + centre
 
-    def to_dict(self):
-        """Attributes as plain numbers and lists, for a file."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the attributes as plain numbers and lists, for storing in a file."""
         values = asdict(self)
         return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
     @classmethod
-    def from_dict(cls, values):
-        """Build from what `to_dict` gave."""
-        return cls(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        )
+    def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
+        """Create an instance from the result of `to_dict`."""
+        plain: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
+        return cls(**plain)
 
 
-def fit_axis(streamlines, *, n_candidates=512):
-    """Direction that few streamlines cross at a right angle from end to end.
+def fit_axis(streamlines: np.ndarray, *, n_candidates: int = 512) -> tuple:
+    """Find the axis of the "canonical" orientation for a set of streamlines.
 
-    Near a right angle to the axis, similar streamlines may end up running against
-    each other under the "canonical" orientation. Of evenly spread directions this
-    takes the one with the greatest mean logarithm of the angle's cosine, which a
-    few near-perpendicular streamlines lower more than many aligned ones raise.
+    Similar streamlines whose end-to-end vectors are nearly perpendicular to the axis
+    may get opposite directions. Of evenly distributed directions, this function selects
+    the one with the largest mean logarithm of the absolute cosine of the angle to the
+    end-to-end vectors, which penalises perpendicular streamlines most.
 
     Parameters
     ----------
     streamlines : ndarray, shape (n_streamlines, n_points, 3)
-        RASMM, mm; either direction.
+        Streamlines in any direction, RASMM, mm.
     n_candidates : int, optional
-        Directions tried, on a Fibonacci half sphere.
+        Number of directions tried, on a Fibonacci half sphere.
 
     Returns
     -------
     axis : tuple of float, length 3
-        Unit vector, RASMM.
+        Unit vector in RASMM.
     """
     ends = (streamlines[:, -1] - streamlines[:, 0]).astype(np.float64)
     size = np.linalg.norm(ends, axis=1)
@@ -141,25 +178,25 @@ def fit_axis(streamlines, *, n_candidates=512):
     axes = np.stack([radius * np.cos(angle), radius * np.sin(angle), height], axis=1)
     if len(ends) == 0:
         return (0.0, 0.0, 1.0)
-    # The constant keeps one perpendicular streamline from deciding alone.
+    # The constant limits the influence of single perpendicular streamlines.
     clearance = np.log(np.abs(ends @ axes.T) + 0.05).mean(axis=0)
     return tuple(float(value) for value in axes[clearance.argmax()])
 
 
-def fit_normalisation(points):
-    """Centre and one isotropic scale of a set of streamlines.
+def fit_normalisation(points: np.ndarray) -> tuple[tuple, float]:
+    """Compute the centre and the isotropic scale of a set of streamlines.
 
     Parameters
     ----------
     points : ndarray, shape (n_streamlines, n_points, 3)
-        RASMM, mm.
+        Streamlines, RASMM, mm.
 
     Returns
     -------
     centre : tuple of float, length 3
-        Mean of all points, mm.
+        Mean of all points, RASMM, mm.
     scale : float
-        Root mean square of the centred coordinates, mm; 1 if they are constant.
+        Root mean square of the centred coordinates, mm; 1 if all points coincide.
     """
     centre = points.mean(axis=(0, 1), dtype=np.float64)
     second_moment = sum(

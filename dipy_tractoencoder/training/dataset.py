@@ -11,11 +11,8 @@ import numpy as np
 from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError, check_number
 from dipy_tractoencoder.io.chunks import TractogramChunks, as_tractogram_list
 from dipy_tractoencoder.nn.provenance import source_digest
-from dipy_tractoencoder.streamlines.array import (
-    as_sequence,
-    merge_rejects,
-    runs_backwards,
-)
+from dipy_tractoencoder.streamlines.array import as_sequence, merge_rejects
+from dipy_tractoencoder.streamlines.orientation import runs_backwards
 from dipy_tractoencoder.streamlines.preprocessing import (
     Preprocessing,
     fit_axis,
@@ -130,7 +127,7 @@ def gather(
             "`min_length` and `max_length` (mm)."
         )
     points, source = (np.concatenate(part) for part in zip(*parts))
-    learned = {}
+    learned: dict = {}
     if preprocessing.orientation == "canonical":
         learned["axis"] = fit_axis(points)
         backwards = runs_backwards(as_sequence(points), learned["axis"])

@@ -1,5 +1,8 @@
-"""Write files whole or not at all."""
+"""Write files atomically, and check paths before reading and writing."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 import io
 from itertools import count
@@ -9,6 +12,7 @@ import re
 import socket
 import tempfile
 import time
+from typing import Any
 
 from dipy_tractoencoder.errors import (
     InputFileError,
@@ -16,21 +20,22 @@ from dipy_tractoencoder.errors import (
     TractoencoderError,
 )
 
-# Unfinished files of processes that are gone are removed when this old (s): a process
-# that cannot be seen from here, in a container say, has written to its own lately.
+# Age (s) from which unfinished files of processes that no longer run are removed. A
+# process in another container cannot be seen, but its file was written to recently.
 STRAY_AGE = 60
 _numbers = count()
 
 
 @contextmanager
-def whole_file(path):
-    """Give a path to write to that becomes ``path`` only when all went well.
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Write a file atomically: completely, or not at all.
 
-    The file is written beside its target under a hidden name with the same
-    extension (writers choose the format by it), brought to the disk and moved into
-    place at the end, so a failure leaves an older file at ``path`` as it was. The name
-    is this process's own: of two that write the same file, the last one's stays. What
-    a killed process left unfinished is removed by the next that writes the file.
+    The file is written next to its target under a hidden name with the same
+    extension (writers choose the format by it), flushed to disk and moved into place
+    at the end, so that after a failure an older file at ``path`` is unchanged. Hidden
+    names are unique to the process: if two processes write the same file, the one that
+    finishes last wins. Unfinished files of killed processes are removed by the next
+    process that writes the same file.
 
     Parameters
     ----------
@@ -40,12 +45,12 @@ def whole_file(path):
     Yields
     ------
     partial : Path
-        Where to write.
+        Temporary path to write to.
 
     Raises
     ------
     OutputFileError
-        If the folder cannot be made or the file cannot be written.
+        If the folder cannot be created or the file cannot be written.
     """
     path = Path(path)
     owner = f"{_host()}-{os.getpid()}-{next(_numbers)}"
@@ -63,32 +68,32 @@ def whole_file(path):
         reason = err.strerror or str(err)
         raise OutputFileError(f"Cannot write {path}: {reason}.") from err
     finally:
-        with suppress(OSError):  # A parent that is a file, say.
+        with suppress(OSError):  # For example, a parent that is a file.
             partial.unlink(missing_ok=True)
 
 
 class Hdf5Target(io.RawIOBase):
-    """A file for HDF5 that takes everything, and says at `check` what was wrong.
+    """File object for h5py that holds back write errors until `check` is called.
 
-    HDF5 cannot let go of a file that it could not write to, and ends the process later.
+    HDF5 cannot close a file after a failed write, and crashes the process later.
 
     Parameters
     ----------
     raw : io.RawIOBase
-        File open for reading and writing, without a buffer.
+        Unbuffered file, open for reading and writing.
     """
 
-    def __init__(self, raw):
+    def __init__(self, raw: io.RawIOBase) -> None:
         self.raw = raw
-        self.error = None
+        self.error: OSError | None = None
 
-    def check(self):
-        """Raise what was kept back.
+    def check(self) -> None:
+        """Raise the first write error, if there was one.
 
         Raises
         ------
         OSError
-            The first error of the file; nothing was written after it.
+            The first error; nothing was written after it.
         """
         if self.error is not None:
             raise self.error
@@ -101,44 +106,44 @@ class Hdf5Target(io.RawIOBase):
                 self.error = err
         return 0
 
-    def write(self, data):
-        """Write all of the data, or act as if."""
+    def write(self, data: Any) -> int:
+        """Write the data; after an error, discard it and report success."""
         data = memoryview(data).cast("B")
         n_bytes = len(data)
         while len(data) and self.error is None:
             data = data[self._try(self.raw.write, data) :]
         return n_bytes
 
-    def readinto(self, buffer):
-        """Fill a buffer."""
+    def readinto(self, buffer: Any) -> int:
+        """Read bytes into a buffer."""
         n_read = self._try(self.raw.readinto, buffer)
         return n_read if self.error is None else len(buffer)
 
-    def truncate(self, size=None):
-        """Set the file's size."""
+    def truncate(self, size: int | None = None) -> int:
+        """Set the size of the file."""
         self._try(self.raw.truncate, size)
-        return size
+        return self.tell() if size is None else size
 
-    def seek(self, offset, whence=0):
-        """Go to a place in the file."""
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move to a position in the file."""
         return self.raw.seek(offset, whence)
 
-    def tell(self):
-        """Give the place in the file."""
+    def tell(self) -> int:
+        """Return the position in the file."""
         return self.raw.tell()
 
-    def flush(self):
-        """Do nothing: there is no buffer."""
+    def flush(self) -> None:
+        """Do nothing: the file is unbuffered."""
         return None
 
 
-def remove_strays(path):
-    """Remove what killed processes of this machine left of a file unfinished.
+def remove_strays(path: Path) -> None:
+    """Remove unfinished copies of a file left by killed processes of this machine.
 
     Parameters
     ----------
     path : Path
-        The file to write.
+        The file to be written.
     """
     pattern = re.compile(
         rf"\.{re.escape(_host())}-(\d+)-\d+\.partial\.{re.escape(path.name)}"
@@ -150,20 +155,20 @@ def remove_strays(path):
             if (found := pattern.fullmatch(entry.name)) and not _runs(int(found[1]))
         ]
     for stray in strays:
-        with suppress(OSError):  # Another process was quicker, or it is not ours.
+        with suppress(OSError):  # Removed by another process, or not permitted.
             if time.time() - os.stat(stray).st_mtime > STRAY_AGE:
                 os.unlink(stray)
 
 
 def _host():
-    """Name this machine in a way that fits into file names."""
+    """Return the host name, with characters that suit a file name."""
     return re.sub(r"[^\w.]", "_", socket.gethostname())[:32]
 
 
 def _runs(pid):
-    """Tell whether a process of this machine is running."""
+    """Return whether a process of this machine is running."""
     if os.name != "posix":
-        return True  # There the question would end it.
+        return True  # On Windows, os.kill would end the process.
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -174,7 +179,7 @@ def _runs(pid):
 
 
 def _to_disk(path):
-    """Have the system write a file or folder to the disk, where it can."""
+    """Flush a file or folder to disk, where the system supports it."""
     folder = path.is_dir()
     if folder and os.name != "posix":
         return
@@ -182,28 +187,28 @@ def _to_disk(path):
     try:
         os.fsync(handle)
     except OSError:
-        if not folder:  # Some file systems cannot do it for folders.
+        if not folder:  # Some file systems do not support it for folders.
             raise
     finally:
         os.close(handle)
 
 
-def check_readable(path):
-    """Raise unless a path is a file that may be read.
+def check_readable(path: str | Path) -> None:
+    """Raise an error unless a path is a readable file.
 
     Parameters
     ----------
     path : str or Path
-        The file.
+        File to read.
 
     Raises
     ------
     InputFileError
-        If there is none, it is a folder, or reading it is not allowed.
+        If the file does not exist, is a folder, or may not be read.
     """
     path = Path(path)
     if path.is_dir():
-        raise InputFileError(f"{path} is a folder. Give the file in it.")
+        raise InputFileError(f"{path} is a folder. Give a file instead.")
     if not path.is_file():
         raise InputFileError(f"File not found: {path}.")
     try:
@@ -211,43 +216,43 @@ def check_readable(path):
             pass
     except OSError as err:
         raise InputFileError(
-            f"Cannot read {path}: {err.strerror}. Check who may read it."
+            f"Cannot read {path}: {err.strerror}. Check its permissions."
         ) from err
 
 
-def check_free(path, overwrite=False):
-    """Raise if a file exists and is not to be replaced.
+def check_free(path: str | Path, overwrite: bool = False) -> None:
+    """Raise an error if a file exists and may not be overwritten.
 
     Parameters
     ----------
     path : str or Path
-        A file that will be written.
+        File to be written.
     overwrite : bool, optional
-        Whether it may be replaced.
+        Allow overwriting an existing file.
 
     Raises
     ------
     OutputFileError
-        If it exists and may not.
+        If the file exists and ``overwrite`` is False.
     """
     if not overwrite and Path(path).exists():
         raise OutputFileError(
-            f"{path} exists. Choose another name, or replace it with overwrite=True."
+            f"{path} exists. Choose another name, or overwrite it with overwrite=True."
         )
 
 
-def check_writable(path):
-    """Raise unless a file can be made at ``path``; its folder is created.
+def check_writable(path: str | Path) -> None:
+    """Raise an error unless a file can be written; its folder is created.
 
     Parameters
     ----------
     path : str or Path
-        A file that will be written later.
+        File to be written later.
 
     Raises
     ------
     OutputFileError
-        If the folder cannot be made or written to, or ``path`` is a folder.
+        If the folder cannot be created or written to, or ``path`` is a folder.
     """
     path = Path(path)
     if path.is_dir():
@@ -261,6 +266,6 @@ def check_writable(path):
     except OSError as err:
         reason = err.strerror or str(err)
         raise OutputFileError(
-            f"Cannot write into the folder {path.parent}: {reason}. "
+            f"Cannot write to the folder {path.parent}: {reason}. "
             "Choose another one (--out_dir)."
         ) from err

@@ -1,42 +1,51 @@
-"""Read ahead in a thread, and release memory-mapped pages."""
+"""Prepare items ahead of time in a thread, and release memory-mapped pages."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 import mmap
 from queue import Empty, Full, Queue
 from threading import Event, Thread
+from typing import Any, TypeVar
+
+import numpy as np
+
+Item = TypeVar("Item")
 
 
-def forget_pages(array):
-    """Give back the memory of a mapped file's pages that have been read.
+def forget_pages(array: np.ndarray) -> None:
+    """Release the pages of a memory-mapped array that have been read.
 
-    They would count as the process's own until the system needs memory.
+    Otherwise they count as memory of the process until the system needs it.
 
     Parameters
     ----------
     array : ndarray
-        Mapped, or not, which does nothing.
+        Memory-mapped array; other arrays are left alone.
     """
-    pages = getattr(array, "_mmap", None)
+    pages: Any = getattr(array, "_mmap", None)
     if hasattr(pages, "madvise"):  # Not on Windows.
         pages.madvise(mmap.MADV_DONTNEED)
 
 
-def prefetch(items, *, depth=1):
-    """Make items in a thread of their own while the last one is worked on.
+def prefetch(items: Iterable[Item], *, depth: int = 1) -> Iterator[Item]:
+    """Iterate in a background thread, so that the next items are ready in time.
 
     Parameters
     ----------
     items : iterable
-        What to go through; its errors are raised here.
+        Items to prepare; errors of its iterator are raised here.
     depth : int, optional
-        Items that wait at most.
+        Largest number of prepared items that wait to be used.
 
     Yields
     ------
     item : object
-        In order.
+        The items, in order.
     """
-    queue, stopped, end = Queue(depth), Event(), object()
+    queue: Queue = Queue(depth)
+    stopped, end = Event(), object()
 
     def put(item):
         while not stopped.is_set():

@@ -1,17 +1,20 @@
-"""How records of large arrays show themselves in a session: by shapes, not numbers."""
+"""Short ``repr`` of dataclasses that hold large arrays."""
+
+from __future__ import annotations
 
 from collections.abc import Sized
 from dataclasses import fields, is_dataclass
+from typing import Any
 
 import numpy as np
 
-MOST_CHARACTERS = 60  # of a value that is shown as it is
+MOST_CHARACTERS = 60  # longest value shown in full
 
 
-def short_repr(record):
-    """Show a record by its fields, arrays by type and shape.
+def short_repr(record: Any) -> str:
+    """Describe a dataclass by its fields, with arrays as type and shape.
 
-    Dataclasses take it as their ``__repr__``.
+    Dataclasses use it as their ``__repr__``.
 
     Parameters
     ----------
@@ -21,7 +24,7 @@ def short_repr(record):
     Returns
     -------
     text : str
-        As ``Latents(mean=float32 (60, 32), n_streamlines=62)``.
+        For example, ``Latents(mean=float32 (60, 32), n_streamlines=62)``.
     """
     values = ((field.name, getattr(record, field.name)) for field in fields(record))
     inside = ", ".join(f"{name}={_words(value)}" for name, value in values)
@@ -29,7 +32,7 @@ def short_repr(record):
 
 
 def _words(value):
-    """Put a value in a few words."""
+    """Describe a value in a few words."""
     if isinstance(value, np.ndarray):
         return f"{value.dtype} {value.shape}"
     if isinstance(value, str) and len(value) > MOST_CHARACTERS:

@@ -1,17 +1,21 @@
-"""Results as CSV files and as text."""
+"""Write tables of results as CSV files and as text."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
 import csv
+from pathlib import Path
 
 from dipy_tractoencoder.utils.atomic_files import whole_file
 
 
-def save_table(rows, path):
-    """Write rows of named values to a CSV file, whole or not at all.
+def save_table(rows: Iterable[Mapping], path: str | Path) -> None:
+    """Write a table to a CSV file, completely or not at all.
 
     Parameters
     ----------
     rows : sequence of dict
-        One dictionary per row; columns are all names, in the order they first occur.
+        One dictionary per row. The columns are all keys, in order of first occurrence.
     path : str or Path
         File to write.
     """
@@ -22,18 +26,18 @@ def save_table(rows, path):
         writer.writerows(rows)
 
 
-def history_rows(history):
-    """Turn a training history into table rows, one per epoch.
+def history_rows(history: Mapping[str, Sequence]) -> list[dict]:
+    """Convert a training history to table rows, one per epoch.
 
     Parameters
     ----------
     history : dict of list
-        Quantity to one number per epoch.
+        For each quantity, one number per epoch.
 
     Returns
     -------
     rows : list of dict
-        With "epoch", from 1, first.
+        One row per epoch: "epoch", counted from 1, then the quantities.
     """
     names = list(history)
     return [
@@ -42,20 +46,20 @@ def history_rows(history):
     ]
 
 
-def format_table(rows, columns):
-    """Align chosen columns of some rows as text for the terminal.
+def format_table(rows: Iterable[Mapping], columns: Mapping[str, str]) -> str:
+    """Format columns of a table as aligned text for the terminal.
 
     Parameters
     ----------
     rows : sequence of dict
-        Named values.
+        One dictionary per row.
     columns : dict of str to str
-        Name in the rows to heading.
+        Keys to show, each with its heading.
 
     Returns
     -------
     text : str
-        A heading and one line per row.
+        A line of headings, then one line per row.
     """
     cells = [list(columns.values())]
     for row in rows:
@@ -72,18 +76,18 @@ def format_table(rows, columns):
     )
 
 
-def rejects_text(rejects):
-    """Reject counts in words, empty if there are none.
+def rejects_text(rejects: Mapping[str, int]) -> str:
+    """Describe reject counts in words.
 
     Parameters
     ----------
     rejects : dict of str to int
-        Reason to number of streamlines.
+        Number of rejected streamlines by reason.
 
     Returns
     -------
     text : str
-        As " (rejected: 2 too_short)".
+        For example, " (rejected: 2 too_short)"; empty if there are none.
     """
     if not rejects:
         return ""

@@ -15,10 +15,9 @@ from dipy_tractoencoder.streamlines.array import (
     count_rejects,
     merge_rejects,
     reject_codes,
-    reverse,
-    runs_backwards,
     to_array,
 )
+from dipy_tractoencoder.streamlines.orientation import reverse, runs_backwards
 
 properties = settings(max_examples=60, deadline=None, derandomize=True)
 
