@@ -4,10 +4,7 @@ Readers allocate, map and unpack what a header promises, take the affine as it i
 on with fewer streamlines; here the promises are compared with the file's size first.
 """
 
-from contextlib import closing
-import json
 from pathlib import Path
-import re
 import zipfile
 
 import numpy as np
@@ -17,20 +14,31 @@ from dipy_tractoencoder.errors import InputFileError
 TRK_HEADER = 1000  # bytes
 TCK_TRIPLET = 12
 LARGEST_TEXT = 2**20
-# Of what is unpacked to a temporary folder: points hardly shrink, other numbers do.
-LARGEST_RATIO = 100
-ALWAYS_FINE = 2**28
-POSITIONS = re.compile(r"positions\.3\.(float16|float32|float64)")
-OFFSETS = re.compile(r"offsets\.(u?int32|u?int64)")
+# What zip, JSON, text and numbers in a broken file lead to.
+DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    IndexError,
+    OverflowError,
+    RecursionError,
+    NotImplementedError,
+    RuntimeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zipfile.zlib.error,
+)
 
 
 def check_contents(path):
-    """Raise if a tractogram's header cannot be true; other formats pass.
+    """Raise if a TRK's or TCK's header cannot be true; other formats pass.
 
     Parameters
     ----------
     path : str or Path
-        A .trk, .tck or .trx file that exists.
+        A .trk or .tck file that exists.
 
     Raises
     ------
@@ -38,7 +46,7 @@ def check_contents(path):
         If header and size of the file contradict each other, or the space is none.
     """
     path = Path(path)
-    checks = {".trk": _check_trk, ".tck": _check_tck, ".trx": _check_trx}
+    checks = {".trk": _check_trk, ".tck": _check_tck}
     check = checks.get(path.suffix)
     if check is None:
         return
@@ -46,22 +54,7 @@ def check_contents(path):
         check(path)
     except InputFileError:
         raise
-    # What zip, JSON, text and numbers in a broken file lead to.
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        TypeError,
-        IndexError,
-        OverflowError,
-        RecursionError,
-        NotImplementedError,
-        RuntimeError,
-        zipfile.BadZipFile,
-        zipfile.zlib.error,
-        MemoryError,
-    ) as err:
+    except DAMAGE as err:
         raise broken(path, f"{type(err).__name__}: {err}") from err
 
 
@@ -108,42 +101,6 @@ def check_space(path, affine, dimensions, voxel_sizes=None, voxel_order=None):
         raise broken(path, f"its voxels have the sizes {voxel_sizes.tolist()} mm")
 
 
-def check_offsets(path, streamlines, n_streamlines):
-    """Raise unless a TRX file's offsets cut its points into streamlines.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file, for the message.
-    streamlines : ArraySequence
-        As it was opened.
-    n_streamlines : int
-        How many its header promises.
-
-    Raises
-    ------
-    InputFileError
-        If they do not.
-    """
-    offsets, lengths = streamlines._offsets, streamlines._lengths
-    if len(streamlines) != n_streamlines or len(lengths) != len(offsets):
-        raise broken(
-            path,
-            f"its header promises {n_streamlines} streamlines, and its offsets make "
-            f"{len(streamlines)}",
-        )
-    last = 0
-    for start in range(0, len(offsets), 2**20):
-        some = np.asarray(offsets[start : start + 2**20])
-        ends = some.astype(np.float64) + lengths[start : start + 2**20]
-        before = np.concatenate([[last], ends[:-1]])
-        if (some != before).any() or ends[-1] > len(streamlines._data):
-            raise broken(path, "its offsets do not follow each other")
-        last = ends[-1]
-    if last != len(streamlines._data):
-        raise broken(path, "its offsets leave points out")
-
-
 def check_trk_end(path, n_streamlines, n_points):
     """Raise unless a TRK file ends where the streamlines of its header end.
 
@@ -181,44 +138,6 @@ def check_trk_end(path, n_streamlines, n_points):
             f"its header promises {promised} streamlines; with the {n_points} points "
             f"that were read they would take {expected} bytes, and it has {found}",
         )
-
-
-def check_trx_offsets(path):
-    """Raise unless a TRX file's offsets cut its points into streamlines.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-
-    Raises
-    ------
-    InputFileError
-        If they do not.
-    """
-    from trx.trx_file_memmap import load
-
-    with closing(load(str(path))) as trx:
-        check_offsets(path, trx.streamlines, trx_header(path)["NB_STREAMLINES"])
-
-
-def trx_header(path):
-    """Read the header of a TRX file.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-
-    Returns
-    -------
-    header : dict
-        "NB_STREAMLINES", "NB_VERTICES", "VOXEL_TO_RASMM" and "DIMENSIONS".
-    """
-    with zipfile.ZipFile(path) as archive:
-        if archive.getinfo("header.json").file_size > LARGEST_TEXT:
-            raise broken(path, "its header is too long")
-        return json.loads(archive.read("header.json"))
 
 
 def broken(path, why):
@@ -295,42 +214,3 @@ def _check_tck(path):
         key, _, value = line.partition(":")
         if key.strip() == "count":
             _check_count(path, int(value), TCK_TRIPLET, path.stat().st_size)
-
-
-def _check_trx(path):
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-    names = [info.filename for info in members]
-    if len(set(names)) < len(names):
-        raise broken(path, "it has two parts of one name")
-    for name in names:
-        if ".." in Path(name).parts or Path(name).is_absolute() or "\\" in name:
-            raise broken(path, f"its part {name!r} lies outside of it")
-    unpacked = sum(info.file_size for info in members)
-    packed = sum(info.compress_size for info in members)
-    if unpacked > max(ALWAYS_FINE, LARGEST_RATIO * packed):
-        raise broken(path, f"its {packed} bytes would unpack to {unpacked}")
-    header = trx_header(path)
-    counts = header["NB_STREAMLINES"], header["NB_VERTICES"]
-    if not all(type(count) is int and count >= 0 for count in counts):
-        raise broken(path, "its header says {} streamlines, {} points".format(*counts))
-    n_streamlines, n_points = counts
-    check_space(path, header["VOXEL_TO_RASMM"], header["DIMENSIONS"])
-    if n_streamlines == 0 and n_points == 0:
-        return
-    sizes = {info.filename: info.file_size for info in members}
-    for pattern, wanted in (
-        (POSITIONS, {3 * n_points}),
-        (OFFSETS, {n_streamlines, n_streamlines + 1}),
-    ):
-        found = [match for name in sizes if (match := pattern.fullmatch(name))]
-        what = pattern.pattern.partition("\\")[0]
-        if len(found) != 1:
-            raise broken(path, f"it has no {what} of a type that can be, or several")
-        numbers, rest = divmod(sizes[found[0][0]], np.dtype(found[0][1]).itemsize)
-        if rest or numbers not in wanted:
-            raise broken(
-                path,
-                f"its header promises {n_streamlines} streamlines of {n_points} "
-                f"points, and its {what} are {numbers} numbers",
-            )

@@ -9,21 +9,18 @@ from pathlib import Path
 from nibabel.streamlines import ArraySequence
 import numpy as np
 
-from dipy_tractoencoder.errors import InputFileError, check_number
-from dipy_tractoencoder.io.checks import (
-    check_contents,
-    check_offsets,
-    check_trk_end,
-    trx_header,
-)
+from dipy_tractoencoder.errors import InputFileError, OutputFileError, check_number
+from dipy_tractoencoder.io.checks import check_contents, check_trk_end
 from dipy_tractoencoder.io.space import named_space, tractogram_space
 from dipy_tractoencoder.io.tractogram import (
     LAZY,
     SELF_CONTAINED,
     check_tractogram_path,
+    dipy_reference,
     load_tractogram,
     points_outside,
 )
+from dipy_tractoencoder.io.trx import open_trx
 from dipy_tractoencoder.streamlines.array import CHUNK_SIZE, as_sequence
 from dipy_tractoencoder.utils.prefetch import forget_pages
 
@@ -56,6 +53,8 @@ class TractogramChunks:
         "affine", "dimensions", "voxel_sizes" and "voxel_order".
     n_streamlines : int or None
         How many the file says it has; None if it does not say.
+    trx : TrxContents or None
+        All that a TRX holds.
 
     Raises
     ------
@@ -74,14 +73,15 @@ class TractogramChunks:
         self.chunk_size = chunk_size
         self.progress = progress
         self.n_streamlines = None
-        self._opened = None
+        self._opened = self.trx = None
         suffix = self.path.suffix
         try:
             if suffix in LAZY:
                 self._open_lazy()
             elif suffix == ".trx":
-                self._open_trx()
-        except InputFileError:
+                self.trx = open_trx(self.path)
+                self.space, self.n_streamlines = self.trx.space, len(self.trx)
+        except (InputFileError, OutputFileError):
             raise
         # Readers raise whatever a broken file leads them to.
         except Exception as err:
@@ -109,33 +109,36 @@ class TractogramChunks:
         if self.path.suffix in LAZY:
             yield from self._lazy_chunks()
             return
-        mapped = self.path.suffix == ".trx"
-        streamlines = self._opened.streamlines if mapped else as_sequence(self._opened)
+        if self.path.suffix == ".trx":
+            for start in range(0, len(self.trx), self.chunk_size):
+                chunk = self.trx.some(start, start + self.chunk_size)
+                forget_pages(self.trx.streamlines._data)
+                yield chunk
+            return
+        streamlines = as_sequence(self._opened)
         for start in range(0, len(streamlines), self.chunk_size):
             try:
                 chunk = streamlines[start : start + self.chunk_size].copy()
             except Exception as err:  # As above.
                 raise self._damaged(err, start) from err
-            if mapped:
-                forget_pages(streamlines._data)
             yield chunk
 
     def close(self):
         """Let go of the file."""
-        if self.path.suffix == ".trx" and self._opened is not None:
-            self._opened.close()
-        self._opened = None
+        if self.trx is not None:
+            self.trx.close()
+        self._opened = self.trx = None
 
     def _space_of(self, reference):
         from dipy.io.utils import get_reference_info
 
-        self.space = named_space(get_reference_info(reference))
+        self.space = named_space(get_reference_info(dipy_reference(reference)))
 
     def _open_lazy(self):
         from nibabel.streamlines import load
 
         own_space = self.path.suffix in SELF_CONTAINED
-        self._space_of(str(self.path if own_space else self.reference))
+        self._space_of(self.path if own_space else self.reference)
         header = load(str(self.path), lazy_load=True).header
         count = header.get("nb_streamlines", header.get("count"))
         self.n_streamlines = int(count) if count is not None else None
@@ -159,15 +162,6 @@ class TractogramChunks:
         # TCK's readers skip streamlines without points, which its header counts.
         if self.path.suffix == ".trk":
             check_trk_end(self.path, n_read, n_points)
-
-    def _open_trx(self):
-        from trx.trx_file_memmap import load
-
-        self._opened = load(str(self.path))
-        self._space_of(str(self.path))
-        self.n_streamlines = len(self._opened.streamlines)
-        promised = trx_header(self.path)["NB_STREAMLINES"]
-        check_offsets(self.path, self._opened.streamlines, promised)
 
     def _damaged(self, err, at=None):
         where = "" if at is None else f", after streamline {at}"

@@ -1,6 +1,6 @@
 """A whole tractogram at hand without its points in memory: they stay on disk."""
 
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -34,6 +34,8 @@ class MappedTractogram:
         ``data_per_point``.
     groups : dict of ndarray of int64
         Groups of a TRX: name to numbers of streamlines.
+    per_group : dict of dict of ndarray, shape (1, any)
+        Data per group of a TRX: name of the group, then of the data.
     """
 
     streamlines: ArraySequence
@@ -41,6 +43,7 @@ class MappedTractogram:
     per_streamline: dict = field(default_factory=dict)
     per_point: dict = field(default_factory=dict)
     groups: dict = field(default_factory=dict)
+    per_group: dict = field(default_factory=dict)
 
     def __len__(self):
         return len(self.streamlines)
@@ -90,20 +93,16 @@ def mapped_tractogram(path, reference=None, *, folder=None, progress=None):
                 for spool in spools[0].values():
                     spool.file.close()
         elif path.suffix == ".trx":
-            from trx.trx_file_memmap import load
-
-            with closing(load(str(path))) as trx:
-                progress(len(trx.streamlines))
-                yield MappedTractogram(
-                    trx.streamlines,
-                    reader.space,
-                    {
-                        name: as_columns(v)
-                        for name, v in trx.data_per_streamline.items()
-                    },
-                    dict(trx.data_per_vertex),
-                    {n: np.asarray(v, np.int64).ravel() for n, v in trx.groups.items()},
-                )
+            trx = reader.trx
+            progress(len(trx))
+            yield MappedTractogram(
+                trx.streamlines,
+                trx.space,
+                trx.per_streamline,
+                trx.per_point,
+                {n: members.astype(np.int64) for n, members in trx.groups.items()},
+                trx.per_group,
+            )
         else:
             whole = load_tractogram(path, reference)
             progress(len(whole))

@@ -1,5 +1,6 @@
 """Tractogram files in and out, with DIPY's readers and writers and clear errors."""
 
+from contextlib import closing
 import logging
 from pathlib import Path
 
@@ -12,11 +13,8 @@ from dipy_tractoencoder.errors import (
     OutputFileError,
     format_received,
 )
-from dipy_tractoencoder.io.checks import (
-    check_contents,
-    check_trk_end,
-    check_trx_offsets,
-)
+from dipy_tractoencoder.io.checks import check_contents, check_trk_end
+from dipy_tractoencoder.io.trx import open_trx
 from dipy_tractoencoder.utils.atomic_files import check_free, check_readable, whole_file
 
 logger = logging.getLogger(__name__)
@@ -60,10 +58,13 @@ def load_tractogram(path, reference=None):
     own_space = path.suffix.lower() in SELF_CONTAINED
     try:
         if path.suffix == ".trx":
-            check_trx_offsets(path)
-        tractogram = dipy_load(
-            str(path), "same" if own_space else str(reference), bbox_valid_check=False
-        )
+            tractogram = _load_trx(path)
+        else:
+            tractogram = dipy_load(
+                str(path),
+                "same" if own_space else dipy_reference(reference),
+                bbox_valid_check=False,
+            )
         if path.suffix == ".trk" and tractogram is not False:
             lines = tractogram.streamlines
             check_trk_end(path, len(lines), lines.total_nb_rows)
@@ -71,7 +72,7 @@ def load_tractogram(path, reference=None):
             tractogram.streamlines,
             {"affine": tractogram.affine, "dimensions": tractogram.dimensions},
         )
-    except InputFileError:
+    except (InputFileError, OutputFileError):
         raise
     # Readers of seven formats raise whatever a broken file leads them to.
     except Exception as err:
@@ -88,6 +89,47 @@ def load_tractogram(path, reference=None):
     if outside:
         logger.info("%s: some points lie outside of the image; they are kept.", path)
     return tractogram
+
+
+def _load_trx(path):
+    """Copy a TRX into memory, as a tractogram of DIPY's."""
+    from dipy.io.stateful_tractogram import Space, StatefulTractogram
+
+    with closing(open_trx(path)) as trx:
+        points = trx.some(0, len(trx))
+        kinds = {
+            "positions": points._data.dtype,
+            "dpp": {name: lines._data.dtype for name, lines in trx.per_point.items()},
+            "dps": {name: values.dtype for name, values in trx.per_streamline.items()},
+        }
+        tractogram = StatefulTractogram(
+            points,
+            trx.reference(),
+            Space.RASMM,
+            data_per_point={n: trx.some(0, len(trx), n) for n in trx.per_point},
+            data_per_streamline={n: np.array(v) for n, v in trx.per_streamline.items()},
+        )
+    tractogram.dtype_dict = kinds  # DIPY makes other types of some.
+    return tractogram
+
+
+def dipy_reference(path):
+    """Give what DIPY takes the image space of a file from.
+
+    Parameters
+    ----------
+    path : str or Path
+        Image or tractogram.
+
+    Returns
+    -------
+    reference : str or dict
+        The path; of a TRX its header, as DIPY's own reader would open it for writing.
+    """
+    if Path(path).suffix != ".trx":
+        return str(path)
+    with closing(open_trx(path)) as trx:
+        return trx.reference()
 
 
 def points_outside(streamlines, space):

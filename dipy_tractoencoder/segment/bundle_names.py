@@ -13,6 +13,7 @@ from dipy_tractoencoder.errors import (
     format_received,
 )
 from dipy_tractoencoder.io.tractogram import EXTENSIONS, check_tractogram_path
+from dipy_tractoencoder.io.trx import open_trx
 from dipy_tractoencoder.latent.latents_file import (
     EXTENSIONS as LATENTS_EXTENSIONS,
     latents_reader,
@@ -151,28 +152,11 @@ def trx_groups(path: str | Path) -> dict[str, np.ndarray]:
     InputFileError
         If the file is damaged, or a group contains an index out of range.
     """
-    from trx.trx_file_memmap import load
-
-    try:
-        with closing(load(str(path))) as trx:
-            n_streamlines = len(trx.streamlines)
-            groups = {
-                name: np.unique(np.asarray(members).astype(np.int64).ravel())
-                for name, members in sorted(trx.groups.items())
-            }
-    # For damaged files trx-python raises errors of many kinds.
-    except Exception as err:
-        raise InputFileError(
-            f"Cannot read {path}: {type(err).__name__}: {err}. The file may be damaged."
-        ) from err
-    for name, members in groups.items():
-        if len(members) and not 0 <= members[0] <= members[-1] < n_streamlines:
-            raise InputFileError(
-                f"Cannot read {path}: its group {name} contains streamline "
-                f"{members[-1]}, but the file has {n_streamlines}. Write the file "
-                "again."
-            )
-    return groups
+    with closing(open_trx(path)) as trx:
+        return {
+            name: np.unique(members.astype(np.int64))
+            for name, members in sorted(trx.groups.items())
+        }
 
 
 def bundle_members(

@@ -1,0 +1,303 @@
+"""TRX files read where they lie: a zip of arrays with a header, mapped, never written.
+
+Every number that a file claims is compared with what is there before it is believed.
+Format: https://tractometry.org/trx-spec.
+"""
+
+import logging
+from pathlib import Path
+import re
+import zipfile
+
+from nibabel.streamlines import ArraySequence
+import numpy as np
+
+from dipy_tractoencoder.errors import InputFileError, OutputFileError
+from dipy_tractoencoder.io.checks import DAMAGE, broken, check_space
+from dipy_tractoencoder.io.names import read_names, short
+from dipy_tractoencoder.io.space import named_space
+from dipy_tractoencoder.io.zip_arrays import ZipArrays
+
+logger = logging.getLogger(__name__)
+
+LARGEST_DIMENSION = 2**16 - 1
+AT_A_TIME = 2**20  # offsets
+DPG = "dpg/"
+TYPES = {
+    name: np.dtype(name).newbyteorder("<")
+    for name in (
+        *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+        *(f"float{bits}" for bits in (16, 32, 64)),
+    )
+}
+TYPES["bit"] = TYPES["bool"] = np.dtype(bool)
+PART = re.compile(
+    r"(?:(dps|dpv|groups|dpg/[^/]+)/)?([^/]*?)(?:\.([0-9]+))?\.([a-z]+[0-9]*)",
+    re.DOTALL,
+)
+
+
+class TrxContents:
+    """What a TRX file holds; arrays are mapped, and can only be read.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    streamlines : ArraySequence
+        RASMM, mm, in the file's type of numbers.
+    space : dict
+        "affine", "dimensions", "voxel_sizes" and "voxel_order".
+    per_streamline : dict of ndarray, shape (n_streamlines, any)
+        ``dps``.
+    per_point : dict of ArraySequence
+        ``dpv``.
+    groups : dict of ndarray of int, shape (any,)
+        Name to numbers of streamlines, as the file has them.
+    per_group : dict of dict of ndarray, shape (1, any)
+        Group to its ``dpg``.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.streamlines, self.space = ArraySequence(), {}
+        self.per_streamline, self.per_point = {}, {}
+        self.groups, self.per_group = {}, {}
+
+    def __len__(self):
+        return len(self.streamlines)
+
+    def some(self, start, stop, name=None):
+        """Copy streamlines that follow each other, or their data per point.
+
+        Parameters
+        ----------
+        start, stop : int
+            The first, and the one after the last; there may be fewer.
+        name : str, optional
+            One of ``per_point``, in place of the points.
+
+        Returns
+        -------
+        sequence : ArraySequence
+            In memory, in the file's type of numbers.
+        """
+        lines = self.streamlines if name is None else self.per_point[name]
+        # Checked when it was opened: all points, one streamline after the other.
+        lengths = np.array(lines._lengths[start:stop])
+        ends = np.cumsum(lengths)
+        first = int(lines._offsets[start]) if len(lengths) else 0
+        last = first + int(ends[-1]) if len(lengths) else 0
+        return _sequence(np.array(lines._data[first:last]), ends - lengths, lengths)
+
+    def reference(self):
+        """Give the image space as DIPY takes it.
+
+        Returns
+        -------
+        header : dict
+            As trx-python's header of the file would be.
+        """
+        return {
+            "NB_STREAMLINES": len(self),
+            "NB_VERTICES": len(self.streamlines._data),
+            "VOXEL_TO_RASMM": self.space["affine"].astype(np.float32),
+            "DIMENSIONS": self.space["dimensions"].astype(np.uint16),
+        }
+
+    def close(self):
+        """Let go of the file; arrays that are held elsewhere stay."""
+        self.__init__(self.path)
+
+
+def open_trx(path):
+    """Open a TRX file, with every check that can be made without reading its points.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file. It is opened for reading only.
+
+    Returns
+    -------
+    contents : TrxContents
+        Stored arrays are mapped, compressed ones unpacked, large ones to a nameless
+        temporary file.
+
+    Raises
+    ------
+    InputFileError
+        If the file contradicts itself.
+    OutputFileError
+        If there is no room to unpack it.
+    """
+    try:
+        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+            return _contents(path, ZipArrays(path, file, archive))
+    except (InputFileError, OutputFileError):
+        raise
+    # What zip, JSON, text and numbers in a broken file lead to.
+    except DAMAGE as err:
+        raise broken(path, f"{type(err).__name__}: {err}") from err
+
+
+def _contents(path, parts):
+    """Read the header, and put the parts together."""
+    header = parts.json("header.json")
+    counts = header["NB_STREAMLINES"], header["NB_VERTICES"]
+    if not all(type(count) is int and count >= 0 for count in counts):
+        raise broken(path, "its header says {} streamlines, {} points".format(*counts))
+    trx = TrxContents(path)
+    trx.space = _space(path, header)
+    arrays = _arrays(path, parts)
+    points, offsets = _points_and_offsets(path, arrays.pop("", {}), *counts)
+    starts, lengths = _cut(path, offsets, *counts)
+    trx.streamlines = _sequence(points, starts, lengths)
+
+    def rows(folder, name, values, n_rows, width):
+        if len(values) != n_rows * width:
+            raise broken(
+                path,
+                f"its {folder} {short(name)} are {len(values)} numbers, not {n_rows} "
+                f"times {width}",
+            )
+        return values.reshape(n_rows, width)
+
+    for name, (values, width) in _named(arrays.get("dps", {})):
+        trx.per_streamline[name] = rows("dps", name, values, counts[0], width)
+    for name, (values, width) in _named(arrays.get("dpv", {})):
+        values = rows("dpv", name, values, counts[1], width)
+        trx.per_point[name] = _sequence(values, starts, lengths)
+    per_group = {k[len(DPG) :]: found for k, found in arrays.items() if k[:4] == DPG}
+    groups = arrays.get("groups", {})
+    for name, stored in _named({s: s for s in (*groups, *per_group)}):
+        if stored not in groups:
+            raise broken(
+                path, f"it has data of the group {short(name)}, and no such group"
+            )
+        _check_group(path, name, *groups[stored], counts[0])
+        trx.groups[name] = groups[stored][0]
+        if stored in per_group:
+            trx.per_group[name] = {
+                kind: np.array(rows("dpg", kind, values, 1, width))
+                for kind, (values, width) in _named(per_group[stored])
+            }
+    return trx
+
+
+def _named(found):
+    """Give what stands under names that are written, with the names they mean."""
+    for stored, name in read_names(found).items():
+        yield name, found[stored]
+
+
+def _space(path, header):
+    """Check and name the image space."""
+    from nibabel.affines import voxel_sizes
+    from nibabel.orientations import aff2axcodes
+
+    dimensions = np.asarray(header["DIMENSIONS"], dtype=np.float64)
+    with np.errstate(over="ignore"):
+        affine = np.asarray(header["VOXEL_TO_RASMM"], dtype=np.float32)
+    check_space(path, affine, dimensions)
+    if (dimensions > LARGEST_DIMENSION).any() or (dimensions % 1).any():
+        raise broken(path, f"its image has the dimensions {dimensions.tolist()}")
+    order = "".join(aff2axcodes(affine))
+    return named_space((affine, dimensions, voxel_sizes(affine), order))
+
+
+def _arrays(path, parts):
+    """Sort the parts by folder, "" for those of none: name to numbers and width."""
+    arrays = {}
+    for part, info in parts.members.items():
+        match = PART.fullmatch(part)
+        if info.is_dir() or part == "header.json":
+            continue
+        if match is None or match[4] not in TYPES:
+            folder = part.partition("/")[0]
+            level = logging.DEBUG
+            if folder in ("dps", "dpv", "dpg", "groups") or "/" not in part:
+                level = logging.WARNING
+            logger.log(level, "%s: its part %s is left out.", path, short(part))
+            continue
+        folder, name, width, kind = match.groups()
+        found = arrays.setdefault(folder or "", {})
+        if name in found:
+            raise broken(path, f"it has two parts of the name {short(name)}")
+        found[name] = parts.array(part, TYPES[kind]), int(width or 1)
+    return arrays
+
+
+def _points_and_offsets(path, top, n_streamlines, n_points):
+    """Give points (n_points, 3) and offsets as they are, if they are as promised."""
+    if n_streamlines == 0 and n_points == 0:
+        return np.empty((0, 3), np.float32), np.empty(0, np.int64)
+    wanted = {
+        "positions": (3, {3 * n_points}, ("float16", "float32", "float64")),
+        "offsets": (
+            1,
+            {n_streamlines, n_streamlines + 1},
+            ("int32", "uint32", "int64", "uint64"),
+        ),
+    }
+    for name, (width, counts, types) in wanted.items():
+        values, found = top.get(name, (np.empty(0), 0))
+        if found != width or values.dtype not in [TYPES[kind] for kind in types]:
+            raise broken(path, f"it has no {name} of a type that can be")
+        if len(values) not in counts:
+            raise broken(
+                path,
+                f"its header promises {n_streamlines} streamlines of {n_points} "
+                f"points, and its {name} are {len(values)} numbers",
+            )
+    return top["positions"][0].reshape(-1, 3), top["offsets"][0]
+
+
+def _cut(path, offsets, n_streamlines, n_points):
+    """Turn offsets into starts and lengths, if they cut all points into streamlines."""
+    lengths = np.empty(n_streamlines, dtype=np.int64)
+    if not n_streamlines and not n_points:
+        return lengths, lengths
+    if len(offsets) and int(offsets[0]) != 0:
+        raise broken(path, f"its first streamline starts at point {offsets[0]}")
+    for start in range(0, len(offsets), AT_A_TIME):
+        some = np.asarray(offsets[start : start + AT_A_TIME + 1])
+        if (some > n_points).any() or (some[1:] < some[:-1]).any():
+            raise broken(path, "its offsets do not follow each other")
+        steps = np.diff(some.astype(np.int64))
+        lengths[start : start + len(steps)] = steps[: n_streamlines - start]
+    last = int(offsets[-1]) if len(offsets) else 0
+    made = f"its {len(offsets)} offsets make {len(offsets) - 1} of {last}"
+    promised = f"its header promises {n_streamlines} streamlines of {n_points} points"
+    if len(offsets) == n_streamlines + 1:
+        if last != n_points:
+            raise broken(path, f"{promised}, and {made}: they leave points out")
+    elif last == n_points and n_points:
+        raise broken(path, f"{promised}, and {made}")
+    elif n_streamlines:  # As older writers did it.
+        lengths[-1] = n_points - last
+    # int64 throughout: nibabel adds offsets and lengths, which must not overflow.
+    starts = offsets[:n_streamlines]
+    same_bits = starts.dtype.itemsize == 8
+    return (starts.view("<i8") if same_bits else starts.astype(np.int64)), lengths
+
+
+def _check_group(path, name, members, width, n_streamlines):
+    """Raise unless a group's members are streamlines."""
+    if members.dtype.kind not in "iu" or width != 1:
+        raise broken(path, f"its group {short(name)} holds no numbers of streamlines")
+    if not len(members):
+        return
+    wrong = [n for n in (members.min(), members.max()) if not 0 <= n < n_streamlines]
+    if wrong:
+        raise InputFileError(
+            f"Cannot read {path}: its group {short(name)} contains streamline "
+            f"{wrong[0]}, but the file has {n_streamlines}. Write the file again."
+        )
+
+
+def _sequence(data, offsets, lengths):
+    """Cut rows into an ArraySequence, without a copy."""
+    sequence = ArraySequence()
+    sequence._data, sequence._offsets, sequence._lengths = data, offsets, lengths
+    return sequence
