@@ -6,6 +6,7 @@ on with fewer streamlines; here the promises are compared with the file's size f
 
 from pathlib import Path
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -28,7 +29,7 @@ DAMAGE = (
     RuntimeError,
     MemoryError,
     zipfile.BadZipFile,
-    zipfile.zlib.error,
+    zlib.error,
 )
 
 
