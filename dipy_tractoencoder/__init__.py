@@ -17,6 +17,7 @@ _HOME = {
     "Preprocessing": "streamlines.preprocessing",
     "StreamlineArray": "streamlines.array",
     "StreamlineAutoencoder": "nn.autoencoder",
+    "StreamlineEmbedding": "training.embedding",
     "StreamlineVAE": "nn.vae",
     "TractoencoderError": "errors",
     "TrainingSettings": "training.settings",

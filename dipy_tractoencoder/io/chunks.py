@@ -1,10 +1,13 @@
 """Tractograms read some streamlines at a time, in bounded memory."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from itertools import islice
 import logging
 from numbers import Real
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from nibabel.streamlines import ArraySequence
 import numpy as np
@@ -206,3 +209,66 @@ def _depth(item):
         return 0 if isinstance(item, Real) else np.inf
     # Streamlines without points tell nothing: the first part that does speaks for all.
     return 1 + next(filter(None, map(_depth, item)), 0) if len(item) else 0
+
+
+def each_tractogram(source: Any, reference: str | Path | None = None) -> Iterator:
+    """Give the tractograms of a source one by one; files are open while in use.
+
+    Parameters
+    ----------
+    source : tractogram, path, or iterable of them
+        What `as_tractogram_list` takes, or paths of tractogram files.
+    reference : str or Path, optional
+        Image or tractogram whose space files without one are in.
+
+    Yields
+    ------
+    tractogram : StatefulTractogram, TractogramChunks, or sequence of ndarray
+        RASMM, mm, unless a StatefulTractogram says otherwise.
+
+    Raises
+    ------
+    InputFileError
+        If a file is missing, broken, or lacks its reference.
+    """
+    if isinstance(source, (str, PathLike)):
+        source = [source]
+    for item in as_tractogram_list(source):
+        if isinstance(item, (str, PathLike)):
+            with closing(TractogramChunks(item, reference)) as chunks:
+                yield chunks
+        else:
+            yield item
+
+
+def each_chunk(
+    source: Any, reference: str | Path | None = None
+) -> Iterator[ArraySequence]:
+    """Give the streamlines of a source some at a time, whatever it is.
+
+    Parameters
+    ----------
+    source : tractogram, path, or iterable of them
+        As for `each_tractogram`.
+    reference : str or Path, optional
+        Image or tractogram whose space files without one are in.
+
+    Yields
+    ------
+    chunk : ArraySequence
+        Streamlines, RASMM, mm.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If something is no tractogram.
+    InputFileError
+        If a file is missing, broken, or lacks its reference.
+    """
+    for tractogram in each_tractogram(source, reference):
+        if isinstance(tractogram, TractogramChunks):
+            yield from tractogram
+            continue
+        lines = as_sequence(tractogram)
+        for start in range(0, len(lines), CHUNK_SIZE):
+            yield lines[start : start + CHUNK_SIZE]
