@@ -206,8 +206,8 @@ def test_api_reference_has_every_module():
 # Tutorials
 
 
-def test_there_are_seven_tutorials():
-    assert [path.stem.split("_")[1] for path in TUTORIALS] == list("1234567")
+def test_there_are_eight_tutorials():
+    assert [path.stem.split("_")[1] for path in TUTORIALS] == list("12345678")
 
 
 @every_tutorial
