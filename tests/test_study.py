@@ -164,7 +164,7 @@ def test_changed_constants_are_put_back(study_modules):
     before = backbones.DENSE_UNITS
     with (
         pytest.raises(RuntimeError),
-        changed_constants({"backbones.DENSE_UNITS": (8,)}),
+        changed_constants({"nn.backbones.DENSE_UNITS": (8,)}),
     ):
         assert backbones.DENSE_UNITS == (8,)
         raise RuntimeError
