@@ -8,7 +8,6 @@ then all four are used (``refit``). Writes a CSV and an rst table.
 Run one model with ``--only``, and another backend with ``KERAS_BACKEND=jax``.
 """
 
-import argparse
 from pathlib import Path
 import platform
 import tempfile
@@ -16,6 +15,7 @@ import time
 
 from dipy.data.fetcher import extract_example_tracts
 import numpy as np
+from study_main import RESULTS, main, option
 from study_rows import GSOC, SEED_MODEL
 
 import dipy_tractoencoder as dte
@@ -54,14 +54,7 @@ def measure(model, tractograms):
     return rows["points"], rows["pca_points"]
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out_dir", default="doc/results", type=Path)
-    parser.add_argument("--latent_dim", type=int, nargs="*", default=[32, 6])
-    parser.add_argument("--epochs", type=int, default=100)
-    parser.add_argument("--seed", type=int, nargs="*", default=[0, 1, 2])
-    parser.add_argument("--only", nargs="*", choices=MODELS, default=list(MODELS))
-    options = parser.parse_args()
+def run(options):
     columns = [f"{bundle} (mm)" for bundle in (*BUNDLES, "all")]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -119,4 +112,12 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(
+        run,
+        __doc__,
+        option("--latent_dim", type=int, nargs="*", default=[32, 6]),
+        option("--epochs", type=int, default=100),
+        option("--seed", type=int, nargs="*", default=[0, 1, 2]),
+        option("--only", nargs="*", choices=MODELS, default=list(MODELS)),
+        out_dir=RESULTS,
+    )

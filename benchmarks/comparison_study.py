@@ -10,11 +10,9 @@ bump over 20 to 30 % of its length. Each repetition has a reference group of its
 on which its models are trained. Writes a CSV and an rst table.
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
+from study_main import RESULTS, main, option
 
 import dipy_tractoencoder as dte
 from dipy_tractoencoder.nn.provenance import software_versions
@@ -268,18 +266,9 @@ def rst_tables(rows, sizes, warp):
     return "\n".join(lines) + "\n"
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--out_dir", type=Path)
-    parser.add_argument("--quick", action="store_true", help="into build/ by default")
-    parser.add_argument("--name", default="comparison", help="of the tables")
-    parser.add_argument("--warp_mm", type=float, default=1.0)
-    parser.add_argument("--smoothness_mm", type=float, default=20.0)
-    options = parser.parse_args()
+def run(options):
     sizes = QUICK if options.quick else FULL
-    out_dir = options.out_dir or Path("build/quick" if options.quick else "doc/results")
+    out_dir = options.out_dir
     warp = {"warp_mm": options.warp_mm, "smoothness_mm": options.smoothness_mm}
     found, displaced = {}, []
     for repeat in range(sizes["repeats"]):
@@ -298,4 +287,12 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(
+        run,
+        __doc__,
+        option("--name", default="comparison", help="of the tables"),
+        option("--warp_mm", type=float, default=1.0),
+        option("--smoothness_mm", type=float, default=20.0),
+        out_dir=RESULTS,
+        quick=True,
+    )

@@ -8,7 +8,6 @@ and Chromium. The picture is of DIPY's bundles of a subject that took no part in
 training.
 """
 
-import argparse
 from pathlib import Path
 import shutil
 import tempfile
@@ -17,6 +16,7 @@ import time
 from dipy.data.fetcher import extract_example_tracts
 import numpy as np
 from playwright.sync_api import sync_playwright
+from study_main import main, option
 
 from dipy_tractoencoder import (
     decode,
@@ -117,11 +117,9 @@ def take_picture(browser, work, path):
     page.close()
 
 
-def main():
+def run(options):
     """Run everything."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="+", default=["table", "picture"])
-    only = parser.parse_args().only
+    only = options.only
     with sync_playwright() as driver, tempfile.TemporaryDirectory() as folder:
         browser = driver.chromium.launch(
             executable_path=shutil.which("chromium"), args=ARGUMENTS, timeout=TIMEOUT
@@ -159,4 +157,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(run, __doc__, option("--only", nargs="+", default=["table", "picture"]))

@@ -8,11 +8,12 @@ that is not finite, or in another error than `TrainingDivergedError`, is a failu
 table goes to ``doc/results/extreme_training.csv``.
 """
 
-import argparse
 from collections import Counter
 import csv
 from pathlib import Path
 import sys
+
+from study_main import main
 
 from dipy_tractoencoder.nn.annealing import KL_ANNEALINGS
 from dipy_tractoencoder.utils.atomic_files import whole_file
@@ -31,12 +32,7 @@ def outcome(name, options):
         return f"failed: {type(err).__name__}: {err}"
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--out", type=Path, default=ROOT / "doc" / "results" / "extreme_training.csv"
-    )
-    options = parser.parse_args()
+def run(options):
     from test_numerics import CASES, SCHEDULES
 
     rows = []
@@ -58,4 +54,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(run, __doc__, out_file="extreme_training.csv")

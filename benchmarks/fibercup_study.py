@@ -12,13 +12,13 @@ another ``--work_dir`` to measure anew. Rows with convolutions take hours on two
 ``KERAS_BACKEND=jax`` is the fastest there.
 """
 
-import argparse
 import json
 from pathlib import Path
 import sys
 
 import numpy as np
 from study_data import SUBJECTS, load
+from study_main import RESULTS, main, option
 from study_rows import DIMENSIONS, study_runs
 
 from dipy_tractoencoder.nn.provenance import software_versions
@@ -60,34 +60,20 @@ def baselines(quick):
     return todo
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--work_dir", type=Path, help=f"default: {WORK_DIR}")
-    parser.add_argument("--out_dir", type=Path, help="default: doc/results")
-    parser.add_argument("--quick", action="store_true", help="into build/ by default")
-    parser.add_argument("--only", nargs="*", metavar="SECTION", default=[])
-    parser.add_argument("--data", nargs="*", help="phantom, sub_1, ...", default=[])
-    parser.add_argument("--list", action="store_true", help="what is left to run")
-    parser.add_argument(
-        "--tables_only", action="store_true", help="tables and figures of what has run"
-    )
-    parser.add_argument("--tsne", action="store_true", help="latent maps by t-SNE too")
-    options = parser.parse_args()
+def run(options):
     quick = options.quick
     work_dir = options.work_dir or (Path("build/quick/runs") if quick else WORK_DIR)
-    out_dir = options.out_dir or Path("build/quick" if quick else "doc/results")
+    out_dir = options.out_dir
     examples_dir = Path("build/quick/examples") if quick else EXAMPLES_DIR
     runs = study_runs(quick=quick)
     sections = {run["section"] for run in runs.values()} | {"baselines"}
     if unknown := set(options.only) - sections:
-        parser.error(f"unknown sections {sorted(unknown)}; known: {sorted(sections)}")
+        options.refuse(f"unknown sections {sorted(unknown)}; known: {sorted(sections)}")
     if unknown := set(options.data) - {"phantom", *SUBJECTS}:
-        parser.error(f"unknown data {sorted(unknown)}; known: phantom, {SUBJECTS}")
+        options.refuse(f"unknown data {sorted(unknown)}; known: phantom, {SUBJECTS}")
     for folder in (work_dir, out_dir):
         if folder.exists() and not folder.is_dir():
-            parser.error(f"{folder} is a file; a folder is needed there")
+            options.refuse(f"{folder} is a file; a folder is needed there")
         folder.mkdir(parents=True, exist_ok=True)
 
     def wanted(section, data, name):
@@ -156,4 +142,21 @@ def execute(runs, name, data, work_dir, examples_dir, versions):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(
+        main(
+            run,
+            __doc__,
+            option("--work_dir", type=Path, help=f"default: {WORK_DIR}"),
+            option("--only", nargs="*", metavar="SECTION", default=[]),
+            option("--data", nargs="*", help="phantom, sub_1, ...", default=[]),
+            option("--list", action="store_true", help="what is left to run"),
+            option(
+                "--tables_only",
+                action="store_true",
+                help="tables and figures of what has run",
+            ),
+            option("--tsne", action="store_true", help="latent maps by t-SNE too"),
+            out_dir=RESULTS,
+            quick=True,
+        )
+    )

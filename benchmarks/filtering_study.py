@@ -8,14 +8,13 @@ where sensitivity equals specificity; all figures are of test streamlines. Once 
 streamlines, once on tracked ones. Writes ``doc/results/filtering.{csv,rst}``.
 """
 
-import argparse
-from pathlib import Path
 import time
 
 from dipy.segment.bundles import RecoBundles
 from nibabel.streamlines import ArraySequence
 import numpy as np
 from result_tables import write_results
+from study_main import RESULTS, main
 
 from dipy_tractoencoder import make_fibercup, train
 from dipy_tractoencoder.segment.neighbors import nearest_distances
@@ -165,13 +164,7 @@ def rows_of(route, *, quick=False):
     return rows
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--out_dir", type=Path, default=Path("doc/results"))
-    parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args()
+def run(options):
     rows = [
         r for kind in ("made", "tracked") for r in rows_of(kind, quick=options.quick)
     ]
@@ -193,4 +186,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(run, __doc__, out_dir=RESULTS, quick=True)

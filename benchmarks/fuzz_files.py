@@ -25,6 +25,8 @@ import sys
 import tempfile
 import time
 
+from study_main import main, option
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 CASES = {"trk": 700, "tck": 500, "trx": 600, "keras": 400, "h5": 600, "densities": 300}
@@ -147,17 +149,7 @@ class Worker:
         return json.loads(answer)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cases", type=int, help="per kind")
-    parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--only", nargs="*", default=list(CASES))
-    parser.add_argument("--keep", type=Path, help="folder for files that crash")
-    parser.add_argument(
-        "--out", type=Path, default=ROOT / "doc" / "results" / "fuzzing.csv"
-    )
-    parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+def run(options):
     if options.work:
         work(options.work)
         return
@@ -217,4 +209,13 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(
+        run,
+        __doc__,
+        option("--cases", type=int, help="per kind"),
+        option("--first", type=int, default=0),
+        option("--only", nargs="*", default=list(CASES)),
+        option("--keep", type=Path, help="folder for files that crash"),
+        option("--work", type=Path, help=argparse.SUPPRESS),
+        out_file="fuzzing.csv",
+    )

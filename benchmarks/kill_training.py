@@ -11,7 +11,6 @@ every half second instead of every five, so that kills meet the writing too. The
 in ``doc/results/kill_training.csv`` has a row per kill.
 """
 
-import argparse
 import csv
 import json
 from pathlib import Path
@@ -21,6 +20,7 @@ import tempfile
 import time
 
 import numpy as np
+from study_main import main, option
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAIN = """
@@ -117,16 +117,7 @@ def same_weights(first, second):
     return all(np.array_equal(one, other) for one, other in pairs)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=150)
-    parser.add_argument("--streamlines", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--out", type=Path, default=ROOT / "doc" / "results" / "kill_training.csv"
-    )
-    options = parser.parse_args()
+def run(options):
     rng = np.random.default_rng(options.seed)
     rows = []
     with tempfile.TemporaryDirectory() as name:
@@ -195,4 +186,12 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(
+        run,
+        __doc__,
+        option("--kills", type=int, default=20),
+        option("--epochs", type=int, default=150),
+        option("--streamlines", type=int, default=500),
+        option("--seed", type=int, default=0),
+        out_file="kill_training.csv",
+    )

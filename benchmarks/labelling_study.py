@@ -7,8 +7,6 @@ each of the five once; then seconds for 100,000 streamlines of the phantom. Accu
 count streamlines left unassigned as wrong. Writes ``doc/results/labelling.{csv,rst}``.
 """
 
-import argparse
-from pathlib import Path
 import time
 
 from dipy.segment.bundles import RecoBundles
@@ -18,6 +16,7 @@ import numpy as np
 from result_tables import write_results
 from sklearn.metrics import f1_score
 from study_data import SUBJECTS, load
+from study_main import RESULTS, main
 
 from dipy_tractoencoder import make_fibercup, train
 from dipy_tractoencoder.latent.codec import encode
@@ -124,13 +123,7 @@ def methods(data, *, quick=False):
     return found
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--out_dir", type=Path, default=Path("doc/results"))
-    parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args()
+def run(options):
     rows = []
     for name in ("phantom", *(SUBJECTS[-1:] if options.quick else SUBJECTS)):
         data = load(name, quick=options.quick)
@@ -187,4 +180,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(run, __doc__, out_dir=RESULTS, quick=True)

@@ -6,14 +6,13 @@ On the made phantom, and on DIPY's bundles (trained on four subjects, tested on 
 fifth). All figures are means over bundles. Writes ``doc/results/sampling.{csv,rst}``.
 """
 
-import argparse
-from pathlib import Path
 import time
 
 from dipy.segment.bundles import bundle_shape_similarity
 import numpy as np
 from result_tables import write_results
 from study_data import TEST_SUBJECT, load
+from study_main import RESULTS, main
 
 from dipy_tractoencoder.errors import EmptyDataError
 from dipy_tractoencoder.generation.bundle_density import PLAUSIBLE, describe_bundle
@@ -240,13 +239,7 @@ def rows_of(data_name, *, quick=False):
     return rows
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--out_dir", type=Path, default=Path("doc/results"))
-    parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args()
+def run(options):
     rows = []
     for name in ("phantom", TEST_SUBJECT):
         rows += rows_of(name, quick=options.quick)
@@ -300,4 +293,4 @@ aligned, tested on sub_5, far from them: there "train to train" is what to compa
 
 
 if __name__ == "__main__":
-    main()
+    main(run, __doc__, out_dir=RESULTS, quick=True)

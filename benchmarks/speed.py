@@ -23,7 +23,9 @@ import tempfile
 import time
 
 import numpy as np
+from study_main import RESULTS, main, option
 
+SECTIONS = ["train", "encode", "size", "files"]
 N_POINTS, LATENT_DIM = 256, 32
 BATCH = 128
 SEED_MODEL = {"backbone": "finta", "linear_skip": False}
@@ -241,14 +243,7 @@ def measure(backend, kind, arguments):
     return json.loads(output.splitlines()[-1])
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out_dir", default="doc/results", type=Path)
-    sections = ["train", "encode", "size", "files"]
-    parser.add_argument("--only", nargs="*", choices=sections, default=sections)
-    parser.add_argument("--n_file", type=int, default=1_000_000)
-    parser.add_argument("--row", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+def run(options):
     if options.row:
         kind, arguments = json.loads(options.row)
         print(json.dumps(globals()[f"row_{kind}"](**arguments)))
@@ -337,4 +332,11 @@ def write(rows, out_dir):
 
 
 if __name__ == "__main__":
-    main()
+    main(
+        run,
+        __doc__,
+        option("--only", nargs="*", choices=SECTIONS, default=SECTIONS),
+        option("--n_file", type=int, default=1_000_000),
+        option("--row", help=argparse.SUPPRESS),
+        out_dir=RESULTS,
+    )

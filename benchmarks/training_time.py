@@ -8,14 +8,14 @@ times the median of the others. Ours include fitting PCA, validation, settling o
 statistics and everything else a training does.
 """
 
-import argparse
 import json
 import os
-from pathlib import Path
 import platform
 import subprocess
 import sys
 import time
+
+from study_main import RESULTS, main, option
 
 EPOCHS = 120
 # The seed's own batch sizes were 20 and 300.
@@ -115,11 +115,7 @@ def run_row(name):
     )
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out_dir", default="doc/results", type=Path)
-    parser.add_argument("--row", choices=ROWS, help="time one row, in this process")
-    options = parser.parse_args()
+def run(options):
     if options.row:
         run_row(options.row)
         return
@@ -160,4 +156,9 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(
+        run,
+        __doc__,
+        option("--row", choices=ROWS, help="time one row, in this process"),
+        out_dir=RESULTS,
+    )

@@ -7,10 +7,8 @@ is the fifth. Below: the made FiberCup of the study, and its test streamlines. W
 ``doc/results/figures/what_it_does.png``.
 """
 
-import argparse
-from pathlib import Path
-
 from study_data import TEST_SUBJECT, bundles_without, phantom
+from study_main import RESULTS, main
 
 from dipy_tractoencoder import encode, reconstruct, train
 from dipy_tractoencoder.evaluation.projection import latent_map
@@ -63,12 +61,7 @@ def draw_row(axes, data, names, view, what, **options):
     print(f"{what}: {error:.3f} mm, PCA {pca_error:.3f} mm", flush=True)
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--out_dir", type=Path, default=Path("doc/results/figures"))
-    options = parser.parse_args()
+def run(options):
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 8), layout="constrained")
@@ -85,4 +78,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(run, __doc__, out_dir=RESULTS / "figures")
