@@ -234,8 +234,10 @@ class StreamlineEmbedding(
         settings = TrainingSettings(**values)
         chunks = self._chunks(X)
         if self.rejects == "raise":
-            limits = {"min_length": self.min_length, "max_length": self.max_length}
-            _check_codes([reject_codes(chunk, **limits) for chunk in chunks])
+            low, high = self.min_length, self.max_length
+            _check_codes(
+                [reject_codes(x, min_length=low, max_length=high) for x in chunks]
+            )
         from dipy_tractoencoder.training.fit import run_training
 
         self.model_ = run_training(each_tractogram(X, self.reference), settings).model
@@ -393,11 +395,9 @@ class StreamlineEmbedding(
                 state = {**state, "model_": load_model(path)}
         super().__setstate__(state)
 
-    def __sklearn_tags__(self):
-        # From scikit-learn 1.6 on; `_more_tags` before.
+    def __sklearn_tags__(self):  # From scikit-learn 1.6 on; `_more_tags` before.
         tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = True
+        tags.input_tags.two_d_array, tags.input_tags.three_d_array = False, True
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 

@@ -4,6 +4,8 @@ from contextlib import closing
 from pathlib import Path
 import tempfile
 
+import numpy as np
+
 import dipy_tractoencoder as dte
 from dipy_tractoencoder.errors import OutputFileError
 from dipy_tractoencoder.io.chunks import TractogramChunks
@@ -21,7 +23,8 @@ class Read:
     def setup(self, suffix):
         self.folder = tempfile.TemporaryDirectory()
         folder = Path(self.folder.name)
-        tractogram = dte.make_fibercup(N_STREAMLINES, 0.0, seed=0).tractogram()
+        tractogram = dte.make_fibercup(500, 0.0, seed=0).tractogram()
+        tractogram = tractogram[np.arange(N_STREAMLINES) % len(tractogram)]
         self.path, self.reference = folder / f"made{suffix}", folder / "space.trk"
         try:
             dte.save_tractogram(tractogram, self.path)
