@@ -1,18 +1,23 @@
-"""What can be wrong with the data of a training or a measurement, in plain words.
+"""Checks of the data of a training or an evaluation, with messages in plain words.
 
-Each function looks for one thing, in numbers that are there anyway, and gives a
-`Check`: when it warns, and, if it does, what was seen and what to do. It gives None
-where there is nothing to look at.
+Each function checks one thing and returns a `Check`: its rule and, if the rule applies,
+what was found and what to do. It returns None if there is nothing to check.
 """
 
-from dataclasses import dataclass, field
+from __future__ import annotations
 
-PER_DIMENSION = 30  # training streamlines
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dipy_tractoencoder.nn.provenance import TrainingRecord
+
+PER_DIMENSION = 30  # Training streamlines per latent dimension.
 FEWEST_HELD_OUT = 30
 FEWEST_PER_BUNDLE = 20
-FAULTY = 0.05  # share of what was read
-OUTSIDE_LIMITS = 0.5  # share of what was read
-MOST_NAMED = 5  # of files, bundles or dimensions
+FAULTY = 0.05  # Fraction of the streamlines read.
+OUTSIDE_LIMITS = 0.5  # Fraction of the streamlines read.
+MOST_NAMED = 5  # Files, bundles or dimensions named in a message.
 BY_LIMITS = ("too_short", "too_long")
 MEASURED = "Measured on"  # use of a file
 REASONS = {
@@ -25,23 +30,22 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked for.
+    """Result of one check.
 
     Attributes
     ----------
     code : str
-        Stable short name of the check, for programs: its wording may change.
+        Short name of the check for programs; unlike the wording it does not change.
     name : str
-        What it is.
+        Name of the check.
     rule : str
-        When it warns.
+        When the check gives a warning.
     found : str
-        What was seen and what it means; empty if nothing was.
+        What was found and what it means; empty if nothing was found.
     advice : str
         What to do about it.
     data : dict
-        The numbers and names that `found` and `advice` are written from; empty if
-        nothing was found.
+        Numbers and names in ``found`` and ``advice``; empty if nothing was found.
     """
 
     code: str
@@ -52,67 +56,67 @@ class Check:
     data: dict = field(default_factory=dict)
 
 
-def applicable(*checks):
-    """Leave out checks that had nothing to look at.
+def applicable(*checks: Any) -> tuple[Check, ...]:
+    """Remove the checks that had nothing to check.
 
     Parameters
     ----------
     *checks : Check or None
-        From the functions below.
+        Results of the functions below.
 
     Returns
     -------
     checks : tuple of Check
-        Without the Nones.
+        Those that are not None.
     """
     return tuple(check for check in checks if check is not None)
 
 
-def few_streamlines(n_training, latent_dim):
-    """Look for too few streamlines to learn from.
+def few_streamlines(n_training: int, latent_dim: int) -> Check:
+    """Check for too few training streamlines.
 
     Parameters
     ----------
     n_training : int
-        Streamlines trained on.
+        Number of training streamlines.
     latent_dim : int
-        Latent dimensions.
+        Number of latent dimensions.
 
     Returns
     -------
     check : Check
-        Warns below 30 per dimension.
+        With a warning below 30 streamlines per dimension.
     """
     about = (
         "few-streamlines",
-        "Few streamlines to train on",
+        "Few training streamlines",
         f"there are fewer than {PER_DIMENSION} per latent dimension.",
     )
     if n_training >= PER_DIMENSION * latent_dim:
         return Check(*about)
     found = (
         f"{counted(n_training, 'streamline')} for {counted(latent_dim, 'dimension')}: "
-        "from so few, networks hardly learn more than PCA knows."
+        "with so few, networks hardly have a lower error than PCA."
     )
     most = n_training // PER_DIMENSION
-    fewer = f", or take {most} dimensions or fewer" if most else ""
+    fewer = f", or use at most {most} dimensions" if most else ""
     advice = f"Train on more streamlines or subjects{fewer}."
     data = {"n_training": n_training, "latent_dim": latent_dim, "most_dimensions": most}
     return Check(*about, found, advice, data)
 
 
-def few_held_out(n_held_out):
-    """Look for too few streamlines to choose the best epoch by.
+def few_held_out(n_held_out: int) -> Check:
+    """Check for too few validation streamlines.
 
     Parameters
     ----------
     n_held_out : int
-        Streamlines held out in training.
+        Number of streamlines held out in training.
 
     Returns
     -------
     check : Check
-        Warns if there are none, or few.
+        With a warning if there are none, or few.
     """
     about = (
         "few-held-out",
@@ -124,33 +128,34 @@ def few_held_out(n_held_out):
     data = {"n_held_out": n_held_out}
     if not n_held_out:
         found = (
-            "No streamline was held out: the last epoch was kept whatever it is worth, "
-            "and errors are those on training streamlines, better than new ones will "
-            "have."
+            "No streamline was held out: the last epoch was kept without validation, "
+            "and errors are those of training streamlines, which are lower than those "
+            "of new streamlines."
         )
-        return Check(*about, found, "Set validation_fraction to 0.1, say.", data)
+        advice = "Hold streamlines out, for example with validation_fraction 0.1."
+        return Check(*about, found, advice, data)
     found = (
-        f"The best epoch was chosen by {counted(n_held_out, 'streamline')}, and the "
-        "errors are those of so few: both may be chance."
+        f"The best epoch was chosen on {counted(n_held_out, 'streamline')}, and errors "
+        "are measured on them: with so few, both are uncertain."
     )
     advice = "Hold out more: a larger validation_fraction, or validation_files."
     return Check(*about, found, advice, data)
 
 
-def trained_on(record, files):
-    """Look for files to be measured on that the model was trained on.
+def trained_on(record: TrainingRecord, files: list[dict]) -> Check | None:
+    """Check whether the model was trained on files that it is evaluated on.
 
     Parameters
     ----------
     record : TrainingRecord
-        Of the model.
+        Record of the model's training.
     files : list of dict
-        "file", "use" and "digest" of what was read.
+        "file", "use" and "digest" of each file read.
 
     Returns
     -------
     check : Check or None
-        None for models that do not know their files.
+        None for models without a record of their files.
     """
     refit = record.settings.get("refit", False)
     tractograms = record.data.get("tractograms", ())
@@ -163,8 +168,8 @@ def trained_on(record, files):
         return None
     about = (
         "trained-on",
-        "Measured on training data",
-        "a file to be measured on starts with streamlines the model was trained on.",
+        "Evaluated on training data",
+        "a test file starts with streamlines that the model was trained on.",
     )
     seen = [
         file["file"]
@@ -174,22 +179,22 @@ def trained_on(record, files):
     if not seen:
         return Check(*about)
     found = (
-        f"The model was trained on {listed(seen)}: the errors are of streamlines that "
-        "it has seen, and say nothing of new ones."
+        f"The model was trained on {listed(seen)}: errors of training streamlines do "
+        "not tell how well it reconstructs new ones."
     )
-    advice = "Measure on subjects that took no part in it."
+    advice = "Evaluate on subjects that were not used for training."
     return Check(*about, found, advice, {"files": seen})
 
 
-def few_per_bundle(counts, what="bundle"):
-    """Look for bundles or files of very few streamlines.
+def few_per_bundle(counts: dict, what: str = "bundle") -> Check | None:
+    """Check for bundles or files with very few streamlines.
 
     Parameters
     ----------
     counts : dict of str to int
-        Name to its usable streamlines.
+        Number of usable streamlines, by name.
     what : str, optional
-        What the names are of.
+        Whether the names are of bundles or of files, in the singular.
 
     Returns
     -------
@@ -206,26 +211,26 @@ def few_per_bundle(counts, what="bundle"):
     few = {key: n for key, n in counts.items() if n < FEWEST_PER_BUNDLE}
     if not few:
         return Check(*about)
-    smallest = sorted(few, key=few.get)
+    smallest = sorted(few, key=lambda key: few[key])
     named = listed([f"{key} ({few[key]})" for key in smallest])
     found = (
         f"{len(few)} of {counted(len(counts), what)}: {named}. Their errors and bundle "
-        "metrics are uncertain, and a model can hardly learn their shape."
+        "metrics are uncertain, and a model hardly learns their shape."
     )
-    advice = "Add streamlines or subjects, or do not read much into their figures."
+    advice = "Add streamlines or subjects, or interpret their metrics with care."
     data = {"few": {key: few[key] for key in smallest}, "n_all": len(counts)}
     return Check(*about, found, advice, data)
 
 
-def rejects(n_read, counts):
-    """Look for many streamlines that were left out.
+def rejects(n_read: int, counts: dict) -> Check | None:
+    """Check for many rejected streamlines.
 
     Parameters
     ----------
     n_read : int
-        Streamlines read.
+        Number of streamlines read.
     counts : dict of str to int
-        Streamlines left out, by reason.
+        Number of rejected streamlines, by reason.
 
     Returns
     -------
@@ -236,9 +241,9 @@ def rejects(n_read, counts):
         return None
     about = (
         "many-rejects",
-        "Many streamlines left out",
+        "Many rejected streamlines",
         f"more than {FAULTY:.0%} of the streamlines are faulty, or more than "
-        f"{OUTSIDE_LIMITS:.0%} lie outside of the limits of length.",
+        f"{OUTSIDE_LIMITS:.0%} are outside the length limits.",
     )
     outside = sum(counts.get(reason, 0) for reason in BY_LIMITS)
     faulty = sum(counts.values()) - outside
@@ -247,17 +252,16 @@ def rejects(n_read, counts):
     reasons = "; ".join(f"{n:,} {REASONS.get(r, r)}" for r, n in counts.items())
     found = (
         f"{sum(counts.values()):,} of {n_read:,} streamlines "
-        f"({sum(counts.values()) / n_read:.0%}) were left out: {reasons}."
+        f"({sum(counts.values()) / n_read:.0%}) were rejected: {reasons}."
     )
     advice = []
     if faulty > FAULTY * n_read:
         advice.append(
-            "Look at the files in a viewer: a broken export or a wrong affine makes "
-            "such streamlines."
+            "View the files: a failed export or a wrong affine gives such streamlines."
         )
     if outside > OUTSIDE_LIMITS * n_read:
         advice.append(
-            "Check that min_length and max_length are meant in mm and fit the data."
+            "Check that min_length and max_length are in mm and suit the data."
         )
     data = {
         "n_read": n_read,
@@ -268,37 +272,37 @@ def rejects(n_read, counts):
     return Check(*about, found, " ".join(advice), data)
 
 
-def listed(names):
-    """Join names, not too many of them.
+def listed(names: list[str]) -> str:
+    """Join names, at most five of them.
 
     Parameters
     ----------
     names : list of str
-        At most five are said.
+        Names to join.
 
     Returns
     -------
     text : str
-        With the number of the others.
+        The names, separated by commas, and the number of the others.
     """
     rest = len(names) - MOST_NAMED
     text = ", ".join(names[:MOST_NAMED])
     return f"{text} and {rest} more" if rest > 0 else text
 
 
-def counted(number, noun):
-    """Write a number and its noun.
+def counted(number: int, noun: str) -> str:
+    """Format a number with its noun, in the plural if needed.
 
     Parameters
     ----------
     number : int
-        How many.
+        Number.
     noun : str
-        What, in the singular.
+        Noun in the singular.
 
     Returns
     -------
     text : str
-        In the plural where it is due.
+        Number and noun.
     """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,4 +1,8 @@
-"""The report of a measurement of a model, and of the reconstruction of a subject."""
+"""Reports of an evaluation of a model, and of the reconstruction of a subject."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,32 +48,51 @@ from dipy_tractoencoder.report.training import curve_parts
 from dipy_tractoencoder.streamlines.array import merge_rejects
 from dipy_tractoencoder.training.settings import TrainingSettings
 
-# Figure of the tables: what it is, its unit, and which way is better.
-FIGURES = {
-    "error_mm": ("reconstruction error, root mean square", "mm", "less"),
-    "train_error_mm": ("the same on the streamlines learned from", "mm", ""),
-    "mdf_mm": ("MDF of input and reconstruction, mean", "mm", "less"),
-    "spearman": ("order: latent distance with MDF, Spearman", "correlation", "more"),
-    "pearson": ("the same, Pearson", "correlation", "more"),
-    "mantel_r": ("distances between bundles, Mantel test", "correlation", "more"),
-    "mantel_p": ("its p-value", "probability", "less"),
-    "accuracy": ("bundle labels by the nearest neighbour: accuracy", "share", "more"),
-    "macro_f1": ("the same, F1 averaged over bundles", "share", "more"),
-    "length_r2": ("length R2: read off the latents", "share", "more"),
-    "length_rmse_mm": ("the same, error", "mm", "less"),
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dipy_tractoencoder.evaluation.evaluate import Evaluation
+    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+    from dipy_tractoencoder.report.data_checks import Check
+
+# Metrics of the tables: description, unit, and which direction is better.
+METRICS = {
+    "error_mm": ("reconstruction error, root mean square", "mm", "lower"),
+    "train_error_mm": ("the same on the reference streamlines", "mm", ""),
+    "mdf_mm": ("MDF of input and reconstruction, mean", "mm", "lower"),
+    "spearman": ("latent distance with MDF, Spearman", "correlation", "higher"),
+    "pearson": ("the same, Pearson", "correlation", "higher"),
+    "mantel_r": ("distances between bundles, Mantel test", "correlation", "higher"),
+    "mantel_p": ("its p-value", "probability", "lower"),
+    "accuracy": ("bundle labels by nearest neighbour: accuracy", "0 to 1", "higher"),
+    "macro_f1": ("the same, F1 averaged over bundles", "0 to 1", "higher"),
+    "length_r2": ("length R2: regression on the latents", "up to 1", "higher"),
+    "length_rmse_mm": ("the same, root mean square error", "mm", "lower"),
     "length_r2_squares": (
-        "length R2 (squares too): read off latents and their squares",
-        "share",
-        "more",
+        "length R2: regression on latents and their squares",
+        "up to 1",
+        "higher",
     ),
-    "length_r2_reconstructed": ("length of the reconstruction: R2", "share", "more"),
-    "new_mdf_mm": ("new streamlines to the nearest known one, MDF", "mm", "as below"),
-    "held_out_mdf_mm": ("real ones to the nearest known one, MDF", "mm", ""),
-    "active_dimensions": ("latent dimensions in use", "of all", ""),
+    "length_r2_reconstructed": (
+        "length R2: length of the reconstruction",
+        "up to 1",
+        "higher",
+    ),
+    "new_mdf_mm": (
+        "new streamlines to the nearest reference streamline, MDF",
+        "mm",
+        "as below",
+    ),
+    "held_out_mdf_mm": (
+        "test streamlines to the nearest reference streamline, MDF",
+        "mm",
+        "",
+    ),
+    "active_dimensions": ("active latent dimensions", "of all", ""),
     "kl_nats": ("KL of the posterior from the prior", "nats", ""),
-    "log_likelihood_nats": ("log-likelihood of a streamline", "nats", "more"),
+    "log_likelihood_nats": ("log-likelihood of a streamline", "nats", "higher"),
 }
-BUNDLE_FIGURES = {
+BUNDLE_METRICS = {
     "error_mm": "error (mm)",
     "mdf_mm": "MDF (mm)",
     "bundle_adjacency": "bundle adjacency (0 to 1)",
@@ -78,19 +101,19 @@ BUNDLE_FIGURES = {
 
 
 def evaluation_report(
-    model,
-    evaluation,
+    model: StreamlineAutoencoder,
+    evaluation: Evaluation,
     *,
-    name="a model",
-    figure,
-    files,
-    settings,
-    defaults,
-    command=None,
-    fingerprint=None,
-    **facts,
-):
-    """Report how good a model is on some streamlines, with PCA beside.
+    name: str = "a model",
+    figure: Figure,
+    files: list[dict],
+    settings: dict,
+    defaults: dict,
+    command: str | None = None,
+    fingerprint: str | None = None,
+    **facts: Any,
+) -> Report:
+    """Make the report of an evaluation of a model, next to PCA.
 
     Parameters
     ----------
@@ -99,24 +122,24 @@ def evaluation_report(
     evaluation : Evaluation
         From `evaluation.evaluate.evaluate_model`.
     name : str, optional
-        Of the model: its file.
+        Name of the model: its file.
     figure : matplotlib.figure.Figure
         From `viz.evaluation.evaluation_figure`.
     files : list of dict
-        "file", "n_read" and "rejects" of each file read, and "use", what for.
+        Per file read: "file", "n_read", "rejects", and "use", what it was used for.
     settings, defaults : dict
-        Settings as they were given, and their defaults.
+        Settings as given, and their defaults.
     command : str, optional
-        Command line that did it.
+        Command line.
     fingerprint : str, optional
-        The model's, if it is known.
+        Fingerprint of the model, if known.
     **facts
-        More to say of where it comes from: name to value.
+        Further facts on the origin of the results, by name.
 
     Returns
     -------
-    report : report.Report
-        To be written by `report.page.save_report`.
+    report : Report
+        Report, for `report.page.save_report`.
     """
     row, pca_row = evaluation.rows
     test, by_pca = evaluation.test, evaluation.test_by_pca
@@ -145,8 +168,8 @@ def evaluation_report(
         *_checks_of_training(model.record, model.latent_dim),
     )
     alt = (
-        f"Four panels: errors of {len(evaluation.names)} bundles beside PCA's, what "
-        "each latent dimension holds, and maps of the latents by bundle and by length."
+        f"Four panels: errors of {len(evaluation.names)} bundles next to those of PCA, "
+        "KL of each latent dimension, and maps of the latents by bundle and by length."
     )
     sections = [
         Section("Quality", (_quality(evaluation),)),
@@ -157,7 +180,7 @@ def evaluation_report(
                     test.points,
                     test.reconstructed,
                     by_pca.reconstructed,
-                    f"{len(test.points):,} streamlines measured on",
+                    f"{len(test.points):,} test streamlines",
                 ),
                 _bundle_table(bundles),
             ),
@@ -166,25 +189,26 @@ def evaluation_report(
     ]
     if kl is not None:
         parts = latent_parts(model, variance, kl)
-        sections.append(Section("What the latents hold", tuple(parts)))
+        sections.append(Section("Use of the latent dimensions", tuple(parts)))
+    views_of_test = views(test.points, test.reconstructed, "Test streamlines")
     sections += [
-        Section("Pictures", (views(test.points, test.reconstructed, "Measured on"),)),
+        Section("Pictures", (views_of_test,)),
         Section("Data", tuple(_data(files, row))),
         Section("Settings", tuple(settings_tables(settings, defaults))),
     ]
     if model.record is not None:
         parts = _training(model.record)
-        sections.append(Section("How the model was trained", tuple(parts)))
-    learned = "half of the input; the other half is measured on"
+        sections.append(Section("Training of the model", tuple(parts)))
+    learned = "half of the input; the other half is the test set"
     if row["known"] == "training":
         learned = "the training files"
     error, pca_error = (format_cell(side["error_mm"]) for side in evaluation.rows)
     return Report(
         title=f"Evaluation of {name}",
         summary=(
-            f"Error on {len(test.points):,} streamlines: {error} mm; PCA with as many "
-            f"dimensions ({model.latent_dim}): {pca_error} mm. Neighbours, lengths and "
-            f"density are learned from {learned}.",
+            f"Error on {len(test.points):,} streamlines: {error} mm; PCA with "
+            f"{model.latent_dim} dimensions: {pca_error} mm. Neighbours, length "
+            f"regression and density are fitted to {learned}.",
         ),
         checks=checks,
         command=command,
@@ -199,26 +223,28 @@ def evaluation_report(
     )
 
 
-def reconstruction_sections(rows, pictures, heading, *, linear_skip=True):
-    """Report the reconstruction of files that took no part in a training.
+def reconstruction_sections(
+    rows: list[dict], pictures: dict, heading: str, *, linear_skip: bool = True
+) -> tuple[list[Section], tuple[Check, ...]]:
+    """Make the sections of a report on the reconstruction of new files.
 
     Parameters
     ----------
     rows : list of dict
-        "file" and what `latent.reconstruction.ErrorTotals` gives, per file.
+        Per file: "file", and the errors from `latent.reconstruction.ErrorTotals`.
     pictures : dict of str to Path
-        Name of a file to the picture of its reconstruction.
+        Picture of the reconstruction of each file, by name.
     heading : str
-        Which files these are.
+        Heading, which describes the files.
     linear_skip : bool, optional
-        Whether the model started from PCA.
+        Whether training started from PCA.
 
     Returns
     -------
     sections : list of Section
-        Errors, and pictures where their format can be shown.
+        Errors, and pictures in formats that browsers show.
     checks : tuple of Check
-        What was looked for in them.
+        Results of the checks of these files.
     """
     columns = {
         "n_reconstructed": "streamlines",
@@ -251,7 +277,7 @@ def reconstruction_sections(rows, pictures, heading, *, linear_skip=True):
 
 
 def _bundles(evaluation):
-    """Name, figures of the model and of PCA, per bundle."""
+    """Return the name and the metrics of the model and of PCA, per bundle."""
     sides = {"model": {}, "PCA": {}}
     for row in evaluation.bundles:
         sides[row["latents"]][row["bundle"]] = row
@@ -259,15 +285,15 @@ def _bundles(evaluation):
 
 
 def _bundle_table(bundles):
-    """Figures of each bundle, the model's and PCA's beside each other."""
+    """Make a table of the metrics of each bundle, of the model and of PCA."""
     columns = ["bundle", "streamlines"]
-    for heading in BUNDLE_FIGURES.values():
+    for heading in BUNDLE_METRICS.values():
         columns += [heading, f"PCA: {heading}"]
     rows = [
         (
             name,
             own["n_streamlines"],
-            *(side[key] for key in BUNDLE_FIGURES for side in (own, pca)),
+            *(side[key] for key in BUNDLE_METRICS for side in (own, pca)),
         )
         for name, own, pca in bundles
     ]
@@ -276,34 +302,34 @@ def _bundle_table(bundles):
 
 
 def _quality(evaluation):
-    """All figures of the model and of PCA."""
+    """Make a table of all metrics of the model and of PCA."""
     own, pca = evaluation.rows
     rows = [
         (what, own.get(key), pca.get(key), unit, better)
-        for key, (what, unit, better) in FIGURES.items()
+        for key, (what, unit, better) in METRICS.items()
         if key in own or key in pca
     ]
     return Table(
-        "The model, and PCA with as many dimensions",
-        ("what", "model", "PCA", "unit", "better is"),
+        "The model, and PCA with the same number of dimensions",
+        ("metric", "model", "PCA", "unit", "better is"),
         rows,
     )
 
 
 def _data(files, row):
-    """Tables of files, those measured on and those learned from."""
+    """Make tables of the test files and of the reference files."""
     parts = []
     for use in dict.fromkeys(file["use"] for file in files):
         parts += [f"{use}:", *files_tables([f for f in files if f["use"] == use], {})]
     parts.append(
-        f"{row['n_streamlines']:,} streamlines were measured on, and "
-        f"{row['n_known']:,} learned from (of each bundle, max_streamlines at most)."
+        f"{row['n_streamlines']:,} test streamlines and {row['n_known']:,} reference "
+        "streamlines were used (max_streamlines is the limit per bundle)."
     )
     return parts
 
 
 def _checks_of_training(record, latent_dim):
-    """Look at the training that a model's record tells of."""
+    """Run the checks of a training on the record of a model."""
     if record is None:
         return ()
     own, data = record.settings, record.data
@@ -315,14 +341,14 @@ def _checks_of_training(record, latent_dim):
 
 
 def _training(record):
-    """Show how a model came about."""
+    """Make the parts of a report on the training of a model."""
     data = record.data
     names = list(dict.fromkeys(data.get("files", ())))
     about = [
-        ("streamlines trained on", data["n_training"]),
+        ("training streamlines", data["n_training"]),
         ("held out", data["n_validation"]),
         ("read", data["n_read"]),
-        ("left out", sum(data["rejects"].values())),
+        ("rejected", sum(data["rejects"].values())),
         ("names of files", ", ".join(names)),
         ("seed", str(record.settings["seed"])),
         ("backend", record.versions.get("backend")),

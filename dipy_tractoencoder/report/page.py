@@ -1,19 +1,28 @@
-"""Reports: what was done and found, as one HTML file that needs nothing else."""
+"""Reports as self-contained HTML files."""
+
+from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 import hashlib
 import io
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dipy_tractoencoder.errors import InvalidArgumentError
 from dipy_tractoencoder.utils.atomic_files import whole_file
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dipy_tractoencoder.report.data_checks import Check
+
 EXTENSIONS = (".html", ".htm")
 DPI = 100
-N_COLOURS = 256  # of a palette; curves and streamlines need no more
+N_COLOURS = 256  # Of a palette; enough for curves and streamlines.
 IMAGE_TYPES = {
     ".png": "image/png",
     ".jpg": "image/jpeg",
@@ -23,31 +32,31 @@ IMAGE_TYPES = {
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of values under headings that say their unit.
+    """Table of a report.
 
     Attributes
     ----------
     caption : str
         What the table shows.
     columns : sequence of str
-        Headings.
+        Headings, with units.
     rows : sequence of sequence
         Text, numbers, or None where there is no value.
     note : str
         Explanation below the table.
     folded : bool
-        Show it only on demand.
+        Whether the table is collapsed until it is opened.
     """
 
     caption: str
-    columns: tuple
-    rows: tuple
+    columns: Sequence[str]
+    rows: Sequence[Sequence]
     note: str = ""
     folded: bool = False
 
     @property
-    def of_numbers(self):
-        """Whether each column holds numbers, and stands on the right."""
+    def of_numbers(self) -> list[bool]:
+        """Whether each column holds numbers, which are aligned right."""
         return [
             any(map(is_number, values)) and not any(isinstance(v, str) for v in values)
             for values in zip(*self.rows)
@@ -56,16 +65,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """An image that lies in the page itself.
+    """Image embedded in a report.
 
     Attributes
     ----------
     source : str
         Data URI.
     alt : str
-        What it shows, for those who do not see it.
+        Description for readers who do not see the image.
     caption : str
-        Text below it.
+        Text below the image.
     """
 
     source: str
@@ -75,60 +84,60 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a report, with a place in its table of contents.
+    """Section of a report, with an entry in its table of contents.
 
     Attributes
     ----------
     title : str
         Heading.
     parts : sequence of str, Table or Picture
-        What it says, in this order; text makes a paragraph.
+        Contents in order; text is a paragraph.
     """
 
     title: str
-    parts: tuple
+    parts: Sequence[str | Table | Picture]
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a report says.
+    """Contents of a report.
 
     Attributes
     ----------
     title : str
-        What was done.
+        Title.
     summary : sequence of str
-        The result in a few sentences.
+        Result in a few sentences.
     checks : sequence of data_checks.Check
-        What was looked for, and what was found.
+        Results of all checks.
     command : str or None
-        Command line that did it, quoted for the shell; None if it was run from Python.
+        Command line, quoted for the shell; None if it was run from Python.
     facts : sequence of (str, object)
-        Names and values that say where all this comes from.
+        Names and values that document the origin of the results.
     sections : sequence of Section
-        The rest.
+        Sections of the report.
     """
 
     title: str
-    summary: tuple
-    checks: tuple = ()
+    summary: Sequence[str]
+    checks: Sequence[Check] = ()
     command: str | None = None
-    facts: tuple = ()
-    sections: tuple = field(default_factory=tuple)
+    facts: Sequence[tuple[str, object]] = ()
+    sections: Sequence[Section] = ()
 
     @property
-    def findings(self):
+    def findings(self) -> tuple[Check, ...]:
         """Checks that found something."""
         return tuple(check for check in self.checks if check.found)
 
 
-def check_report_extension(path):
-    """Raise unless a report can be written under this name.
+def check_report_extension(path: str | Path) -> None:
+    """Raise an error unless the extension is that of a report.
 
     Parameters
     ----------
     path : str or Path
-        File to be written.
+        File to write.
 
     Raises
     ------
@@ -136,23 +145,25 @@ def check_report_extension(path):
         If it does not end in .html or .htm.
     """
     if Path(path).suffix.lower() not in EXTENSIONS:
-        raise InvalidArgumentError(f"Cannot write {path}: a report ends in .html.")
+        raise InvalidArgumentError(
+            f"Cannot write {path}: the name of a report ends in .html."
+        )
 
 
-def save_report(report, path):
-    """Write a report as one HTML file, whole or not at all.
+def save_report(report: Report, path: str | Path) -> None:
+    """Save a report as one HTML file, completely or not at all.
 
     Parameters
     ----------
     report : Report
-        What it says.
+        Report to save.
     path : str or Path
         File to write, ending in .html.
 
     Raises
     ------
     InvalidArgumentError
-        If the name has another extension.
+        If the file has another extension.
     OutputFileError
         If the file cannot be written.
     """
@@ -162,18 +173,18 @@ def save_report(report, path):
         partial.write_text(page, encoding="utf-8")
 
 
-def render_report(report):
-    """Make the page of a report.
+def render_report(report: Report) -> str:
+    """Render a report as an HTML page.
 
     Parameters
     ----------
     report : Report
-        What it says.
+        Report to render.
 
     Returns
     -------
     page : str
-        HTML that loads nothing; all text of the report is escaped.
+        HTML that loads no other files; all text of the report is escaped.
     """
     from importlib.resources import files
 
@@ -187,12 +198,12 @@ def render_report(report):
     template = environment.from_string((folder / "report.html").read_text("utf-8"))
     made = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     page = template.render(report=report, made=made)
-    # Names of files may hold bytes that are no UTF-8.
+    # File names may contain bytes that are not UTF-8.
     return page.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _digest(script):
-    """Hash by which the page's policy knows its only script."""
+    """Return the hash that the page's security policy allows its script by."""
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
@@ -201,24 +212,24 @@ def _words(text):
     return text.replace(" mm", "\u00a0mm")
 
 
-def is_number(value):
-    """Tell whether a value of a table is a number.
+def is_number(value: object) -> bool:
+    """Return whether a value of a table is a number.
 
     Parameters
     ----------
     value : object
-        Of a table.
+        Value of a table.
 
     Returns
     -------
     is_number : bool
-        Truth values are none.
+        True for int and float; False for bool and anything else.
     """
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def format_cell(value):
-    """Write one value of a table.
+def format_cell(value: object) -> str:
+    """Format one value of a table.
 
     Parameters
     ----------
@@ -228,7 +239,7 @@ def format_cell(value):
     Returns
     -------
     text : str
-        Three digits of a float, thousands of an integer apart, a dash for none.
+        Three digits for a float, thousands separators for an integer, a dash for None.
     """
     if value is None:
         return "–"
@@ -247,24 +258,26 @@ def format_cell(value):
     return str(value)
 
 
-def picture(figure, alt, caption="", *, vector=False):
-    """Draw a figure into the page.
+def picture(
+    figure: Figure, alt: str, caption: str = "", *, vector: bool = False
+) -> Picture:
+    """Embed a figure as an image.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
-        What to draw.
+        Figure to embed.
     alt : str
-        What it shows, for those who do not see it.
+        Description for readers who do not see the image.
     caption : str, optional
-        Text below it.
+        Text below the image.
     vector : bool, optional
-        As SVG, for figures of few lines; otherwise as PNG.
+        Use SVG, for figures with few lines; otherwise PNG.
 
     Returns
     -------
     picture : Picture
-        With the image inside.
+        Embedded image.
     """
     buffer = io.BytesIO()
     if vector:
@@ -274,20 +287,20 @@ def picture(figure, alt, caption="", *, vector=False):
     return Picture(_data_uri(_packed(buffer), ".png"), alt, caption)
 
 
-def picture_of_file(path, alt, caption=""):
-    """Take an image file into the page.
+def picture_of_file(path: str | Path, alt: str, caption: str = "") -> Picture | None:
+    """Embed an image file.
 
     Parameters
     ----------
     path : str or Path
-        PNG, JPEG or SVG.
+        PNG, JPEG or SVG file.
     alt, caption : str
         As for `picture`.
 
     Returns
     -------
     picture : Picture or None
-        None for other formats, which browsers do not show.
+        Embedded image; None for other formats, which browsers do not show.
     """
     path = Path(path)
     if path.suffix.lower() not in IMAGE_TYPES:
@@ -298,7 +311,7 @@ def picture_of_file(path, alt, caption=""):
 
 
 def _packed(png):
-    """Bytes of a PNG with few colours, a third of the size."""
+    """Return the bytes of a PNG with a palette, a third of the size."""
     from PIL import Image  # A dependency of matplotlib.
 
     packed = io.BytesIO()
@@ -309,6 +322,6 @@ def _packed(png):
 
 
 def _data_uri(content, extension):
-    """Bytes of an image as the address of an image inside the page."""
+    """Return an image as a data URI."""
     text = base64.b64encode(content).decode("ascii")
     return f"data:{IMAGE_TYPES[extension]};base64,{text}"

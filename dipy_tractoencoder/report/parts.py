@@ -1,4 +1,8 @@
-"""Parts that reports of different commands share: settings, files, origins, errors."""
+"""Parts shared by the reports of several commands: settings, files, errors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,24 +19,28 @@ from dipy_tractoencoder.streamlines.metrics import (
 from dipy_tractoencoder.viz.base import reconstruction_figure
 from dipy_tractoencoder.viz.evaluation import kl_figure
 
-MOST_DRAWN = 150  # streamlines per picture
-LONG_TABLE = 15  # rows from which a table is folded
+if TYPE_CHECKING:
+    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+    from dipy_tractoencoder.report.page import Picture
+
+MOST_DRAWN = 150  # Streamlines per picture.
+LONG_TABLE = 15  # Tables with more rows are folded.
 
 
-def settings_tables(settings, defaults):
-    """List settings, those that are not the defaults first.
+def settings_tables(settings: dict, defaults: dict) -> list[str | Table | Picture]:
+    """Make tables of settings, those that differ from the defaults first.
 
     Parameters
     ----------
     settings : dict
-        Name to value.
+        Value of each setting, by name.
     defaults : dict
-        Name to the value it has if nothing is said.
+        Default of each setting, by name.
 
     Returns
     -------
     parts : list of str or Table
-        For a section of a report.
+        Parts of a section of a report.
     """
     changed = [
         (name, value, defaults.get(name))
@@ -50,7 +58,7 @@ def settings_tables(settings, defaults):
 
 
 def _setting(value):
-    """Write a setting as it is given, unrounded."""
+    """Format the value of a setting, without rounding."""
     if isinstance(value, (list, tuple)):
         return " ".join(map(str, value))
     if isinstance(value, bool):
@@ -58,27 +66,27 @@ def _setting(value):
     return "none" if value is None else str(value)
 
 
-def files_tables(rows, used):
-    """List files with what was read of them and used, and rejects by reason.
+def files_tables(rows: list[dict], used: dict) -> list[Table]:
+    """Make tables of files, with the numbers of streamlines read, used and rejected.
 
     Parameters
     ----------
     rows : list of dict
-        "file", "n_read", "rejects", and the counts that ``used`` names.
-    used : dict of str to str
-        Name of a count to its heading.
+        Per file: "file", "n_read", "rejects", and the counts named in ``used``.
+    used : dict of str
+        Heading of each count, by its name.
 
     Returns
     -------
     tables : list of Table
-        Of files, and of rejects by reason where there are any.
+        Table of files and, if there are rejects, table of rejects by reason.
     """
     n_rejects = [sum(row["rejects"].values()) for row in rows]
     body = [
         (row["file"], row["n_read"], *(row[key] for key in used), count)
         for row, count in zip(rows, n_rejects)
     ]
-    columns = ("file", "read", *used.values(), "left out as faulty or by length")
+    columns = ("file", "read", *used.values(), "rejected as faulty or by length")
     if len(rows) > 1:
         sums = zip(*(line[1:] for line in body))
         body.append((f"all {len(rows)} files", *map(sum, sums)))
@@ -94,29 +102,31 @@ def files_tables(rows, used):
             (reason, count, 100 * count / total, f"they {REASONS.get(reason, reason)}")
             for reason, count in rejects.items()
         ]
-        columns = ("reason", "streamlines", "share (%)", "meaning")
-        tables.append(Table("Streamlines left out, by reason", columns, lines))
+        columns = ("reason", "streamlines", "fraction (%)", "meaning")
+        tables.append(Table("Rejected streamlines, by reason", columns, lines))
     return tables
 
 
-def origin_facts(model, fingerprint, versions, **facts):
-    """Say where results come from: model, fingerprint, versions, backend, seed.
+def origin_facts(
+    model: StreamlineAutoencoder, fingerprint: str, versions: dict, **facts: Any
+) -> list[tuple[str, object]]:
+    """List the facts on the origin of results: model, versions, backend, seed.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
     fingerprint : str
-        The model's.
+        Fingerprint of the model.
     versions : dict of str
-        As from `nn.provenance.software_versions`.
+        Software versions, from `nn.provenance.software_versions`.
     **facts
-        More of them, shown first.
+        Further facts, shown first.
 
     Returns
     -------
     facts : list of (str, object)
-        For a `report.page.Report`.
+        Facts for a `report.page.Report`.
     """
     kind = "variational autoencoder" if model.variational else "autoencoder"
     packages = {k: v for k, v in versions.items() if k != "backend"}
@@ -132,20 +142,25 @@ def origin_facts(model, fingerprint, versions, **facts):
     return list(about.items())
 
 
-def error_table(points, reconstructed, pca_reconstructed, caption):
-    """Measure reconstructions of a model and of PCA in several ways.
+def error_table(
+    points: np.ndarray,
+    reconstructed: np.ndarray,
+    pca_reconstructed: np.ndarray,
+    caption: str,
+) -> Table:
+    """Make a table of reconstruction errors of a model and of PCA.
 
     Parameters
     ----------
     points, reconstructed, pca_reconstructed : ndarray, shape (n, n_points, 3)
-        Streamlines, and what model and PCA made of them; mm.
+        Streamlines, and their reconstructions by the model and by PCA, mm.
     caption : str
-        Of the table.
+        Caption of the table.
 
     Returns
     -------
     table : Table
-        In mm.
+        Errors, mm.
     """
     sides = (reconstructed, pca_reconstructed)
     distances = [point_distance(points, side) for side in sides]
@@ -163,27 +178,27 @@ def error_table(points, reconstructed, pca_reconstructed, caption):
     rows = [(name, *pair) for name, pair in measures]
     note = (
         "Distances of corresponding points of input and reconstruction; MDF is the "
-        "minimum average direct-flip distance. PCA has as many dimensions and the same "
-        "training streamlines."
+        "minimum average direct-flip distance. PCA has the same number of dimensions "
+        "and is fitted to the same training streamlines."
     )
     columns = ("error", "model (mm)", "PCA (mm)")
     return Table(caption, columns, rows, note=note)
 
 
-def views(points, reconstructed, what):
-    """Draw input, reconstruction and error in three views.
+def views(points: np.ndarray, reconstructed: np.ndarray, what: str) -> Picture:
+    """Make a picture of input, reconstruction and error in three views.
 
     Parameters
     ----------
     points, reconstructed : ndarray, shape (n_streamlines, n_points, 3)
-        RASMM, mm.
+        Streamlines and their reconstructions; RASMM, mm.
     what : str
-        Which streamlines these are.
+        Description of the streamlines.
 
     Returns
     -------
     picture : Picture
-        For a report.
+        Picture for a report.
     """
     alt = (
         f"{what}: three rows of three pictures. Rows: input, reconstruction, error; "
@@ -191,32 +206,34 @@ def views(points, reconstructed, what):
     )
     caption = (
         "Colours of the first two rows: direction (red left to right, green front to "
-        "back, blue up and down). Third row: how far each point is from where it was, "
-        "in mm; the scale ends at the 98th percentile."
+        "back, blue up and down). Third row: distance of each point from its "
+        "reconstruction, in mm; the scale ends at the 98th percentile."
     )
     figure = reconstruction_figure(points, reconstructed, what=what, most=MOST_DRAWN)
     return picture(figure, alt, caption)
 
 
-def latent_parts(model, variance, kl):
-    """Show what `latent_use` found.
+def latent_parts(
+    model: StreamlineAutoencoder, variance: np.ndarray, kl: np.ndarray
+) -> list[str | Table | Picture]:
+    """Make the parts of a report on the use of latent dimensions.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
     variance, kl : ndarray, shape (latent_dim,)
-        From `latent_use`.
+        From `evaluation.diagnostics.latent_use`.
 
     Returns
     -------
     parts : list of str, Table or Picture
-        For a section of a report.
+        Parts of a section of a report.
     """
     unit = "mm" if model.linear_skip else "no unit"
-    spread = np.sqrt(variance) * model.latent_unit
+    std = np.sqrt(variance) * model.latent_unit
     names = [f"z[{number}]" for number in range(model.latent_dim)]
-    rows = list(zip(names, kl.tolist(), spread.tolist()))
+    rows = list(zip(names, kl.tolist(), std.tolist()))
     table = Table(
         "Each latent dimension",
         ("dimension", "KL (nats)", f"standard deviation of the latents ({unit})"),
@@ -225,12 +242,12 @@ def latent_parts(model, variance, kl):
     )
     least = int(kl.argmin())
     alt = (
-        f"Bars: KL of the {len(kl)} latent dimensions, {kl.max():.3g} nats at most, "
-        f"{kl[least]:.3g} at least (z[{least}])."
+        f"Bars: KL of the {len(kl)} latent dimensions, from {kl[least]:.3g} nats "
+        f"(z[{least}]) to {kl.max():.3g} nats."
     )
     text = (
-        "The Kullback-Leibler divergence (KL) of a dimension says how much it tells of "
-        f"a streamline: {kl.sum():.1f} nats in all. One below {COLLAPSED_KL} nats "
-        "tells nothing."
+        "The Kullback-Leibler divergence (KL) of a latent dimension measures how much "
+        f"information it holds about a streamline; the sum is {kl.sum():.1f} nats. A "
+        f"dimension below {COLLAPSED_KL} nats holds none."
     )
     return [text, picture(kl_figure(kl), alt, vector=True), table]

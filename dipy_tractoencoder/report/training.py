@@ -1,6 +1,10 @@
 """The report of a training."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 import math
+from typing import TYPE_CHECKING, Any
 
 from dipy_tractoencoder.evaluation.diagnostics import (
     batch_statistics_error,
@@ -37,45 +41,50 @@ from dipy_tractoencoder.streamlines.metrics import point_distance, pooled_distan
 from dipy_tractoencoder.training.settings import TrainingSettings
 from dipy_tractoencoder.viz.base import curves_figure
 
-USED = {"n_training": "trained on", "n_validation": "held out"}
+if TYPE_CHECKING:
+    from dipy_tractoencoder.nn.provenance import TrainingRecord
+    from dipy_tractoencoder.report.page import Picture
+    from dipy_tractoencoder.training.fit import TrainingRun
+
+USED = {"n_training": "training", "n_validation": "held out"}
 
 
 def training_report(
-    run,
+    run: TrainingRun,
     *,
-    name="a model",
-    files=None,
-    settings=None,
-    defaults=None,
-    command=None,
-    fingerprint=None,
-    **facts,
-):
-    """Report a training: what it was given, how it went, what came of it.
+    name: str = "a model",
+    files: Sequence[str] | None = None,
+    settings: dict | None = None,
+    defaults: dict | None = None,
+    command: str | None = None,
+    fingerprint: str | None = None,
+    **facts: Any,
+) -> Report:
+    """Make the report of a training: data, settings, errors, loss curves and pictures.
 
     Parameters
     ----------
     run : TrainingRun
         From `training.fit.run_training`.
     name : str, optional
-        Of the model: its file.
+        Name of the model: its file.
     files : sequence of str, optional
-        Names of the tractograms to train on, and behind them those to validate on;
-        numbers by default.
+        Names of the training tractograms, followed by those of the validation
+        tractograms; numbers by default.
     settings, defaults : dict, optional
-        Settings as they were given, and their defaults; those of the model's record
-        and of `TrainingSettings` by default.
+        Settings as given, and their defaults; by default those of the model's record
+        and of `TrainingSettings`.
     command : str, optional
-        Command line that did it.
+        Command line.
     fingerprint : str, optional
-        The model's, if it is known.
+        Fingerprint of the model, if known.
     **facts
-        More to say of where it comes from: name to value.
+        Further facts on the origin of the results, by name.
 
     Returns
     -------
-    report : report.Report
-        To be written by `report.page.save_report`.
+    report : Report
+        Report, for `report.page.save_report`.
     """
     model, record = run.model, run.model.record
     history, given = record.history, record.settings
@@ -126,19 +135,19 @@ def training_report(
         sections.append(Section("Course of the training", tuple(curves)))
     if kl is not None:
         parts = latent_parts(model, variance, kl)
-        sections.append(Section("What the latents hold", tuple(parts)))
+        sections.append(Section("Use of the latent dimensions", tuple(parts)))
     sections.append(
         Section("Pictures", (views(run.points, run.reconstructed, what.capitalize()),))
     )
     summary = [
-        f"Error on {len(run.points):,} {what}: {format_cell(error)} mm; PCA with as "
-        f"many dimensions ({model.latent_dim}): {format_cell(pca_error)} mm."
+        f"Error on {len(run.points):,} {what}: {format_cell(error)} mm; PCA with "
+        f"{model.latent_dim} dimensions: {format_cell(pca_error)} mm."
     ]
     if given["refit"] and run.held_out:
         summary.append(
-            "The model was then trained once more on everything (refit); errors and "
-            "pictures of held-out streamlines are by the model before, which had not "
-            "seen them."
+            "The model was then trained a second time on all streamlines (refit); "
+            "errors and pictures are those of the model before, which was not trained "
+            "on the held-out streamlines."
         )
     return Report(
         title=f"Training of {name}",
@@ -158,20 +167,22 @@ def training_report(
     )
 
 
-def curve_parts(record, *, pca_error=None):
-    """Show the course of a training.
+def curve_parts(
+    record: TrainingRecord, *, pca_error: float | None = None
+) -> list[str | Table | Picture]:
+    """Make the parts of a report on the course of a training.
 
     Parameters
     ----------
     record : TrainingRecord
-        Of the model; with a history.
+        Record of the training, with a history.
     pca_error : float, optional
-        Of PCA on the streamlines held out, mm.
+        Error of PCA on the held-out streamlines, mm.
 
     Returns
     -------
     parts : list of str or Picture
-        For a section of a report.
+        Parts of a section of a report.
     """
     history, best = record.history, record.best_epoch
     loss = record.settings["loss"]
@@ -187,17 +198,17 @@ def curve_parts(record, *, pca_error=None):
     )
     kept = f"The weights kept are those of epoch {best}."
     if best == 0:
-        kept = "The weights kept are those before the first epoch."
+        kept = "The weights kept are the untrained ones, before the first epoch."
     about = (
-        "Training errors are taken while the epoch runs, of a VAE with the sampling "
-        "noise; validation errors at its end, without noise. A validation error that "
-        "rises while the training error falls is overfitting."
+        "Training errors are measured during the epoch, for a VAE with sampling noise; "
+        "validation errors at its end, without noise. A validation error that rises "
+        "while the training error falls shows overfitting."
     )
     return [kept, picture(figure, alt, about, vector=True)]
 
 
 def _errors(run, sides, files, what):
-    """Tables of errors of all streamlines looked at, and of each file."""
+    """Make tables of the errors of all streamlines, and of each file."""
     parts = [error_table(*sides, f"{len(run.points):,} {what}")]
     names = [str(files[number]) for number in run.source]
     by_file = grouped_errors(*sides, names)
@@ -214,9 +225,9 @@ def _errors(run, sides, files, what):
 
 
 def _not_drawn(data):
-    """Say how many streamlines max_streamlines left out."""
+    """Return the number of streamlines that max_streamlines left out, as a sentence."""
     used = data["n_training"] + data["n_validation"]
     rest = data["n_read"] - used - sum(data["rejects"].values())
     if not rest:
         return ()
-    return (f"{rest:,} more streamlines were not drawn (max_streamlines).",)
+    return (f"{rest:,} more streamlines were not used (max_streamlines).",)

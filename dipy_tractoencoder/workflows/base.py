@@ -1,5 +1,6 @@
-"""What our flows add to DIPY's: outputs that never collide, checked before any work."""
+"""Base of the flows: outputs that never collide, checked before any work."""
 
+from collections.abc import Callable, Sequence
 from glob import glob
 import inspect
 import logging
@@ -7,6 +8,7 @@ import os
 from pathlib import Path
 import sys
 import tempfile
+from typing import Any
 
 from dipy.workflows.workflow import Workflow
 
@@ -43,56 +45,65 @@ class TractoWorkflow(Workflow):
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        # DIPY 1.12 puts the lines of a parameter together without a space between
-        # them, for the options of flows within a CombinedWorkflow.
+        # For flows within a CombinedWorkflow, DIPY 1.12 joins the lines of the
+        # description of a parameter without a space.
         if cls.run.__doc__:
             cls.run.__doc__ = one_line_each(cls.run.__doc__)
 
-    def manage_output_overwrite(self):
-        """Leave existing outputs to `plan`, which knows which ones will be written."""
+    def manage_output_overwrite(self) -> bool:
+        """Allow existing outputs here; `plan` checks those that will be written."""
         return True
 
-    def plan(self, io_it, *, inputs, gathered=(), unused=(), read=(), parts=None):
-        """Decide where each input's outputs go, or raise before any work is done.
+    def plan(
+        self,
+        io_it: Any,
+        *,
+        inputs: int,
+        gathered: Sequence[str] = (),
+        unused: Sequence[str] = (),
+        read: Sequence[str | Path | None] = (),
+        parts: dict | None = None,
+    ) -> list[tuple]:
+        """Choose the output paths of each input, or raise an error before any work.
 
-        Where several inputs would write to one file, the names get the parts of the
-        inputs' paths that tell them apart in front.
+        If several inputs would write to the same file, the parts of the input paths
+        that differ are put in front of the names.
 
         Parameters
         ----------
         io_it : dipy.workflows.multi_io.IOIterator
-            What ``get_io_iterator`` returned.
+            Return value of ``get_io_iterator``.
         inputs : int
-            Position of the argument that names the files to go through.
+            Position of the argument with the input files.
         gathered : sequence of str, optional
             Outputs that all inputs share.
         unused : sequence of str, optional
-            Outputs that will not be written this time.
+            Outputs that are not written in this run.
         read : sequence of str, Path or None, optional
-            Files read besides the positional arguments, not to be replaced either.
+            Other files that are read, and must not be replaced.
         parts : dict of str to sequence of str, optional
-            Outputs of which there is one file per name (of a bundle, say), which goes
-            in front of the file's.
+            Outputs with one file per name (of a bundle, for example); the name is put
+            in front of the file name.
 
         Returns
         -------
         rows : list of tuple
-            Input path and a dictionary from output argument to path, per input; for
-            ``parts``, to a dictionary from name to path.
+            Per input: its path, and a dict of the path of each output by the name of
+            the argument; for ``parts``, a dict of paths by name.
 
         Raises
         ------
         OutputFileError
             If an output exists, cannot be written, or would replace an input.
         InputFileError
-            If an input is given twice, or there are several files in place of one.
+            If an input is given twice, or several files where one is expected.
         """
         for position in range(inputs):
             alone = sorted(set(map(str, io_it.inputs[position])))
             if len(alone) > 1:
                 raise InputFileError(
-                    f"Expected one file in place {position + 1}, the model, and then "
-                    f"those to work on. Received a folder or wildcard: "
+                    f"Expected one file, the model, as argument {position + 1}, then "
+                    f"the input files. Received a folder or wildcard: "
                     f"{', '.join(alone)}."
                 )
         paths = [Path(path) for path in io_it.inputs[inputs]]
@@ -108,17 +119,17 @@ class TractoWorkflow(Workflow):
                     f"Cannot write {out}: {key} is a table of comma-separated values. "
                     "Give a name that ends in .csv."
                 )
-        rows = [
+        rows: list[tuple[Path, dict[str, Any]]] = [
             (path, {key: Path(out) for key, out in zip(io_it.out_keys, outputs)})
             for path, outputs in zip(paths, io_it.outputs)
         ]
         prefixes = distinguishing_names(paths)
         for key in wanted:
-            targets = [outputs[key] for _, outputs in rows]
+            paths_of_key = [outputs[key] for _, outputs in rows]
             for (_, outputs), prefix in zip(rows, prefixes):
                 if key in gathered:
-                    outputs[key] = targets[0]
-                elif len(set(targets)) < len(targets):
+                    outputs[key] = paths_of_key[0]
+                elif len(set(paths_of_key)) < len(paths_of_key):
                     outputs[key] = outputs[key].with_name(
                         f"{prefix}_{outputs[key].name}"
                     )
@@ -163,21 +174,21 @@ class TractoWorkflow(Workflow):
         return [(path, outputs) for (path, _), outputs in zip(rows, self.generated)]
 
 
-def one_line_each(doc):
-    """Put the description of each parameter of a docstring on one line.
+def one_line_each(doc: str) -> str:
+    """Join the lines of the description of each parameter of a docstring.
 
     Parameters
     ----------
     doc : str
-        In numpydoc's style.
+        Docstring in numpydoc style.
 
     Returns
     -------
     doc : str
-        The same text with other line ends.
+        The same text with other line breaks.
     """
     before, mark, after = inspect.cleandoc(doc).partition("Parameters\n----------\n")
-    lines = []
+    lines: list[str] = []
     for line in after.splitlines():
         if line.startswith(" ") and lines and lines[-1].startswith(" "):
             lines[-1] += f" {line.strip()}"
@@ -187,26 +198,28 @@ def one_line_each(doc):
 
 
 def _places(key, path):
-    """List names and paths of an output that is one file, or one per part."""
+    """List names and paths of an output that is one file, or one file per part."""
     if isinstance(path, dict):
         return [(f"{key}_{part}", place) for part, place in path.items()]
     return [(key, path)]
 
 
-def chosen_options(run, values):
-    """Take the options of a flow out of its local variables, for a report.
+def chosen_options(run: Callable, values: dict) -> tuple[dict, dict]:
+    """Return the options of a flow and their defaults, for a report.
 
     Parameters
     ----------
     run : method
         The flow's ``run``.
     values : dict
-        Its local variables, before it changes any.
+        Local variables of ``run``, before it changes any.
 
     Returns
     -------
-    settings, defaults : dict
-        Name of an option to its value, and to its default; without outputs.
+    settings : dict
+        Value of each option, without outputs.
+    defaults : dict
+        Default of each option.
     """
     defaults = {
         name: parameter.default
@@ -216,8 +229,8 @@ def chosen_options(run, values):
     return {name: values[name] for name in defaults}, defaults
 
 
-def found_files(patterns):
-    """Files that paths and wildcards stand for, as DIPY expands its inputs.
+def found_files(patterns: Sequence[str] | None) -> list[Path] | None:
+    """Expand paths and wildcards to files, as DIPY does for inputs.
 
     Parameters
     ----------
@@ -227,16 +240,17 @@ def found_files(patterns):
     Returns
     -------
     paths : list of Path, or None
-        Sorted per pattern; a path without wildcards is kept whether it exists or not.
+        Files, sorted per pattern; a path without wildcards is kept even if there is no
+        such file.
 
     Raises
     ------
     InputFileError
-        If a wildcard finds nothing.
+        If no file matches a wildcard.
     """
     if not patterns:
         return None
-    paths = []
+    paths: list[Path] = []
     for pattern in map(str, patterns):
         wild = any(character in pattern for character in "*?[")
         found = sorted(glob(pattern)) if wild else [pattern]
@@ -246,43 +260,45 @@ def found_files(patterns):
     return paths
 
 
-def shared_files(paths, others):
-    """List files that are in both of two lists, whatever way they are written.
+def shared_files(
+    paths: Sequence[str | Path], others: Sequence[str | Path]
+) -> list[Path]:
+    """List the files that are in both of two lists.
 
     Parameters
     ----------
     paths, others : iterable of str or Path
-        Files.
+        Files, as absolute or relative paths.
 
     Returns
     -------
     shared : list of Path
-        Resolved, sorted.
+        Resolved paths, sorted.
     """
     one, other = ({Path(path).resolve() for path in some} for some in (paths, others))
     return sorted(one & other)
 
 
-def as_list(values):
-    """Make a list of what may be one value, several, or none.
+def as_list(values: str | Path | Sequence | None) -> list:
+    """Return a list of one value, several values or none.
 
     Parameters
     ----------
     values : str, Path, sequence or None
-        As an option arrives from the shell or from Python.
+        Value of an option, from the shell or from Python.
 
     Returns
     -------
     values : list
-        Empty for None.
+        The values; empty for None.
     """
     if values is None:
         return []
     return list(values) if isinstance(values, (list, tuple)) else [values]
 
 
-def distinguishing_names(paths):
-    """Short names that tell files apart.
+def distinguishing_names(paths: list[Path]) -> list[str]:
+    """Return short names that differ from file to file.
 
     Parameters
     ----------
@@ -292,9 +308,9 @@ def distinguishing_names(paths):
     Returns
     -------
     names : list of str
-        Stem of each, with as many of its folders in front as all of them need to
-        differ, joined by underscores; with its extension if files of one folder
-        differ in nothing else; numbered if even that leaves two alike.
+        File name without extension, preceded by as many of its folders as are needed
+        for all names to differ, joined by underscores; with the extension if files of
+        one folder differ in nothing else; numbered if names are still equal.
     """
     stems = [path.resolve().with_suffix("") for path in paths]
     alike = len(set(stems)) < len(stems)
@@ -307,13 +323,13 @@ def distinguishing_names(paths):
     return [f"{name}_{number}" for number, name in enumerate(names, start=1)]
 
 
-def check_figure_extension(path):
-    """Raise unless matplotlib can write a figure under this name.
+def check_figure_extension(path: str | Path) -> None:
+    """Raise an error unless matplotlib can write a figure with this extension.
 
     Parameters
     ----------
     path : str or Path
-        File to be written.
+        File to write.
 
     Raises
     ------
@@ -323,21 +339,22 @@ def check_figure_extension(path):
     known = (".png", ".pdf", ".svg", ".jpg")
     if Path(path).suffix.lower() not in known:
         raise InvalidArgumentError(
-            f"Cannot write {path}: a figure's file ends in one of {' '.join(known)}."
+            f"Cannot write {path}: the name of a figure ends in one of "
+            f"{' '.join(known)}."
         )
 
 
-def load_backend():
-    """Import Keras without the start-up notes of its backend.
+def load_backend() -> None:
+    """Import Keras without the start-up messages of its backend.
 
-    TensorFlow writes them from compiled code whatever its log level is. They are kept
-    back unless our log level is DEBUG or the import fails.
+    TensorFlow writes them from compiled code, whatever its log level. They are shown
+    only if our log level is DEBUG or the import fails.
     """
     if logging.getLogger("dipy_tractoencoder").isEnabledFor(logging.DEBUG):
         import keras  # noqa: F401
 
         return
-    # Files of different sizes make it trace a network again, which it warns of.
+    # TensorFlow warns when files of different sizes make it trace a network again.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.stderr.flush()
     kept = os.dup(2)

@@ -1,7 +1,9 @@
-"""Many files in one go: one that cannot be used does not stop the others."""
+"""Process many files: one that cannot be used does not stop the others."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 import logging
+from pathlib import Path
 
 from dipy_tractoencoder.errors import EmptyDataError, InputFileError
 
@@ -9,21 +11,21 @@ logger = logging.getLogger(__name__)
 
 
 class Batch:
-    """Files that are gone through one by one, where one must not stop the others.
+    """Collect the files that failed, so that the others are still processed.
 
     Parameters
     ----------
     n_files : int
-        How many there are. The error of a single one is raised at once.
+        Number of files. With a single file, its error is raised at once.
     """
 
-    def __init__(self, n_files):
+    def __init__(self, n_files: int) -> None:
         self.n_files = n_files
-        self.failed = []
+        self.failed: list[Path] = []
 
     @contextmanager
-    def going_on(self, path):
-        """Go on after a file that cannot be read or holds nothing to work on.
+    def going_on(self, path: Path) -> Iterator[None]:
+        """Continue after a file that cannot be read or has no usable streamlines.
 
         Parameters
         ----------
@@ -33,28 +35,28 @@ class Batch:
         Yields
         ------
         None
-            Other errors, of outputs for example, end the work.
+            Other errors, of outputs for example, are raised.
         """
         try:
             yield
         except (EmptyDataError, InputFileError) as err:
             if self.n_files == 1:
                 raise
-            logger.warning("%s Going on with the other files.", err)
+            logger.warning("%s Continuing with the other files.", err)
             self.failed.append(path)
 
-    def finish(self, *, early=False):
-        """Raise if files were left out.
+    def finish(self, *, early: bool = False) -> None:
+        """Raise an error that names the files that failed.
 
         Parameters
         ----------
         early : bool, optional
-            Only if there is none that was not.
+            Raise only if all files failed.
 
         Raises
         ------
         InputFileError
-            With their names.
+            If files failed.
         """
         n_failed = len(self.failed)
         if n_failed == 0 or (early and n_failed < self.n_files):

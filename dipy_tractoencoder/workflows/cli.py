@@ -1,6 +1,9 @@
 """Run a flow from the command line: options, logging, one-line errors, exit codes."""
 
+from __future__ import annotations
+
 import argparse
+from collections.abc import Iterator
 from contextlib import contextmanager
 import logging
 import os
@@ -9,6 +12,7 @@ import shlex
 import signal
 import sys
 import traceback
+from typing import Any
 
 from dipy_tractoencoder import __version__
 from dipy_tractoencoder.errors import TractoencoderError
@@ -17,7 +21,7 @@ from dipy_tractoencoder.io.tractogram import EXTENSIONS
 logger = logging.getLogger("dipy_tractoencoder")
 
 LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG", "NOTSET")
-# Never to be appended to.
+# Files that a log must not be appended to.
 DATA_EXTENSIONS = (*EXTENSIONS, ".h5", ".hdf5", ".keras", ".nii", ".gz", ".csv", ".png")
 EXIT_ERROR = 2
 EXIT_BUG = 1
@@ -27,19 +31,19 @@ STOPPING = ("SIGTERM", "SIGHUP")  # SIGINT is Python's own.
 class Stopped(KeyboardInterrupt):
     """A signal asked the process to end."""
 
-    def __init__(self, number=signal.SIGINT):
+    def __init__(self, number: int = signal.SIGINT) -> None:
         super().__init__()
         self.number = signal.Signals(number)
 
 
 @contextmanager
-def stoppable():
-    """Turn signals that end the process into an error that cleans up behind it.
+def stoppable() -> Iterator[None]:
+    """Convert signals that end the process into an exception, so that it can clean up.
 
     Yields
     ------
     None
-        Signals that are ignored, as nohup does, stay so.
+        Signals that are ignored, as with nohup, stay ignored.
     """
 
     def stop(number, frame):
@@ -57,28 +61,28 @@ def stoppable():
             signal.signal(number, handler)
 
 
-def run_command(flow):
-    """Run a flow with the arguments of the process, then leave it.
+def run_command(flow: Any) -> None:
+    """Run a flow with the arguments of the process, and exit.
 
     Parameters
     ----------
     flow : Workflow
-        The command's flow.
+        Flow of the command.
 
     Raises
     ------
     SystemExit
-        With 2 after a bad argument, file or training, 1 after a bug, and 128 plus the
-        signal's number after an interruption: 130 (SIGINT), 143 (SIGTERM).
+        With code 2 after a bad argument, file or training, 1 after a bug, and 128 plus
+        the number of the signal after an interruption: 130 (SIGINT), 143 (SIGTERM).
     """
     from dipy import __version__ as dipy_version
     from dipy.workflows import flow_runner
 
     level = _configure_logging()
     flow.command = command_line()
-    # A closed pipe (`| head`) ends the messages, not the work.
+    # A closed pipe (`| head`) stops the messages, not the work.
     logging.raiseExceptions = level == "DEBUG"
-    # TensorFlow's notes on processors and devices drown the messages meant for users.
+    # Hide TensorFlow's messages on processors and devices.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1" if level == "DEBUG" else "3")
     version = f"dipy_tractoencoder {__version__} (DIPY {dipy_version})"
     extra_args = {"version": {"action": "version", "version": version}}
@@ -86,7 +90,7 @@ def run_command(flow):
     # --log_level says; ours is configured already.
     flow_runner.configure_logger = lambda **_: None
     if level != "DEBUG":
-        # Its notes on retracing are for developers.
+        # Its warnings on retracing are for developers.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         with stoppable():
@@ -97,29 +101,29 @@ def run_command(flow):
     except KeyboardInterrupt as err:
         number = getattr(err, "number", signal.SIGINT)
         _leave(
-            f"Interrupted ({number.name}); outputs not written yet are left out.",
+            f"Interrupted ({number.name}); outputs not written so far are missing.",
             128 + number,
         )
-    # Besides our own: what DIPY raises for missing files, sizes and folders.
+    # Our own errors, and those of DIPY for missing files, sizes and folders.
     except (TractoencoderError, OSError, ImportError) as err:
         _show_traceback(level)
         _leave(_explain(err), EXIT_ERROR)
     except Exception as err:
         _show_traceback(level)
         _leave(
-            f"{type(err).__name__}: {err} This should not happen: please report it, "
-            "with what --log_level DEBUG prints.",
+            f"{type(err).__name__}: {err} This is a bug: please report it, with the "
+            "output of --log_level DEBUG.",
             EXIT_BUG,
         )
 
 
-def command_line():
-    """Write down how this process was called, so that it can be copied.
+def command_line() -> str:
+    """Return the command line of this process, so that it can be copied.
 
     Returns
     -------
     command : str
-        Quoted for the shell; the backend in front, where one was chosen.
+        Command, quoted for the shell, with KERAS_BACKEND in front if it is set.
     """
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     backend = os.environ.get("KERAS_BACKEND")
@@ -127,18 +131,18 @@ def command_line():
 
 
 def _explain(err):
-    """Add the way out to what DIPY and the system say about files and folders."""
+    """Add advice to the errors of DIPY and the system about files and folders."""
     if isinstance(err, TractoencoderError):
         return str(err)
     if getattr(err, "filename", None):
         return (
-            f"Cannot use {err.filename}: {err.strerror}. Check the paths given; "
-            "--out_dir chooses another folder for the outputs."
+            f"Cannot use {err.filename}: {err.strerror}. Check the paths; --out_dir "
+            "chooses another folder for the outputs."
         )
     text = str(err)
     folder = text.removeprefix("File not found: ")
     if folder != text and Path(folder).is_dir():
-        return f"{folder} is an empty folder. Give files, or a folder that has some."
+        return f"{folder} is an empty folder. Give files, or a folder with files."
     if "not found" in text and any(mark in text for mark in "*?["):
         text += " (* ? and [ ] are wildcards: rename a file that has them in its name)."
     return text
@@ -164,8 +168,8 @@ def _configure_logging():
         log_path = Path(options.log_file)
         if log_path.suffix in DATA_EXTENSIONS and log_path.exists():
             _leave(
-                f"Cannot log to {log_path}: it is data, which text added to it would "
-                "destroy. Give another name.",
+                f"Cannot log to {log_path}: it is a data file, which appended text "
+                "would destroy. Give another name.",
                 EXIT_ERROR,
             )
         try:
@@ -188,7 +192,7 @@ def _configure_logging():
 
 
 def _show_traceback(level):
-    """Print the traceback of the error at hand, for those who asked for detail."""
+    """Print the traceback of the current error if the log level is DEBUG."""
     if level == "DEBUG":
         traceback.print_exc()
 

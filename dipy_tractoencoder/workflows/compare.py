@@ -1,7 +1,11 @@
-"""The command that compares subjects' bundles with a reference group's."""
+"""The command that compares bundles of subjects with a reference group."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dipy_tractoencoder.errors import (
     EmptyDataError,
@@ -17,6 +21,10 @@ from dipy_tractoencoder.workflows.base import (
 )
 from dipy_tractoencoder.workflows.progress import logging_beside_bars
 from dipy_tractoencoder.workflows.train import found_files
+
+if TYPE_CHECKING:
+    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+    from dipy_tractoencoder.streamlines.array import StreamlineArray
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +42,7 @@ class CompareVAEFlow(TractoWorkflow):
     """Compare subjects' bundles with those of a reference group."""
 
     @classmethod
-    def get_short_name(cls):
+    def get_short_name(cls) -> str:
         """Prefix of this flow's options in a combined workflow."""
         return "compare"
 
@@ -55,18 +63,18 @@ class CompareVAEFlow(TractoWorkflow):
         out_summary="summary.csv",
         out_figure="comparison.png",
     ):
-        """Find where subjects' bundles depart from those of a reference group.
+        """Find where bundles of subjects differ from those of a reference group.
 
-        Each file is one bundle of one subject, all registered to one space. The
-        subject is the name of the file's folder, the bundle the name of the file
-        (without the subject's, if it starts with that and an underscore). Every
-        segment of a bundle is tested against the reference group, and the p-values
-        are corrected over the segments and bundles of a subject.
+        Each file is one bundle of one subject; all files are registered to one space.
+        The name of the folder is the subject and the name of the file the bundle (a
+        leading subject name and underscore are removed). Every segment of a bundle is
+        tested against the reference group, and the p-values are corrected over the
+        segments and bundles of a subject.
 
         Example: dipy_compare_vae vae.keras p/*/AF.trk --reference_files c/*/AF.trk
 
-        The reference group has to have five subjects at least; 20 are better. The
-        model is best trained on controls.
+        The reference group needs at least five subjects; 20 are better. The model
+        should be trained on controls.
 
         Parameters
         ----------
@@ -78,35 +86,35 @@ class CompareVAEFlow(TractoWorkflow):
         reference_files : variable string or Path, optional
             Bundles of the reference group. Wildcards can be used.
         measure : string, optional
-            residual (mean step in mm from a reconstruction with few dimensions, with
-            its direction), error (mean distance from it, as Feng and Chandio),
-            displacement (of the bundle's mean course), or local_displacement (that
-            without shift, tilt and bow over the whole bundle). The last two use no
-            model.
+            residual (mean signed distance in mm from a reconstruction with few
+            dimensions), error (mean distance from it, the method of Feng and Chandio),
+            displacement (distance from the mean course of the bundle), or
+            local_displacement (displacement without shift, tilt and bow of the whole
+            bundle). The last two do not use the model.
         n_dims : int, optional
-            Principal directions of the model used for the reconstruction. More find
-            smaller displacements, until they reconstruct them; fewer tell better where
-            they are. 0 takes the model's own reconstruction, as Feng and Chandio, who
-            trained one of 6 latent dimensions.
+            Number of principal directions of the model used for the reconstruction.
+            More detect smaller displacements, until they reproduce them; fewer locate
+            them better. 0 uses the reconstruction of the model, the method of Feng and
+            Chandio, whose model had 6 latent dimensions.
         n_segments : int, optional
             Segments along each bundle.
         alpha : float, optional
             False discovery rate.
         max_streamlines : int, optional
-            Streamlines used of each file, drawn at random.
+            Number of random streamlines used of each file.
         reference : string or Path, optional
-            Image (or trk) whose space files without one are in.
+            Reference image or TRK for formats without a header (TCK, VTK, ...).
         seed : int, optional
-            Of the streamlines drawn.
+            Seed of all random numbers.
         out_dir : string or Path, optional
             Output directory.
         out_profiles : string, optional
             Name of the table of profiles (bundle, subject, group, disk, measure, z, p).
         out_summary : string, optional
-            Name of the table with a row per bundle and subject, which has the distances
-            from the reference group, too.
+            Name of the table with a row per bundle and subject, and their distances
+            from the reference group.
         out_figure : string, optional
-            Name of the picture of all profiles over the reference group's.
+            Name of the picture of all profiles on top of those of the reference group.
         """
         io_it = self.get_io_iterator()
         check_figure_extension(out_figure)
@@ -119,8 +127,8 @@ class CompareVAEFlow(TractoWorkflow):
         reference_paths = found_files(reference_files)
         if not reference_paths:
             raise InvalidArgumentError(
-                "A reference group is needed to compare with: give the bundles of its "
-                "subjects with --reference_files."
+                "A reference group is needed: give the bundles of its subjects with "
+                "--reference_files."
             )
         rows = self.plan(
             io_it,
@@ -138,8 +146,9 @@ class CompareVAEFlow(TractoWorkflow):
         for path in subject_paths:
             if path.resolve() in known:
                 raise InputFileError(
-                    f"{path} is in both groups. A subject of the reference group is "
-                    "compared with the others of it anyway: leave it out of the inputs."
+                    f"{path} is in both groups. Each subject of the reference group is "
+                    "compared with its other subjects already: remove it from the "
+                    "inputs."
                 )
         for path in (*subject_paths, *reference_paths):
             check_tractogram_path(path, reference)
@@ -189,7 +198,7 @@ class CompareVAEFlow(TractoWorkflow):
         compared = [row for row in summary if row["group"] == 1]
         found = [row for row in compared if row["detected"] == "yes"]
         logger.info(
-            "%d of %d bundles depart from the reference group of %d subjects (%s, "
+            "%d of %d bundles differ from the reference group of %d subjects (%s, "
             "corrected p below %g).",
             len(found),
             len(compared),
@@ -206,11 +215,11 @@ class CompareVAEFlow(TractoWorkflow):
             ("out_figure", "Picture"),
         ):
             logger.info("%s: %s", what, outputs[key])
-        logger.info("Next: look at the picture; segments are counted along its axes.")
+        logger.info("Next: view the picture; its horizontal axes count the segments.")
 
 
-def by_subject(paths):
-    """Sort files, one bundle of one subject each, by what their names say.
+def by_subject(paths: Sequence[Path]) -> dict:
+    """Group files, one bundle of one subject each, by the names of folders and files.
 
     Parameters
     ----------
@@ -220,15 +229,15 @@ def by_subject(paths):
     Returns
     -------
     subjects : dict of dict of Path
-        Folder's name to file's name without extension (and without the folder's name
-        in front) to path.
+        For each subject, the name of the folder, the path of each bundle, by the file
+        name without extension and leading subject name.
 
     Raises
     ------
     InputFileError
         If two files are the same bundle of the same subject.
     """
-    subjects = {}
+    subjects: dict[str, dict[str, Path]] = {}
     for path in paths:
         subject = path.resolve().parent.name
         bundle = path.stem.removeprefix(f"{subject}_")
@@ -243,31 +252,37 @@ def by_subject(paths):
     return subjects
 
 
-def read_bundle(model, path, reference, max_streamlines, seed):
-    """Read some streamlines of a file, rejected, oriented and resampled.
+def read_bundle(
+    model: StreamlineAutoencoder,
+    path: Path,
+    reference: str | Path | None,
+    max_streamlines: int,
+    seed: int,
+) -> StreamlineArray:
+    """Read and preprocess a random subset of the streamlines of a file.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
-        Its preprocessing is used.
+        Model whose preprocessing is used.
     path : Path
         Tractogram.
     reference : str or Path or None
-        Image or tractogram whose space a file without one is in.
+        Reference image or TRK for formats without a header (TCK, VTK, ...).
     max_streamlines : int
-        Streamlines kept, drawn at random.
+        Largest number of streamlines to keep.
     seed : int
-        Of the draw.
+        Seed of the random subset.
 
     Returns
     -------
     array : StreamlineArray
-        RASMM, mm.
+        Streamlines; RASMM, mm, in the model's orientation.
 
     Raises
     ------
     EmptyDataError
-        If fewer streamlines are left than can be compared.
+        If there are too few usable streamlines.
     InputFileError
         If the file cannot be read.
     """
@@ -290,8 +305,8 @@ def read_bundle(model, path, reference, max_streamlines, seed):
     if n_kept < MIN_STREAMLINES:
         rejects = merge_rejects(chunk.rejects for chunk in chunks)
         raise EmptyDataError(
-            f"{path}: {n_kept} streamlines can be used{rejects_text(rejects)}. A "
-            f"comparison needs {MIN_STREAMLINES} at least. Leave the file out."
+            f"{path}: {n_kept} usable streamlines{rejects_text(rejects)}. A comparison "
+            f"needs at least {MIN_STREAMLINES}. Leave the file out."
         )
     points, index, is_reversed = (
         np.concatenate([getattr(chunk, name) for chunk in chunks])

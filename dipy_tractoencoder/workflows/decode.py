@@ -1,4 +1,4 @@
-"""The command that turns latents back into tractograms."""
+"""The command that decodes latents to tractograms."""
 
 import logging
 
@@ -17,7 +17,7 @@ class DecodeVAEFlow(TractoWorkflow):
     """Decode latents to tractograms."""
 
     @classmethod
-    def get_short_name(cls):
+    def get_short_name(cls) -> str:
         """Prefix of this flow's options in a combined workflow."""
         return "decode"
 
@@ -36,11 +36,11 @@ class DecodeVAEFlow(TractoWorkflow):
         Parameters
         ----------
         model_file : string or Path
-            The model that encoded.
+            Model that the latents were encoded with.
         input_files : variable string or Path
             Latents files of dipy_encode_vae. Wildcards can be used.
         chunk_size : int, optional
-            Streamlines worked on at a time; less takes less memory.
+            Streamlines processed at a time; fewer need less memory.
         out_dir : string or Path, optional
             Output directory.
         out_tractogram : string, optional
@@ -75,4 +75,4 @@ class DecodeVAEFlow(TractoWorkflow):
                 except (FingerprintError, InvalidArgumentError) as err:
                     raise type(err)(f"Cannot decode {path}: {err}") from err
                 logger.info("Decoded %d streamlines of %s: %s", n_decoded, path, target)
-        logger.info("Next: look at %s, with dipy_horizon for example.", target)
+        logger.info("Next: view %s, with dipy_horizon for example.", target)

@@ -1,4 +1,4 @@
-"""The command that shows all others on real bundles that ship with DIPY."""
+"""The command that demonstrates training and reconstruction on bundles from DIPY."""
 
 from dataclasses import replace
 import logging
@@ -21,12 +21,12 @@ BUNDLES = ("AF_L", "CST_R", "CC_ForcepsMajor")
 
 
 class VAEDemoFlow(CombinedWorkflow):
-    """Train, encode and reconstruct on the bundles inside DIPY's wheel."""
+    """Train, encode and reconstruct with the bundles that ship with DIPY."""
 
-    command = None  # As of TractoWorkflow.
+    command = None  # As in TractoWorkflow.
 
     @classmethod
-    def get_short_name(cls):
+    def get_short_name(cls) -> str:
         """Prefix of this flow's options in a combined workflow."""
         return "demo"
 
@@ -38,15 +38,15 @@ class VAEDemoFlow(CombinedWorkflow):
 
         Example: dipy_vae_demo --train.latent_dim 6
 
-        Nothing is downloaded. The bundles (left arcuate, right corticospinal tract,
-        forceps major; 50 streamlines each) are unpacked below the output directory.
+        Nothing is downloaded. The bundles (left arcuate fasciculus, right corticospinal
+        tract, forceps major; 50 streamlines each) are unpacked in the output directory.
 
         Parameters
         ----------
         out_dir : string or Path, optional
             Output directory.
         out_report : string, optional
-            Name of the report, one HTML file: of the training and of the fifth subject.
+            Name of the report on the training and on the fifth subject, one HTML file.
         """
         check_report_extension(out_report)
         from dipy.data.fetcher import extract_example_tracts
@@ -85,7 +85,7 @@ class VAEDemoFlow(CombinedWorkflow):
             path for subject in TRAINING_SUBJECTS for path in bundles[subject]
         ]
         logger.info("Training on %s.", ", ".join(TRAINING_SUBJECTS))
-        # One subject chooses the epoch; a refit then learns from all four.
+        # One subject chooses the epoch; the refit then trains on all four.
         defaults = {"validation_by": "folder", "validation_fraction": 0.25}
         chosen = {**defaults, **self._optionals[TrainVAEFlow.__name__], "refit": True}
         self._optionals[TrainVAEFlow.__name__] = chosen
@@ -97,7 +97,7 @@ class VAEDemoFlow(CombinedWorkflow):
                 out_report=str(report_path),
             )
         except BaseException:
-            if made:  # Nothing of it in the next run's way.
+            if made:  # So that the next run does not find an occupied folder.
                 shutil.rmtree(data_dir, ignore_errors=True)
             raise
         model_file = train.last_generated_outputs["out_model"]
@@ -118,7 +118,7 @@ class VAEDemoFlow(CombinedWorkflow):
             f"(PCA {row['pca_error_mm']:.2f} mm)"
             for row in self.table
         )
-        words = f"{TEST_SUBJECT}, which took no part in the training: {errors}"
+        words = f"{TEST_SUBJECT}, which was not used for training: {errors}"
         from dipy_tractoencoder.report.evaluation import reconstruction_sections
 
         sections, checks = reconstruction_sections(

@@ -11,7 +11,7 @@ from dipy_tractoencoder.workflows.progress import streamlines_bar
 
 logger = logging.getLogger(__name__)
 
-# These keep numbers per streamline.
+# Formats that store data per streamline.
 ANNOTATED = (".trx", ".trk")
 
 
@@ -19,7 +19,7 @@ class EncodeVAEFlow(TractoWorkflow):
     """Encode tractograms with a trained model."""
 
     @classmethod
-    def get_short_name(cls):
+    def get_short_name(cls) -> str:
         """Prefix of this flow's options in a combined workflow."""
         return "encode"
 
@@ -36,9 +36,9 @@ class EncodeVAEFlow(TractoWorkflow):
     ):
         """Encode streamlines to latents with a trained model.
 
-        The latents file (HDF5) has a row per streamline that could be encoded: mean,
-        log_var, and index, its number in the tractogram. With several inputs, names of
-        outputs start with what tells the inputs apart.
+        The latents file (HDF5) has a row per encoded streamline: mean, log_var, and
+        index, its position in the tractogram. With several inputs, the names of the
+        outputs start with the parts of the input paths that differ.
 
         Example: dipy_encode_vae vae.keras sub-*/AF_L.trk --out_dir latents
 
@@ -50,13 +50,13 @@ class EncodeVAEFlow(TractoWorkflow):
             Tractograms to encode (trk, tck, trx, vtk, vtp, fib, dpy). Wildcards can be
             used.
         reference : string or Path, optional
-            Image (or trk) whose space files without one are in.
+            Reference image or TRK for formats without a header (TCK, VTK, ...).
         save_tractogram : bool, optional
-            Also write a copy of each tractogram that carries the latents as
-            data_per_streamline; streamlines that were rejected have NaN. These files
-            are held in memory whole.
+            Also write a copy of each tractogram with the latents as
+            data_per_streamline, NaN for rejected streamlines. Each file is then held in
+            memory completely.
         chunk_size : int, optional
-            Streamlines worked on at a time; less takes less memory.
+            Streamlines processed at a time; fewer need less memory.
         out_dir : string or Path, optional
             Output directory.
         out_latents : string, optional

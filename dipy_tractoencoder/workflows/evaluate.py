@@ -1,9 +1,12 @@
-"""The command that measures a model on tractograms."""
+"""The command that evaluates a model on tractograms."""
+
+from __future__ import annotations
 
 from functools import partial
 import logging
 from pathlib import Path
 import shlex
+from typing import TYPE_CHECKING
 
 from dipy_tractoencoder.errors import InputFileError, check_choice, check_number
 from dipy_tractoencoder.report.data_checks import MEASURED
@@ -17,6 +20,9 @@ from dipy_tractoencoder.workflows.base import (
     shared_files,
 )
 from dipy_tractoencoder.workflows.progress import streamlines_bar
+
+if TYPE_CHECKING:
+    from dipy_tractoencoder.streamlines.array import StreamlineArray
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +40,10 @@ SHOWN = {
 
 
 class EvaluateVAEFlow(TractoWorkflow):
-    """Measure a model on tractograms."""
+    """Evaluate a model on tractograms."""
 
     @classmethod
-    def get_short_name(cls):
+    def get_short_name(cls) -> str:
         """Prefix of this flow's options in a combined workflow."""
         return "evaluate"
 
@@ -57,52 +63,51 @@ class EvaluateVAEFlow(TractoWorkflow):
         out_figure="evaluation.png",
         out_report="evaluation.html",
     ):
-        """Measure a model on tractograms, with PCA of as many dimensions beside.
+        """Evaluate a model on tractograms, next to PCA of the same dimension.
 
         Example: dipy_evaluate_vae vae.keras sub-05/*.trk --training_files sub-0[1-4]
 
-        Each tractogram, or group of a trx file, is a bundle; those of one name are one.
-        The first table has a row for the model and one for PCA: reconstruction error
-        and MDF (mm), order (Spearman correlation of latent distance with MDF), bundle
-        distances (Mantel test), accuracy of bundle labels by the nearest neighbour,
-        how well lengths can be read off the latents (R2, RMSE in mm), median MDF of
-        new streamlines from a Gaussian mixture over the latents to the nearest known
-        one, beside that of the real ones; of a VAE also KL, log-likelihood (nats) and
-        active dimensions. The second table has DIPY's bundle metrics between input and
-        reconstruction, per bundle.
+        Each tractogram, or group of a trx file, is a bundle; files or groups with the
+        same name are one bundle. The first table has a row for the model and one for
+        PCA: reconstruction error and MDF (mm), Spearman correlation of latent distance
+        with MDF, bundle distances (Mantel test), accuracy of bundle labels by the
+        nearest neighbour, regression of length on the latents (R2, RMSE in mm), median
+        MDF of new streamlines from a Gaussian mixture over the latents to the nearest
+        reference streamline, next to that of real streamlines; for a VAE also KL,
+        log-likelihood (nats) and active dimensions. The second table has DIPY's bundle
+        metrics between input and reconstruction, per bundle.
 
         Parameters
         ----------
         model_file : string or Path
             Model of dipy_train_vae.
         input_files : variable string or Path
-            Tractograms to measure on, best of subjects that took no part in the
-            training (trk, tck, trx, vtk, vtp, fib, dpy). Wildcards can be used.
+            Test tractograms, if possible of subjects that the model was not trained on
+            (trk, tck, trx, vtk, vtp, fib, dpy). Wildcards can be used.
         training_files : variable string or Path, optional
-            Tractograms, or folders of them, to learn neighbours, lengths and density
-            from: those that the model was trained on. Without them, half of the input
-            is taken.
+            Tractograms that the model was trained on, or folders of them. Neighbours,
+            length regression and density are fitted to them; without them, to half of
+            the input.
         groups : variable string, optional
-            Which groups of trx files are bundles; wildcards can be used.
+            Groups of trx files that are bundles; wildcards can be used.
         max_streamlines : int, optional
-            Streamlines taken of each bundle, at random; less is quicker.
+            Number of random streamlines used of each bundle; fewer are quicker.
         projection : string, optional
-            Map of the latents in the picture: pca, or tsne, which takes minutes.
+            Projection of the latents in the picture: pca, or tsne, which takes minutes.
         reference : string or Path, optional
-            Image (or trk) whose space files without one are in.
+            Reference image or TRK for formats without a header (TCK, VTK, ...).
         seed : int, optional
-            Seed of everything random.
+            Seed of all random numbers.
         out_dir : string or Path, optional
             Output directory.
         out_table : string, optional
-            Name of the table of the model and PCA.
+            Name of the table of metrics of the model and of PCA.
         out_bundles : string, optional
-            Name of the table of bundles.
+            Name of the table of metrics per bundle.
         out_figure : string, optional
             Name of the picture of errors, KL per dimension and latents.
         out_report : string, optional
-            Name of the report, one HTML file: what was measured on what, warnings in
-            plain words, tables and pictures.
+            Name of the report, one HTML file with data, warnings, tables and pictures.
         """
         io_it = self.get_io_iterator()
         chosen, defaults = chosen_options(self.run, locals())
@@ -130,9 +135,8 @@ class EvaluateVAEFlow(TractoWorkflow):
             paths["train"] = known
             if both := shared_files(known, paths["test"]):
                 raise InputFileError(
-                    f"{both[0]} is to be measured on and among the training files. "
-                    "What is learned from cannot be measured on: leave it out of one "
-                    "of the two."
+                    f"{both[0]} is both an input and a training file. Remove it from "
+                    "one of the two."
                 )
         load_backend()
         model = load_model(model_file)
@@ -161,11 +165,11 @@ class EvaluateVAEFlow(TractoWorkflow):
                 )
         if "train" not in points:
             logger.warning(
-                "Neighbours, lengths and density are learned from half of the input; "
-                "give what the model was trained on with --training_files."
+                "Neighbours, length regression and density are fitted to half of the "
+                "input; give the training data of the model with --training_files."
             )
         logger.info(
-            "To be measured on: %d streamlines of %d bundles.",
+            "Evaluating on %d streamlines of %d bundles.",
             sum(map(len, points["test"].values())),
             len(points["test"]),
         )
@@ -201,19 +205,19 @@ class EvaluateVAEFlow(TractoWorkflow):
         logger.info("Next: %s", shlex.join(command))
 
 
-def count_read(reads, use, path, array):
-    """Add some streamlines to what was read of a file.
+def count_read(reads: dict, use: str, path: Path, array: StreamlineArray) -> None:
+    """Add the counts of a chunk to those of its file.
 
     Parameters
     ----------
     reads : dict of dict
-        File to its counts; changed in place.
+        Counts of each file, by path; changed in place.
     use : str
-        What the file is read for.
+        What the file is used for.
     path : Path
-        The file.
+        File of the chunk.
     array : StreamlineArray
-        Streamlines of it.
+        The chunk.
     """
     from dipy_tractoencoder.training.dataset import count_chunk
 

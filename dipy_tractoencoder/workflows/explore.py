@@ -1,4 +1,4 @@
-"""The command that makes a web page of a latent space."""
+"""The command that writes an interactive web page of a latent space."""
 
 import logging
 from pathlib import Path
@@ -11,10 +11,10 @@ logger = logging.getLogger(__name__)
 
 
 class ExploreVAEFlow(TractoWorkflow):
-    """Make an interactive web page of a model's latent space."""
+    """Write an interactive web page of a model's latent space."""
 
     @classmethod
-    def get_short_name(cls):
+    def get_short_name(cls) -> str:
         """Prefix of this flow's options in a combined workflow."""
         return "explore"
 
@@ -30,15 +30,16 @@ class ExploreVAEFlow(TractoWorkflow):
         out_dir="",
         out_page="explorer.html",
     ):
-        """Make a web page to explore a model's latent space, which works offline.
+        """Write an interactive web page of a model's latent space; it works offline.
 
         Example: dipy_explore_vae vae.keras sub-05/*.trk --out_dir explore
 
-        Each tractogram, or group of a trx file, is a bundle; those of one name are one.
-        The page shows a map of the latents coloured by bundle, length or
-        reconstruction error, the chosen streamline and its reconstruction in 3-D, and
-        what the model decodes along one latent dimension or between two streamlines.
-        It needs the extra: pip install "dipy_tractoencoder[explore]"
+        Each tractogram, or group of a trx file, is a bundle; files or groups with the
+        same name are one bundle. The page shows a map of the latents coloured by
+        bundle, length or reconstruction error, the selected streamline and its
+        reconstruction in 3-D, and streamlines decoded along one latent dimension or
+        between two streamlines. Install the optional dependency with
+        pip install "dipy_tractoencoder[explore]"
 
         Parameters
         ----------
@@ -48,20 +49,21 @@ class ExploreVAEFlow(TractoWorkflow):
             Tractograms to show (trk, tck, trx, vtk, vtp, fib, dpy). Wildcards can be
             used.
         groups : variable string, optional
-            Which groups of trx files are bundles; wildcards can be used.
+            Groups of trx files that are bundles; wildcards can be used.
         max_streamlines : int, optional
-            Streamlines shown at most, drawn over the bundles evenly; 10000 or fewer.
+            Largest number of streamlines shown, up to 10000, spread evenly over the
+            bundles.
         projection : string, optional
-            Map to start with: pca, which the page always has, or tsne, which takes
-            longer to make.
+            Map shown first: pca, which every page has, or tsne, which takes longer to
+            compute.
         reference : string or Path, optional
-            Image (or trk) whose space files without one are in.
+            Reference image or TRK for formats without a header (TCK, VTK, ...).
         seed : int, optional
-            Seed of the choice of streamlines, and of t-SNE.
+            Seed of the random choice of streamlines, and of t-SNE.
         out_dir : string or Path, optional
             Output directory.
         out_page : string, optional
-            Name of the page; ends in .html.
+            Name of the page, ending in .html.
         """
         io_it = self.get_io_iterator()
         check_choice("projection", projection, ("pca", "tsne"))
@@ -83,7 +85,7 @@ class ExploreVAEFlow(TractoWorkflow):
         inputs = check_bundle_paths(
             [path for path, _ in rows], reference, latents=False
         )
-        bundle_names(inputs, groups)  # A wrong group shows before the work.
+        bundle_names(inputs, groups)  # Raises for a wrong group before the work.
         load_backend()
 
         from dipy_tractoencoder.explorer.page import (
@@ -111,7 +113,7 @@ class ExploreVAEFlow(TractoWorkflow):
             )
         self.about = about
         logger.info(
-            "%d of %d streamlines of %d bundles are shown.",
+            "Shown: %d of %d streamlines of %d bundles.",
             about["n_shown"],
             about["n_streamlines"],
             about["n_bundles"],

@@ -31,7 +31,7 @@ class FilterVAEFlow(TractoWorkflow):
     """Remove implausible streamlines."""
 
     @classmethod
-    def get_short_name(cls):
+    def get_short_name(cls) -> str:
         """Prefix of this flow's options in a combined workflow."""
         return "filter"
 
@@ -54,19 +54,19 @@ class FilterVAEFlow(TractoWorkflow):
         out_table="filter.csv",
         out_figure="filter.png",
     ):
-        """Remove streamlines that run unlike plausible ones, as FINTA does.
+        """Remove streamlines that do not resemble plausible ones, the FINTA method.
 
         Example: dipy_filter_vae vae.keras sub-06.trx --plausible_files good.trx
 
-        A streamline's score is the distance of its latent to the nearest one of the
-        plausible streamlines given; those with a score up to a threshold are kept. The
-        threshold is the first of: the one given, the one at which as large a share of
-        either kind of the labelled streamlines of --validation_file is judged rightly,
-        a quantile of the scores of the plausible streamlines themselves (each judged
-        by the others, of other files if there are several). Streamlines keep their
-        own points and data, and carry the score as data per streamline, vae_score, in
-        trx and trk files. Those that cannot be encoded are removed; their score is
-        nan.
+        The score of a streamline is the distance of its latent to the nearest latent
+        of the plausible streamlines; streamlines with a score up to a threshold are
+        kept. The threshold is --threshold if given; otherwise, with --validation_file,
+        the score at which sensitivity equals specificity on its labelled streamlines;
+        otherwise a quantile of the scores of the plausible streamlines themselves (the
+        distance to the nearest other one, of another file if there are several).
+        Streamlines keep their own points and data; trx and trk files store the score
+        as data per streamline, vae_score. Streamlines that cannot be encoded are
+        removed; their score is nan.
 
         Parameters
         ----------
@@ -79,37 +79,35 @@ class FilterVAEFlow(TractoWorkflow):
             Plausible streamlines: tractograms, folders of them, trx files with groups,
             or latents (h5) made by the same model.
         groups : variable string, optional
-            Which groups of trx files among the plausible ones count; wildcards can be
-            used.
+            Groups of trx files that are plausible; wildcards can be used.
         validation_file : string or Path, optional
-            Tractogram (trx or trk) whose streamlines are labelled, to find the
-            threshold.
+            Tractogram (trx or trk) with labelled streamlines, to find the threshold.
         label_name : string, optional
-            Data per streamline that holds the labels, 1 plausible, 0 not. Inputs that
-            have it are compared to it in the table.
+            Name of the data per streamline with the labels, 1 plausible, 0 not. The
+            table compares inputs that have it with these labels.
         score : string, optional
-            latent (distance, mm), reconstruction (the model's error, mm), or
-            likelihood (negative logarithm, nats).
+            latent (distance, mm), reconstruction (reconstruction error, mm), or
+            likelihood (negative log-likelihood, nats).
         threshold : float, optional
             Largest score that is kept.
         quantile : float, optional
-            Share of the plausible streamlines that the threshold keeps, where it is
+            Fraction of the plausible streamlines below the threshold, where it is
             found from them.
         reference : string or Path, optional
-            Image (or trk) whose space files without one are in.
+            Reference image or TRK for formats without a header (TCK, VTK, ...).
         chunk_size : int, optional
-            Streamlines worked on at a time; less takes less memory.
+            Streamlines processed at a time; fewer need less memory.
         out_dir : string or Path, optional
             Output directory.
         out_kept : string, optional
             Name of the tractogram of plausible streamlines.
         out_removed : string, optional
-            Name of the tractogram of the others.
+            Name of the tractogram of removed streamlines.
         out_table : string, optional
-            Name of the table of counts, thresholds and, where there are labels,
-            accuracies; one for all inputs.
+            Name of the table of counts, thresholds and, with labels, accuracies; one
+            for all inputs.
         out_figure : string, optional
-            Name of the picture of scores and, with labels, the operating
+            Name of the picture of scores and, with labels, the receiver operating
             characteristic; one for all inputs.
         """
         io_it = self.get_io_iterator()
@@ -120,8 +118,8 @@ class FilterVAEFlow(TractoWorkflow):
             check_number("threshold", threshold)
         if not plausible_files:
             raise InvalidArgumentError(
-                "Plausible streamlines are needed to compare with: give tractograms, "
-                "folders or latents with --plausible_files."
+                "Plausible streamlines are needed: give tractograms, folders or "
+                "latents with --plausible_files."
             )
         plausible_files = as_list(plausible_files)
         gathered = ("out_table", "out_figure")
@@ -142,8 +140,8 @@ class FilterVAEFlow(TractoWorkflow):
         known = check_bundle_paths(plausible_files, reference)
         for path in shared_files(inputs, known):
             logger.warning(
-                "%s is compared with itself, being among the plausible files too: all "
-                "of it will be kept.",
+                "%s is also one of the plausible files, so it is compared with itself: "
+                "all of it will be kept.",
                 path,
             )
         for _, outputs in rows:
@@ -216,8 +214,9 @@ class FilterVAEFlow(TractoWorkflow):
                     for reason, count in result.rejects.items():
                         row[f"rejected_{reason}"] = count
                     if result.truth is not None and len(set(result.truth)) == 2:
-                        figures = (result.scores, result.truth, threshold)
-                        row.update(filter_metrics(*figures))
+                        row.update(
+                            filter_metrics(result.scores, result.truth, threshold)
+                        )
                     table.append(row)
                     all_scores.append(result.scores)
                     logger.info(
@@ -242,4 +241,4 @@ class FilterVAEFlow(TractoWorkflow):
         logger.info("Table: %s", outputs["out_table"])
         logger.info("Figure: %s", outputs["out_figure"])
         batch.finish()
-        logger.info("Next: look at what was removed: %s", outputs["out_removed"])
+        logger.info("Next: view the removed streamlines: %s", outputs["out_removed"])

@@ -1,8 +1,11 @@
 """The command that labels streamlines by bundle."""
 
+from __future__ import annotations
+
 from functools import partial
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from dipy_tractoencoder.errors import (
     InvalidArgumentError,
@@ -20,6 +23,10 @@ from dipy_tractoencoder.workflows.base import (
 from dipy_tractoencoder.workflows.batch import Batch
 from dipy_tractoencoder.workflows.progress import streamlines_bar
 
+if TYPE_CHECKING:
+    from dipy_tractoencoder.io.mapped import MappedTractogram
+    from dipy_tractoencoder.segment.labelling import Labels
+
 logger = logging.getLogger(__name__)
 
 
@@ -27,7 +34,7 @@ class LabelVAEFlow(TractoWorkflow):
     """Label streamlines by bundle."""
 
     @classmethod
-    def get_short_name(cls):
+    def get_short_name(cls) -> str:
         """Prefix of this flow's options in a combined workflow."""
         return "label"
 
@@ -49,19 +56,19 @@ class LabelVAEFlow(TractoWorkflow):
         out_confusion="confusion.csv",
         out_figure="labels.png",
     ):
-        """Label streamlines by the bundles of their nearest neighbours, as CINTA does.
+        """Label streamlines by the bundles of their nearest neighbours (CINTA).
 
         Example: dipy_label_vae vae.keras sub-06.trx --bundle_files atlas --out_dir 06
 
         The nearest labelled streamlines in latent space vote. A streamline stays
-        unassigned if it is further from its bundle than --margin times what 99 percent
-        of the bundle's own streamlines are from the others (of other files, if there
-        are several: files of one name in several folders are one bundle of several
-        subjects), or gets a smaller share of the votes than 99 percent of them do.
-        Streamlines keep their own points and data; trx and trk files carry the share
-        of votes and the distance as data per streamline, vae_vote_share and
-        vae_distance. Where the bundles are known already, from groups or a file's
-        name, found and true bundles are compared.
+        unassigned if its distance from the bundle is more than --margin times the 99th
+        percentile of the distances between the bundle's own streamlines (of different
+        files, if there are several: files with the same name in several folders are
+        one bundle of several subjects), or if its fraction of the votes is below the
+        first percentile of theirs. Streamlines keep their own points and data; trx and
+        trk files store the fraction of the votes and the distance as data per
+        streamline, vae_vote_share and vae_distance. If the true bundles are known from
+        groups or file names, predicted and true bundles are compared.
 
         Parameters
         ----------
@@ -71,31 +78,31 @@ class LabelVAEFlow(TractoWorkflow):
             Tractograms to label (trk, tck, trx, vtk, vtp, fib, dpy). Wildcards can be
             used.
         bundle_files : variable string or Path, optional
-            Labelled bundles: tractograms named as bundles, folders of them, trx files
-            with groups, or latents (h5) made by the same model.
+            Labelled bundles: tractograms named by bundle, folders of them, trx files
+            with groups, or latents (h5) of the same model.
         groups : variable string, optional
-            Which groups of trx files are bundles; wildcards can be used.
+            Groups of trx files that are bundles; wildcards can be used.
         n_neighbors : int, optional
-            Neighbours that vote.
+            Number of neighbours that vote.
         margin : float, optional
-            Factor on the distances within a bundle, beyond which streamlines stay
+            Factor on the distances within a bundle; streamlines further away stay
             unassigned.
         assign_all : bool, optional
-            Give every streamline that can be encoded a bundle.
+            Assign a bundle to every streamline that can be encoded.
         one_file : bool, optional
             Write one trx file with a group per bundle, instead of a file per bundle.
         reference : string or Path, optional
-            Image (or trk) whose space files without one are in.
+            Reference image or TRK for formats without a header (TCK, VTK, ...).
         chunk_size : int, optional
-            Streamlines worked on at a time; less takes less memory.
+            Streamlines processed at a time; fewer need less memory.
         out_dir : string or Path, optional
             Output directory.
         out_tractogram : string, optional
-            Name of the labelled tractograms; names of bundles go in front.
+            Name of the labelled tractograms, which the name of the bundle precedes.
         out_table : string, optional
             Name of the table of counts per bundle, one for all inputs.
         out_confusion : string, optional
-            Name of the table of found against true bundles, if these are known.
+            Name of the table of true and predicted bundles, if the true ones are known.
         out_figure : string, optional
             Name of the picture of bundles.
         """
@@ -106,9 +113,8 @@ class LabelVAEFlow(TractoWorkflow):
         check_number("chunk_size", chunk_size, low=1, integer=True)
         if not bundle_files:
             raise InvalidArgumentError(
-                "Labelled bundles are needed to compare with: give tractograms named "
-                "as bundles, a folder of them, or a trx with groups with "
-                "--bundle_files."
+                "Labelled bundles are needed: give tractograms named by bundle, a "
+                "folder of them, or a trx file with groups with --bundle_files."
             )
         if one_file and Path(out_tractogram).suffix != ".trx":
             raise OutputFileError(
@@ -131,8 +137,8 @@ class LabelVAEFlow(TractoWorkflow):
         names = [*bundle_names(known, groups), "unassigned"]
         if names.count("unassigned") > 1:
             raise InvalidArgumentError(
-                "A bundle is called unassigned, as those without bundle. Leave it out "
-                "or rename it."
+                "A bundle is called unassigned, which is the name for streamlines "
+                "without a bundle. Leave it out or rename it."
             )
         rows = self.plan(
             io_it,
@@ -147,8 +153,8 @@ class LabelVAEFlow(TractoWorkflow):
             check_tractogram_path(path, reference)
         for path in shared_files(inputs, known):
             logger.warning(
-                "%s is labelled by itself, being among the bundles too: that it is "
-                "labelled rightly says nothing.",
+                "%s is also one of the labelled bundles, so it is labelled by itself: "
+                "its accuracy means nothing.",
                 path,
             )
         check_output_extension(out_tractogram)
@@ -229,7 +235,7 @@ class LabelVAEFlow(TractoWorkflow):
         save_table(table, outputs["out_table"])
         self.table, self.figures = table, {}
         shown = {"file": "file", "bundle": "bundle", "n_streamlines": "streamlines"}
-        shown["mean_vote_share"] = "share of votes"
+        shown["mean_vote_share"] = "fraction of votes"
         for line in format_table(table, shown).splitlines():
             logger.info(line)
         logger.info("Table: %s", outputs["out_table"])
@@ -237,25 +243,27 @@ class LabelVAEFlow(TractoWorkflow):
             truth, bundle = np.concatenate(truths), np.concatenate(found)
             self.figures = label_metrics(truth, bundle)
             for name, value in self.figures.items():
-                logger.info("Against the bundles known before: %s %.4f", name, value)
+                logger.info("Compared with the true bundles: %s %.4f", name, value)
             confusion = confusion_table(neighbors.names, truth, bundle)
             save_table(confusion, outputs["out_confusion"])
-            logger.info("Found against true bundles: %s", outputs["out_confusion"])
+            logger.info("True and predicted bundles: %s", outputs["out_confusion"])
         batch.finish()
-        logger.info("Next: look at %s", outputs["out_figure"])
+        logger.info("Next: view %s", outputs["out_figure"])
 
 
-def draw_bundles(source, labels, *, path, target):
-    """Draw the bundles of a labelled tractogram.
+def draw_bundles(
+    source: MappedTractogram, labels: Labels, *, path: Path, target: Path
+) -> None:
+    """Plot the bundles of a labelled tractogram.
 
     Parameters
     ----------
     source : MappedTractogram
-        The tractogram, RASMM, mm.
+        Tractogram; RASMM, mm.
     labels : Labels
-        Of its streamlines.
+        Labels of its streamlines.
     path : Path
-        Its file.
+        File of the tractogram.
     target : Path
         Picture to write.
     """
@@ -272,8 +280,8 @@ def draw_bundles(source, labels, *, path, target):
     save_figure(figure, target)
 
 
-def mean(values):
-    """Mean of what is finite, None where nothing is."""
+def mean(values: Any) -> float | None:
+    """Return the mean of the finite values, None if there are none."""
     import numpy as np
 
     values = values[np.isfinite(values)]

@@ -1,28 +1,42 @@
-"""Progress bars over streamlines, and counts in words."""
+"""Progress bars over streamlines."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dipy_tractoencoder.io.chunks import TractogramChunks
 
 
 @contextmanager
-def streamlines_bar(paths, what, *, reference=None, total=None):
-    """Show one bar over the streamlines of all files, unless the output is no terminal.
+def streamlines_bar(
+    paths: Sequence[Path],
+    what: str,
+    *,
+    reference: str | Path | None = None,
+    total: int | None = None,
+) -> Iterator[Callable]:
+    """Show one progress bar over the streamlines of all files, on a terminal only.
 
     Parameters
     ----------
     paths : sequence of Path
-        Tractograms; their headers say how many streamlines there are.
+        Tractograms, whose headers give the number of streamlines.
     what : str
         Heading of the bar.
     reference : str or Path, optional
-        Image whose space files without one are in.
+        Reference image or TRK for formats without a header (TCK, VTK, ...).
     total : int, optional
-        Streamlines of all files, if known.
+        Number of streamlines of all files, if known.
 
     Yields
     ------
     advance : callable
-        To be called with the number of streamlines done.
+        Function to call with the number of streamlines done.
     """
     from tqdm.auto import tqdm
 
@@ -34,20 +48,22 @@ def streamlines_bar(paths, what, *, reference=None, total=None):
         yield bar.update
 
 
-def count_streamlines(paths, reference=None):
-    """Count streamlines as the headers do, without reading them.
+def count_streamlines(
+    paths: Sequence[Path], reference: str | Path | None = None
+) -> int | None:
+    """Count the streamlines of files from their headers.
 
     Parameters
     ----------
     paths : sequence of Path
         Tractograms.
     reference : str or Path, optional
-        Image whose space files without one are in.
+        Reference image or TRK for formats without a header (TCK, VTK, ...).
 
     Returns
     -------
     total : int or None
-        None if a file does not say.
+        Number of streamlines; None if a header does not give it.
     """
     from dipy_tractoencoder.io.chunks import CHEAP_TO_OPEN, TractogramChunks
 
@@ -63,14 +79,16 @@ def count_streamlines(paths, reference=None):
     return total
 
 
-def logging_beside_bars():
-    """Keep log lines from breaking a progress bar."""
+def logging_beside_bars() -> Any:
+    """Print log lines above a progress bar instead of across it."""
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     return logging_redirect_tqdm([logging.getLogger("dipy_tractoencoder")])
 
 
-def chunked(paths, what, *, reference=None):
+def chunked(
+    paths: Sequence[Path], what: str, *, reference: str | Path | None = None
+) -> Iterator[TractogramChunks]:
     """Open tractograms one after the other, with one bar over their streamlines.
 
     Parameters
@@ -80,12 +98,12 @@ def chunked(paths, what, *, reference=None):
     what : str
         Heading of the bar.
     reference : str or Path, optional
-        Image whose space files without one are in.
+        Reference image or TRK for formats without a header (TCK, VTK, ...).
 
     Yields
     ------
     chunks : TractogramChunks
-        To be gone through before the next one.
+        Tractogram to read before the next one.
     """
     from dipy_tractoencoder.io.chunks import TractogramChunks
 

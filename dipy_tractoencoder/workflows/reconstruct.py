@@ -1,6 +1,10 @@
-"""The command that encodes and decodes, and measures the difference."""
+"""The command that reconstructs tractograms and measures the errors."""
+
+from __future__ import annotations
 
 import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dipy_tractoencoder.errors import check_number
 from dipy_tractoencoder.utils.tables import rejects_text
@@ -12,9 +16,12 @@ from dipy_tractoencoder.workflows.base import (
 from dipy_tractoencoder.workflows.batch import Batch
 from dipy_tractoencoder.workflows.progress import streamlines_bar
 
+if TYPE_CHECKING:
+    from dipy_tractoencoder.nn.provenance import TrainingRecord
+
 logger = logging.getLogger(__name__)
 
-STRANGE = 3  # times the error known from the training
+LARGE_ERROR = 3  # Times the error in the training.
 SHOWN = {
     "file": "file",
     "n_reconstructed": "streamlines",
@@ -26,10 +33,10 @@ SHOWN = {
 
 
 class ReconstructVAEFlow(TractoWorkflow):
-    """Encode and decode tractograms, and measure the difference."""
+    """Encode and decode tractograms, and measure the errors."""
 
     @classmethod
-    def get_short_name(cls):
+    def get_short_name(cls) -> str:
         """Prefix of this flow's options in a combined workflow."""
         return "reconstruct"
 
@@ -50,8 +57,8 @@ class ReconstructVAEFlow(TractoWorkflow):
         Example: dipy_reconstruct_vae vae.keras AF_L.trk CST_R.trk --out_dir check
 
         The table has a row per file: root mean squared distance of points and MDF
-        between the resampled input and its reconstruction, the same for PCA with as
-        many dimensions, and DIPY's bundle metrics.
+        between the resampled input and its reconstruction, the same for PCA with the
+        same number of dimensions, and DIPY's bundle metrics.
 
         Parameters
         ----------
@@ -60,11 +67,11 @@ class ReconstructVAEFlow(TractoWorkflow):
         input_files : variable string or Path
             Tractograms (trk, tck, trx, vtk, vtp, fib, dpy). Wildcards can be used.
         reference : string or Path, optional
-            Image (or trk) whose space files without one are in.
+            Reference image or TRK for formats without a header (TCK, VTK, ...).
         seed : int, optional
-            Seed of the sample and clustering of the bundle metrics.
+            Seed of sampling and clustering in the bundle metrics.
         chunk_size : int, optional
-            Streamlines worked on at a time; less takes less memory.
+            Streamlines processed at a time; fewer need less memory.
         out_dir : string or Path, optional
             Output directory.
         out_tractogram : string, optional
@@ -137,32 +144,32 @@ class ReconstructVAEFlow(TractoWorkflow):
         logger.info("Table: %s", rows[0][1]["out_table"])
         warn_out_of_distribution(model.record, table)
         batch.finish()
-        logger.info("Next: look at %s", rows[0][1]["out_figure"])
+        logger.info("Next: view %s", rows[0][1]["out_figure"])
 
 
-def warn_out_of_distribution(record, table):
-    """Warn of files that are nothing like what the model was trained on.
+def warn_out_of_distribution(record: TrainingRecord, table: list[dict]) -> None:
+    """Log a warning for files that do not resemble the training data.
 
     Parameters
     ----------
     record : TrainingRecord
-        Of the model.
+        Record of the model's training.
     table : list of dict
         Rows with "file" and "error_mm".
     """
     history = record.history
     if history.get("val_error_mm"):
-        known, what = min(history["val_error_mm"]), "held out in its training"
+        known, what = min(history["val_error_mm"]), "validation"
     elif history.get("error_mm"):
-        known, what = min(history["error_mm"]), "it was trained on"
+        known, what = min(history["error_mm"]), "training"
     else:
         return
     for row in table:
-        if row["error_mm"] > STRANGE * known > 0:
+        if row["error_mm"] > LARGE_ERROR * known > 0:
             logger.warning(
-                "%s: the error is %.3g mm, %.0f times that of the streamlines %s "
-                "(%.3g mm). The model does not know such streamlines: they may be of "
-                "another bundle, space or unit.",
+                "%s: the error is %.3g mm, %.0f times the %s error of the model (%.3g "
+                "mm). These streamlines do not resemble its training data: they may be "
+                "of another bundle, space or unit.",
                 row["file"],
                 row["error_mm"],
                 row["error_mm"] / known,
@@ -171,8 +178,8 @@ def warn_out_of_distribution(record, table):
             )
 
 
-def distinct_file_names(paths):
-    """Names for the rows of a table, with folders where names alone are alike.
+def distinct_file_names(paths: list[Path]) -> list[str]:
+    """Return a distinct name for each file, for the rows of a table.
 
     Parameters
     ----------

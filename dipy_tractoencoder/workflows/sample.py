@@ -1,7 +1,13 @@
-"""The command that makes new streamlines of bundles."""
+"""The command that samples new streamlines of bundles."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from dipy_tractoencoder.errors import (
     InputFileError,
@@ -19,6 +25,11 @@ from dipy_tractoencoder.workflows.base import (
 )
 from dipy_tractoencoder.workflows.progress import streamlines_bar
 
+if TYPE_CHECKING:
+    from dipy_tractoencoder.generation.bundle_density import BundleDensity
+    from dipy_tractoencoder.generation.sampling import Samples
+    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+
 logger = logging.getLogger(__name__)
 
 SHOWN = {
@@ -34,10 +45,10 @@ SHOWN = {
 
 
 class SampleVAEFlow(TractoWorkflow):
-    """Make new streamlines of bundles."""
+    """Sample new streamlines of bundles."""
 
     @classmethod
-    def get_short_name(cls):
+    def get_short_name(cls) -> str:
         """Prefix of this flow's options in a combined workflow."""
         return "sample"
 
@@ -63,64 +74,65 @@ class SampleVAEFlow(TractoWorkflow):
         out_table="samples.csv",
         out_figure="samples.png",
     ):
-        """Make new streamlines of bundles, as GESTA does.
+        """Sample new streamlines of bundles, the GESTA method.
 
         Example: dipy_sample_vae vae.keras --bundle_files atlas --mask wm.nii.gz
 
         A density is fitted to the latents of each bundle; draws from it are decoded,
-        and kept if they are plausible: as likely as all but the least likely hundredth
-        of the bundle's own streamlines, as long (from the first to the 99th percentile
-        and 5 percent more), bent no more sharply (the 99th percentile and 10 percent
-        more) and, with --mask, inside of it. New streamlines are in the space of their
-        bundle's tractogram; trx and trk files carry the logarithm of the density as
-        data per streamline, vae_log_density. In the table, the distance (MDF) of new
-        streamlines to the nearest real one stands beside that of real ones to the
-        nearest other: much less would be copies, much more would be strange.
+        and kept if they are plausible: log density above the first percentile of the
+        bundle's own streamlines, length between their first and 99th percentile
+        (extended by 5 percent), curvature below their 99th percentile (extended by 10
+        percent) and, with --mask, inside the mask. New streamlines are in the space of
+        the tractogram of their bundle; trx and trk files store the log density as data
+        per streamline, vae_log_density. The table shows the distance (MDF) of new
+        streamlines to the nearest real one next to that of real streamlines to the
+        nearest other one: new streamlines with a much smaller distance are copies,
+        those with a much larger distance are unrealistic.
 
         Parameters
         ----------
         model_file : string or Path
             Model of dipy_train_vae.
         bundle_files : variable string or Path, optional
-            Bundles: tractograms named as bundles, folders of them, or trx files with
-            groups. Files of one name in several folders are one bundle.
+            Bundles: tractograms named by bundle, folders of them, or trx files with
+            groups. Files with the same name in several folders are one bundle.
         density_file : string or Path, optional
             Densities (h5) of an earlier run with the same model, instead of bundles.
         groups : variable string, optional
-            Which groups of trx files are bundles, or which bundles of the densities
-            are wanted; wildcards can be used.
+            Groups of trx files that are bundles, or bundles to use of the densities;
+            wildcards can be used.
         n_streamlines : int, optional
-            New streamlines wanted of each bundle.
+            Number of new streamlines per bundle.
         density : string, optional
             mixture (of Gaussians, their number by the Bayesian information criterion),
-            kernel (a Gaussian about each streamline, its width by cross-validation) or
-            prior (the model's own, which knows nothing of bundles).
+            kernel (a Gaussian around each streamline, its width by cross-validation)
+            or prior (the prior of the model, the same for all bundles).
         max_parts : int, optional
-            Most parts of a mixture; a bundle gets no more than one for each eight of
-            its streamlines.
+            Largest number of Gaussians in a mixture; there is at most one for eight
+            streamlines of a bundle.
         mask : string or Path, optional
-            Image in whose voxels above 0 new streamlines have to lie. Its own affine
-            is used, so that its grid may be another than the tractograms'.
+            Mask image: new streamlines have to lie in its voxels above 0. Its own
+            affine is used, so its grid may differ from that of the tractograms.
         min_inside : float, optional
-            Share of a streamline's points that have to lie inside of the mask.
+            Fraction of the points of a streamline that have to lie inside the mask.
         max_tries : int, optional
-            Most draws for each bundle; 20 for each streamline wanted by default.
+            Largest number of draws per bundle; by default 20 for each new streamline.
         seed : int, optional
             Seed of the draws.
         one_file : bool, optional
             Write one trx file with a group per bundle, instead of a file per bundle.
         reference : string or Path, optional
-            Image (or trk) whose space files without one are in.
+            Reference image or TRK for formats without a header (TCK, VTK, ...).
         chunk_size : int, optional
             Streamlines read at a time.
         out_dir : string or Path, optional
             Output directory.
         out_tractogram : string, optional
-            Name of the new tractograms; names of bundles go in front.
+            Name of the new tractograms, which the name of the bundle precedes.
         out_densities : string, optional
-            Name of the file of densities, to be used again with --density_file.
+            Name of the file of densities, for --density_file in a later run.
         out_table : string, optional
-            Name of the table of yields, rejects and distances.
+            Name of the table of yields, rejected draws and distances.
         out_figure : string, optional
             Name of the picture of real and new streamlines.
         """
@@ -144,8 +156,8 @@ class SampleVAEFlow(TractoWorkflow):
             raise InvalidArgumentError(
                 "Give either bundles, with --bundle_files (tractograms, folders of "
                 "them, a trx with groups), or the densities of an earlier run, with "
-                "--density_file. The density prior needs them too, to know what is "
-                "plausible."
+                "--density_file. The density prior needs one of them too, for the "
+                "limits of plausible streamlines."
             )
         if one_file and Path(out_tractogram).suffix != ".trx":
             raise OutputFileError(
@@ -272,16 +284,16 @@ class SampleVAEFlow(TractoWorkflow):
             outputs["out_tractogram"] if one_file else Path(out_dir or "."),
         )
         logger.info("Table: %s", outputs["out_table"])
-        logger.info("Next: look at %s", outputs["out_figure"])
+        logger.info("Next: view %s", outputs["out_figure"])
 
 
-def refuse_latents(paths):
-    """Raise if a bundle is given as latents, which have no length and no curvature.
+def refuse_latents(paths: Sequence[Path]) -> None:
+    """Raise an error if a bundle is given as latents, which have no length.
 
     Parameters
     ----------
     paths : sequence of Path
-        Of bundles.
+        Files of bundles.
 
     Raises
     ------
@@ -291,23 +303,28 @@ def refuse_latents(paths):
     for path in paths:
         if path.suffix in (".h5", ".hdf5"):
             raise InputFileError(
-                f"{path} is no tractogram. Densities of an earlier run are given with "
-                "--density_file; latents cannot tell how long and how bent a bundle's "
-                "streamlines are: give their tractogram."
+                f"{path} is no tractogram. Give densities of an earlier run with "
+                "--density_file. Latents contain neither length nor curvature of "
+                "streamlines: give their tractogram."
             )
 
 
-def check_bundle_in_mask(model, bundle, points, options):
-    """Raise if no part of a bundle lies inside of the mask; warn if few streamlines do.
+def check_bundle_in_mask(
+    model: StreamlineAutoencoder,
+    bundle: BundleDensity,
+    points: np.ndarray | None,
+    options: dict,
+) -> None:
+    """Raise an error if no part of a bundle is inside the mask; warn if little is.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
-        To decode with, if there are no real streamlines.
+        Model to decode with, if there are no real streamlines.
     bundle : BundleDensity
-        The bundle.
+        Density of the bundle.
     points : ndarray, shape (n_streamlines, n_points, 3), or None
-        Its real streamlines, if they are at hand; mm.
+        Real streamlines of the bundle, if available; RASMM, mm.
     options : dict
         "mask" and "min_inside".
     """
@@ -323,29 +340,31 @@ def check_bundle_in_mask(model, bundle, points, options):
     share = share_inside(points, *options["mask"]) >= options["min_inside"]
     if share.mean() < 0.5:
         logger.warning(
-            "Only %.0f %% of the streamlines of %s lie inside of the mask as far as "
-            "--min_inside asks for; choose a smaller share or a wider mask.",
+            "Only %.0f %% of the streamlines of %s have the fraction --min_inside of "
+            "their points inside the mask; choose a smaller fraction or a larger mask.",
             100 * share.mean(),
             bundle.name,
         )
 
 
-def table_row(bundle, samples, real=None):
-    """Say in numbers how the sampling of a bundle went.
+def table_row(
+    bundle: BundleDensity, samples: Samples, real: np.ndarray | None = None
+) -> dict:
+    """Summarise the sampling of a bundle in a row of the table.
 
     Parameters
     ----------
     bundle : BundleDensity
-        The bundle.
+        Density of the bundle.
     samples : Samples
-        Its new streamlines.
+        New streamlines.
     real : ndarray, shape (n_streamlines, n_points, 3), optional
-        Its real ones, mm.
+        Real streamlines, mm.
 
     Returns
     -------
     row : dict
-        For the table.
+        Row of the table.
     """
     import numpy as np
 

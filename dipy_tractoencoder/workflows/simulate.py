@@ -1,8 +1,13 @@
-"""The command that makes FiberCup-like streamlines, with labels to learn from."""
+"""The command that simulates labelled streamlines of the FiberCup phantom."""
+
+from __future__ import annotations
 
 import logging
 from pathlib import Path
 import shlex
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from dipy_tractoencoder.errors import (
     InvalidArgumentError,
@@ -13,18 +18,21 @@ from dipy_tractoencoder.errors import (
 from dipy_tractoencoder.utils.atomic_files import check_writable, whole_file
 from dipy_tractoencoder.workflows.base import TractoWorkflow, check_figure_extension
 
+if TYPE_CHECKING:
+    from dipy_tractoencoder.sims.labels import LabelledStreamlines
+
 logger = logging.getLogger(__name__)
 
-# Other formats cannot hold the labels.
+# Formats that can store the labels.
 LABELLED_EXTENSIONS = (".trx", ".trk")
 IMAGE_EXTENSIONS = (".nii", ".nii.gz")
 
 
 class SimulateFiberCupFlow(TractoWorkflow):
-    """Make streamlines shaped as those of the FiberCup phantom."""
+    """Simulate streamlines of the FiberCup phantom."""
 
     @classmethod
-    def get_short_name(cls):
+    def get_short_name(cls) -> str:
         """Prefix of this flow's options in a combined workflow."""
         return "fibercup"
 
@@ -50,43 +58,43 @@ class SimulateFiberCupFlow(TractoWorkflow):
         out_bvec="dwi.bvec",
         out_figure="fibercup.png",
     ):
-        """Make FiberCup-like streamlines, plausible and implausible, with labels.
+        """Simulate labelled streamlines of a synthetic FiberCup phantom.
 
         Example: dipy_simulate_fibercup --tracked --snr 15 --out_dir fibercup
 
-        Nothing is downloaded. Three tractograms for training, validation and test hold
-        seven bundles that cross, touch and fork, and streamlines that stop early, turn
-        wrongly, turn back or loop. Labels are data per streamline: bundle (0 A, 1 U,
-        2 B, 3 S, 4 E1, 5 E2, 6 E3), plausible (1 or 0) and fault (0 none, 1 early stop,
-        2 wrong turn, 3 U-turn, 4 loop); trx files have them as groups, too. With
-        --tracked, streamlines come from tracking on a simulated diffusion signal and
-        are labelled by their end regions.
+        Nothing is downloaded. Three tractograms for training, validation and test
+        contain seven bundles that cross, touch and fork, and implausible streamlines:
+        early stops, wrong turns, U-turns and loops. Labels are data per streamline:
+        bundle (0 A, 1 U, 2 B, 3 S, 4 E1, 5 E2, 6 E3), plausible (1 or 0) and fault (0
+        none, 1 early stop, 2 wrong turn, 3 U-turn, 4 loop); trx files have them as
+        groups, too. With --tracked, streamlines come from tracking on a simulated
+        diffusion signal and are labelled by their end regions.
 
         Parameters
         ----------
         n_train : int, optional
-            Plausible streamlines to train on.
+            Number of plausible training streamlines.
         n_validation : int, optional
-            Plausible streamlines for validation.
+            Number of plausible validation streamlines.
         n_test : int, optional
-            Plausible streamlines for the test.
+            Number of plausible test streamlines.
         implausible_fraction : float, optional
-            Share of implausible streamlines that are added, from 0 to below 1. With
-            --tracked, tracking decides.
+            Fraction of implausible streamlines, from 0 to below 1. With --tracked it
+            is determined by the tracking.
         plausible_train : bool, optional
             Leave implausible streamlines out of the training set.
         tracked : bool, optional
-            Simulate the diffusion signal and track on it, instead of making
+            Simulate the diffusion signal and track on it, instead of generating
             streamlines directly.
         algorithm : string, optional
-            Tracking: deterministic or probabilistic.
+            Tracking algorithm: deterministic or probabilistic.
         snr : float, optional
-            Signal to noise ratio of the b0 in the simulated signal; None for no noise.
+            Signal-to-noise ratio of the b0 in the simulated signal; None for no noise.
         save_signal : bool, optional
-            Write the simulated signal, its b-values and its directions (along the
-            axes of the image), too.
+            Also write the simulated signal, its b-values and its directions (along the
+            axes of the image).
         seed : int, optional
-            Seed of everything random.
+            Seed of all random numbers.
         out_dir : string or Path, optional
             Output directory.
         out_train : string, optional
@@ -157,7 +165,7 @@ class SimulateFiberCupFlow(TractoWorkflow):
             }
         if plausible_train:
             splits["train"] = splits["train"][splits["train"].plausible == 1]
-        how = f"{algorithm} tracking" if tracked else "made streamlines"
+        how = f"{algorithm} tracking" if tracked else "generated streamlines"
         figure = phantom_figure(join(splits.values()), what=f"FiberCup-like, {how}")
         save_figure(figure, outputs["out_figure"])
         save_image(white_matter_mask().astype(np.uint8), outputs["out_mask"])
@@ -182,20 +190,20 @@ class SimulateFiberCupFlow(TractoWorkflow):
         self.flat_outputs = list(self.last_generated_outputs.values())
 
 
-def check_outputs(outputs, *, force=False):
-    """Raise unless all outputs of a flow without inputs can be written.
+def check_outputs(outputs: dict, *, force: bool = False) -> None:
+    """Raise an error unless all outputs of a flow without inputs can be written.
 
     Parameters
     ----------
     outputs : dict of str to Path
-        Argument name to the file that it will be.
+        File of each output, by the name of the argument.
     force : bool, optional
-        Existing files may be replaced.
+        Whether existing files may be replaced.
 
     Raises
     ------
     OutputFileError
-        If a file exists, two have one name, or one cannot be written.
+        If a file exists, two outputs are the same file, or one cannot be written.
     """
     targets = sorted(outputs.values())
     if len({target.resolve() for target in targets}) < len(targets):
@@ -213,15 +221,15 @@ def check_outputs(outputs, *, force=False):
         check_writable(target)
 
 
-def save_labelled(labelled, path):
-    """Write labelled streamlines, whole or not at all; in a TRX file with groups.
+def save_labelled(labelled: LabelledStreamlines, path: Path) -> None:
+    """Save labelled streamlines, to a TRX file with groups; completely or not at all.
 
     Parameters
     ----------
     labelled : LabelledStreamlines
-        What to write.
+        Streamlines and labels.
     path : Path
-        A .trx or .trk file.
+        File to write, .trx or .trk.
     """
     from trx.trx_file_memmap import TrxFile, save
 
@@ -239,15 +247,15 @@ def save_labelled(labelled, path):
     trx.close()
 
 
-def save_image(data, path):
-    """Write an image in the phantom's space, whole or not at all.
+def save_image(data: np.ndarray, path: Path) -> None:
+    """Save an image in the space of the phantom, completely or not at all.
 
     Parameters
     ----------
     data : ndarray, shape (64, 64, 3) or (64, 64, 3, any)
-        Values.
+        Values of the voxels.
     path : Path
-        A .nii or .nii.gz file.
+        File to write, .nii or .nii.gz.
     """
     import nibabel as nib
 

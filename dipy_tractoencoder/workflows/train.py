@@ -1,8 +1,11 @@
 """The command that trains a model on tractograms."""
 
+from __future__ import annotations
+
 import logging
 from pathlib import Path
 import shlex
+from typing import TYPE_CHECKING
 
 from dipy_tractoencoder.errors import (
     EmptyDataError,
@@ -24,6 +27,10 @@ from dipy_tractoencoder.workflows.base import (
 )
 from dipy_tractoencoder.workflows.progress import chunked
 
+if TYPE_CHECKING:
+    from dipy_tractoencoder.report.page import Report
+    from dipy_tractoencoder.training.settings import TrainingSettings
+
 logger = logging.getLogger(__name__)
 
 VALIDATION_BY = ("streamline", "file", "folder")
@@ -33,7 +40,7 @@ class TrainVAEFlow(TractoWorkflow):
     """Train a variational autoencoder, or an autoencoder, on tractograms."""
 
     @classmethod
-    def get_short_name(cls):
+    def get_short_name(cls) -> str:
         """Prefix of this flow's options in a combined workflow."""
         return "train"
 
@@ -79,88 +86,92 @@ class TrainVAEFlow(TractoWorkflow):
     ):
         """Train a variational autoencoder on the streamlines of tractograms.
 
-        The model file holds everything that dipy_encode_vae, dipy_decode_vae and
+        The model file contains everything that dipy_encode_vae, dipy_decode_vae and
         dipy_reconstruct_vae need. Errors are root mean squared distances of points in
-        mm, on streamlines held out, beside those of PCA with as many dimensions.
+        mm, measured on held-out streamlines. Every error is shown next to that of PCA
+        with the same number of dimensions.
 
         Example: dipy_train_vae sub-*/whole_brain.trx --latent_dim 16 --out_dir model
 
         Parameters
         ----------
         input_files : variable string or Path
-            Tractograms to learn from (trk, tck, trx, vtk, vtp, fib, dpy). Wildcards
-            can be used.
+            Training tractograms (trk, tck, trx, vtk, vtp, fib, dpy). Wildcards can be
+            used.
         model : string, optional
-            What to train: vae or ae, the autoencoder with the same settings.
+            Type of model: vae (variational autoencoder) or ae (autoencoder).
         backbone : string, optional
-            Networks of the model: dense, compact or finta.
+            Architecture of encoder and decoder: dense (fully connected), compact or
+            finta (convolutional).
         no_linear_skip : bool, optional
-            Learn everything, instead of starting from principal components. With
-            finta this is the model of the GSoC 2024 project.
+            Do not start from principal components: the networks learn the whole
+            mapping. With finta this is the model of the GSoC 2024 project.
         upsampling : string, optional
-            How finta and compact double their points: nearest or linear.
+            Upsampling in the decoders of finta and compact: nearest or linear.
         n_points : int, optional
-            Points that streamlines are resampled to. finta takes multiples of 32 from
-            64, compact from 32, dense any from 2.
+            Number of points that streamlines are resampled to: a multiple of 32, at
+            least 64 for finta and 32 for compact; any number from 2 for dense.
         latent_dim : int, optional
-            Size of the latent.
+            Number of latent dimensions.
         epochs : int, optional
-            Passes over the streamlines, at most.
+            Largest number of passes over the streamlines.
         batch_size : int, optional
             Streamlines per training step.
         learning_rate : float, optional
-            Highest rate of the Adam optimiser; by default 0.002 for dense and 0.0005
-            for compact and finta.
+            Highest learning rate of the Adam optimiser; by default 0.002 for dense and
+            0.0005 for compact and finta.
         no_rate_schedule : bool, optional
-            Keep the learning rate constant, instead of warming it up and letting it
-            fall by a cosine.
+            Keep the learning rate constant, without warm-up and cosine decay.
         clip_norm : float, optional
-            Largest norm of the gradient; 0 leaves it unclipped.
+            Largest norm of the gradient; 0 switches clipping off.
         loss : string, optional
-            likelihood (Gaussian, noise at its optimum, nats) or mse (mean squared
-            error in mm^2 plus weighted KL).
+            Reconstruction term of the loss: likelihood (Gaussian negative
+            log-likelihood with the optimal noise level, nats) or mse (mean squared
+            error, mm^2).
         kl_weight : float, optional
-            Factor on the Kullback-Leibler term.
+            Weight of the Kullback-Leibler (KL) term.
         kl_annealing : string, optional
-            Course of that factor: constant, warmup, cyclical or rise_and_fall.
+            Schedule of the KL weight: constant, warmup, cyclical or rise_and_fall.
         epsilon_std : float, optional
-            Spread of the noise in the reparametrisation trick.
+            Standard deviation of the noise in the reparametrisation trick.
         orientation : string, optional
-            canonical (a streamline and its reverse are the same), augment (turned at
-            random in training) or as_is.
+            Handling of the direction of streamlines: canonical (a streamline and its
+            reverse get the same latent), augment (reversed at random in training) or
+            as_is.
         no_normalization : bool, optional
-            Train on coordinates in mm, instead of centred and scaled ones.
+            Train on coordinates in mm that are not centred and scaled.
         min_length : float, optional
             Shortest streamline to use, in mm.
         max_length : float, optional
             Longest streamline to use, in mm.
         validation_fraction : float, optional
-            Share held out to choose the best epoch; 0 for none.
+            Fraction held out to choose the best epoch; 0 for none.
         validation_by : string, optional
             What is held out together: streamline, file or folder (a subject, where
             each has a folder).
         validation_files : variable string or Path, optional
-            Tractograms to hold out, instead of a share of the input files.
+            Validation tractograms, instead of a fraction of the input files.
         patience : int, optional
             Epochs without improvement after which training stops; by default it runs
             to the end. The best epoch is kept in any case.
         refit : bool, optional
-            Train once more on everything, for as many epochs as validation chose.
+            Train a second time on all streamlines, for as many epochs as validation
+            chose.
         resume : bool, optional
-            Go on with a training that was stopped, given with the same files and
-            options; the model is the same as without the stop. The training is kept
-            in a file beside the model, <name>.checkpoint.npz, until it is done.
+            Resume an interrupted training; files and options must be unchanged. The
+            model is the same as without the interruption. Until the training is done,
+            its state is in <name>.checkpoint.npz, in the folder of the model.
         max_streamlines : int, optional
-            Train on a random subset of this many; memory is bounded by it.
+            Train on a random subset of this size, which limits the memory needed.
         precision : string, optional
             Number format of the networks' products: float32, or mixed_bfloat16 for
             devices that are faster with it.
         xla : string, optional
-            Compile training steps by XLA: auto, on or off.
+            Compile training steps with XLA: auto, on or off.
         reference : string or Path, optional
-            Image (or trk) whose space files without one are in.
+            Reference image or TRK for formats without a header (TCK, VTK, ...).
         seed : int, optional
-            Seed of everything random.
+            Seed of all random numbers.
         tensorboard : string or Path, optional
             Folder for TensorBoard logs.
         out_dir : string or Path, optional
@@ -172,8 +183,8 @@ class TrainVAEFlow(TractoWorkflow):
         out_figure : string, optional
             Name of the figure of loss curves and reconstructions.
         out_report : string, optional
-            Name of the report, one HTML file: what was done, warnings in plain words,
-            errors, curves and pictures.
+            Name of the report, one HTML file with settings, warnings, errors, loss
+            curves and pictures.
         """
         io_it = self.get_io_iterator()
         chosen, defaults = chosen_options(self.run, locals())
@@ -186,11 +197,11 @@ class TrainVAEFlow(TractoWorkflow):
         model_path = Path(io_it.outputs[0][io_it.out_keys.index("out_model")])
         kept = checkpoint_path(model_path)
         if kept.is_file() and resume:
-            self._force_overwrite = True  # What the stopped training may have written.
+            self._force_overwrite = True  # For outputs of the interrupted training.
         elif kept.is_file() and not self._force_overwrite:
             raise OutputFileError(
-                f"A training that was stopped is kept in {kept}. Nothing was done. Add "
-                "--resume to go on with it, or --force to start anew."
+                f"There is an interrupted training in {kept}. Nothing was done. Add "
+                "--resume to resume it, or --force to start anew."
             )
         rows = self.plan(io_it, inputs=0, gathered=outputs, read=read)
         paths = [path for path, _ in rows]
@@ -239,15 +250,15 @@ class TrainVAEFlow(TractoWorkflow):
         )
 
 
-def validation_groups(paths, validation_by):
-    """Label each file with what is held out together with it.
+def validation_groups(paths: list[Path], validation_by: str) -> list[Path] | None:
+    """Return the label of each file by which files are held out together.
 
     Parameters
     ----------
     paths : list of Path
         Training files.
     validation_by : {"streamline", "file", "folder"}
-        What is held out together.
+        Unit that is held out.
 
     Returns
     -------
@@ -263,49 +274,50 @@ def validation_groups(paths, validation_by):
 
 
 def train_files(
-    paths,
-    settings,
-    model_path,
-    history_path,
-    figure_path,
-    report_path,
+    paths: list[Path],
+    settings: TrainingSettings,
+    model_path: Path,
+    history_path: Path,
+    figure_path: Path,
+    report_path: Path,
     *,
-    about,
-    reference=None,
-    validation_paths=None,
-    groups=None,
-    tensorboard=None,
-    resume=False,
-):
+    about: dict,
+    reference: str | Path | None = None,
+    validation_paths: list[Path] | None = None,
+    groups: list | None = None,
+    tensorboard: str | Path | None = None,
+    resume: bool = False,
+) -> Report:
     """Train on files, and write model, history, figure and report.
 
-    The training is kept in a checkpoint beside the model until all is written.
+    Until everything is written, the state of the training is in a checkpoint in the
+    folder of the model.
 
     Parameters
     ----------
     paths : list of Path
         Tractograms.
     settings : TrainingSettings
-        All choices.
+        Settings of the training.
     model_path, history_path, figure_path, report_path : Path
         Files to write.
     about : dict
         "settings" as given, their "defaults", and the "command", for the report.
     reference : str or Path, optional
-        Space of files without one.
+        Reference image or TRK for formats without a header (TCK, VTK, ...).
     validation_paths : list of Path, optional
-        Tractograms to hold out, instead of a share of ``paths``.
+        Validation tractograms, instead of a fraction of ``paths``.
     groups : list, optional
-        A label per file; those of one label are held out together.
+        A label per file; files with the same label are held out together.
     tensorboard : str or Path, optional
         Folder for TensorBoard logs.
     resume : bool, optional
-        Go on from the checkpoint, if there is one.
+        Resume from the checkpoint, if there is one.
 
     Returns
     -------
-    report : report.Report
-        As written.
+    report : report.page.Report
+        The report that was written.
     """
     from dipy_tractoencoder.io.tractogram import check_tractogram_path
     from dipy_tractoencoder.nn.model_file import check_model_extension, save_model
@@ -316,8 +328,8 @@ def train_files(
     check_model_extension(model_path)
     if both := shared_files(paths, validation_paths or ()):
         raise InputFileError(
-            f"{both[0]} is among the files to train on and to validate on. What is "
-            "held out must not be trained on: leave it out of one of the two."
+            f"{both[0]} is both a training and a validation file. Remove it from one "
+            "of the two."
         )
     for path in (*paths, *(validation_paths or ())):
         check_tractogram_path(path, reference)
@@ -381,9 +393,9 @@ def train_files(
         pca_error,
     )
     if record.best_epoch:
-        logger.info("Kept: epoch %d.", record.best_epoch)
+        logger.info("Best epoch, whose weights are kept: %d.", record.best_epoch)
     else:
-        logger.info("Kept: the weights before the first epoch.")
+        logger.info("No epoch had a lower error: the untrained weights are kept.")
     logger.info("Model: %s", model_path)
     logger.info("History: %s", history_path)
     logger.info("Figure: %s", figure_path)
