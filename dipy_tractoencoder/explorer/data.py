@@ -1,8 +1,11 @@
-"""What the explorer's page shows: streamlines of each bundle, and their latents."""
+"""Data of the explorer's page: streamlines of each bundle, and their latents."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,34 +23,37 @@ from dipy_tractoencoder.segment.bundle_names import tractogram_paths
 from dipy_tractoencoder.streamlines.metrics import curve_length, point_distance
 from dipy_tractoencoder.utils.short_repr import short_repr
 
+if TYPE_CHECKING:
+    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+
 
 @dataclass(frozen=True)
 class ExplorerData:
-    """Streamlines to look at, one per row, in the order of their bundles.
+    """Streamlines of the explorer's page, one per row, sorted by bundle.
 
     Attributes
     ----------
     names : list of str
-        Bundles, sorted.
+        Names of the bundles, sorted.
     bundle : ndarray, shape (n_rows,), int64
-        Position of each row's bundle in ``names``.
+        Index in ``names`` of the bundle of each row.
     totals : list of int
-        Streamlines of each bundle that could be encoded, shown or not.
+        Number of streamlines of each bundle that can be encoded, shown or not.
     files : list of str
-        Where the streamlines come from; empty if not from files.
+        Files of the streamlines; empty if they are not from files.
     source, number : ndarray, shape (n_rows,), int64
-        Position of each row's file in ``files`` (0 if there are none), and the
-        streamline's number in it, from 0.
+        Index in ``files`` of the file of each row (0 if there are none), and the index
+        of the streamline in the file, from 0.
     points : ndarray, shape (n_rows, n_points, 3), float32
-        RASMM, mm, in the model's orientation.
+        Streamlines; RASMM, mm, in the model's orientation.
     latent : ndarray, shape (n_rows, latent_dim), float32
-        Posterior means, in the unit of `latent_unit`.
+        Posterior means, in the unit of the latents.
     pca_latent : ndarray, shape (n_rows, latent_dim), float32
-        As many principal coefficients, mm; see
+        The same number of principal coefficients, mm; see
         `evaluation.encoded_bundles.encode_side_by_pca`.
     length, error, pca_error : ndarray, shape (n_rows,), float64
-        Length, and root mean squared point distance of the model's and of PCA's
-        reconstruction; mm.
+        Length, and root mean squared point distance of the reconstructions by the model
+        and by PCA, mm.
     """
 
     names: list
@@ -67,43 +73,48 @@ class ExplorerData:
 
 
 class EvenSample:
-    """Random streamlines of each bundle, as many of each as the limit allows.
+    """Random sample with the same number of streamlines of each bundle, in one pass.
 
-    Bundles that have few leave their room to the others. Memory is that of the sample.
+    Bundles with fewer streamlines leave their places to the others. Only the sample is
+    held in memory.
 
     Parameters
     ----------
     n : int
-        Streamlines at most, over all bundles.
+        Largest number of streamlines over all bundles.
     seed : int, optional
-        Of the choice.
+        Seed of the random choice.
     """
 
-    def __init__(self, n, *, seed=0):
+    def __init__(self, n: int, *, seed: int = 0) -> None:
         self.n = n
         self.rng = np.random.default_rng(seed)
-        self.rows, self.keys, self.totals = {}, {}, {}
+        self.rows: dict[str, tuple] = {}
+        self.keys: dict[str, np.ndarray] = {}
+        self.totals: dict[str, int] = {}
 
-    def add(self, name, points, source, number):
-        """Take in some streamlines of a bundle.
+    def add(
+        self, name: str, points: np.ndarray, source: int, number: np.ndarray
+    ) -> None:
+        """Add streamlines of a bundle.
 
         Parameters
         ----------
         name : str
-            Of the bundle.
+            Name of the bundle.
         points : ndarray, shape (n_rows, n_points, 3)
-            mm.
+            Streamlines, mm.
         source : int
             Number of their file.
         number : ndarray, shape (n_rows,)
-            Their numbers in it.
+            Index of each streamline in the file.
 
         Raises
         ------
         InvalidArgumentError
             If there are more bundles than streamlines may be shown.
         """
-        rows = (points, np.full(len(points), source), number)
+        rows: tuple = (points, np.full(len(points), source), number)
         keys = self.rng.random(len(points))
         if name in self.rows:
             rows = tuple(np.concatenate(p) for p in zip(self.rows[name], rows))
@@ -113,12 +124,12 @@ class EvenSample:
         level = fair_share(list(self.totals.values()), self.n)
         if level < 1:
             raise InvalidArgumentError(
-                f"Invalid value received for `max_streamlines`. There are "
-                f"{len(self.rows)} bundles or more. Expected at least one streamline "
-                f"for each. Received: {self.n}."
+                f"Invalid value received for `max_streamlines`. There are at least "
+                f"{len(self.rows)} bundles. Expected at least one streamline for each. "
+                f"Received: {self.n}."
             )
-        # The share only shrinks while more come, and the smallest keys of the
-        # smallest keys are a uniform sample of all.
+        # The number per bundle only decreases, and the smallest of the smallest keys
+        # are a uniform sample of all.
         for other, keys in self.keys.items():
             if len(keys) > level:
                 kept = np.sort(np.argsort(keys, kind="stable")[:level])
@@ -126,20 +137,20 @@ class EvenSample:
                 self.keys[other] = keys[kept]
 
 
-def fair_share(sizes, n):
-    """Largest number that each of several may have, for all to have n at most.
+def fair_share(sizes: Sequence[int], n: int) -> int:
+    """Return the largest number per group for which the total is at most n.
 
     Parameters
     ----------
     sizes : sequence of int
-        What each of them has.
+        Size of each group.
     n : int
-        What all of them may have.
+        Largest total.
 
     Returns
     -------
     share : int
-        The sum over min(size, share) is n at most; the largest size if all fits.
+        The sum over min(size, share) is at most n; the largest size if all fit.
     """
     left = n
     sizes = sorted(sizes)
@@ -152,53 +163,54 @@ def fair_share(sizes, n):
 
 
 def explorer_data(
-    model,
-    bundles,
+    model: StreamlineAutoencoder,
+    bundles: dict,
     *,
-    groups=None,
-    max_streamlines=2000,
-    reference=None,
-    seed=0,
-    progress=None,
-):
-    """Draw streamlines of each bundle evenly, encode and reconstruct them.
+    groups: Sequence[str] | None = None,
+    max_streamlines: int = 2000,
+    reference: str | Path | None = None,
+    seed: int = 0,
+    progress: Callable | None = None,
+) -> ExplorerData:
+    """Sample streamlines of each bundle evenly, encode and reconstruct them.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
     bundles : dict, or sequence of str or Path
-        Bundle to its streamlines (StatefulTractogram, or sequence of ndarray; RASMM,
-        mm); or tractograms, each one or each group of a TRX a bundle, and folders of
-        them.
+        Streamlines of each bundle, by name (StatefulTractogram, or sequence of ndarray;
+        RASMM, mm); or tractograms, of which each, or each group of a TRX file, is a
+        bundle, and folders of them.
     groups : sequence of str, optional
-        Patterns that choose among the groups of TRX files.
+        Patterns that select groups of TRX files; all by default.
     max_streamlines : int, optional
-        Streamlines at most, over all bundles.
+        Largest number of streamlines over all bundles.
     reference : str or Path, optional
-        Image or tractogram whose space files without one are in.
+        Reference image or TRK for formats without a header (TCK, VTK, ...).
     seed : int, optional
-        Of the choice.
+        Seed of the random choice.
     progress : callable, optional
-        Called with the number of streamlines read, chunk by chunk.
+        Function called with the number of streamlines of each chunk.
 
     Returns
     -------
     data : ExplorerData
-        To be drawn with `explorer.page.explorer_page`.
+        Data, for `explorer.page.explorer_page`.
 
     Raises
     ------
     InputFileError
         If a file cannot be read.
     EmptyDataError
-        If a bundle has no streamline that can be encoded, or there are fewer than
-        three in all.
+        If a bundle has no streamline that can be encoded, or there are fewer than three
+        in all.
     InvalidArgumentError
         If there are more bundles than ``max_streamlines``, or streamlines without the
         name of their bundle.
     """
-    sample, files = EvenSample(max_streamlines, seed=seed), []
+    sample = EvenSample(max_streamlines, seed=seed)
+    files: list[str] = []
     if isinstance(bundles, Mapping):
         for name, streamlines in bundles.items():
             array = model.preprocessing.array(streamlines)
@@ -229,7 +241,7 @@ def explorer_data(
     )
     if len(points) < 3:
         raise EmptyDataError(
-            f"Three streamlines or more are needed to explore. Received: {len(points)}."
+            f"The explorer needs at least three streamlines. Received: {len(points)}."
         )
     bundle = np.repeat(np.arange(len(names)), [len(sample.keys[n]) for n in names])
     encoded = encode_side(model, points, bundle)

@@ -1,10 +1,13 @@
-"""A trained decoder as a short list of plain operations, to be run elsewhere.
+"""Export a trained decoder as a list of plain operations, to run outside Python.
 
-The web page of `explorer` decodes in the browser; ``templates/decoder.js`` runs this
-list there. Nothing in it needs Keras, so any language can do the same.
+The explorer's page decodes in the browser: ``templates/decoder.js`` runs this list. The
+operations do not need Keras, so any language can run them.
 """
 
+from __future__ import annotations
+
 import base64
+from typing import TYPE_CHECKING
 
 from keras import layers
 import numpy as np
@@ -13,10 +16,15 @@ from dipy_tractoencoder.errors import InvalidArgumentError
 from dipy_tractoencoder.nn.inference import Shift, UpConvolution1D, folded_decoder
 from dipy_tractoencoder.nn.layers import LinearUpSampling1D, ReflectPadding1D
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+
 ACTIVATIONS = ("linear", "relu", "gelu")
 
 
-def export_decoder(model):
+def export_decoder(model: StreamlineAutoencoder) -> list[dict]:
     """List the operations of a trained model's decoder, linear ones folded.
 
     Parameters
@@ -63,18 +71,18 @@ def export_decoder(model):
     return operations
 
 
-def packed_operations(operations):
-    """Make a list of operations fit for JSON.
+def packed_operations(operations: list[dict]) -> list[dict]:
+    """Convert a list of operations for JSON.
 
     Parameters
     ----------
     operations : list of dict
-        Of `export_decoder`.
+        From `export_decoder`.
 
     Returns
     -------
     operations : list of dict
-        With the arrays packed, as `packed` does, in float32.
+        The same with arrays packed by `packed`, as float32.
     """
     return [
         {
@@ -85,15 +93,15 @@ def packed_operations(operations):
     ]
 
 
-def packed(values, kind):
+def packed(values: ArrayLike, kind: str) -> dict:
     """Pack an array as text.
 
     Parameters
     ----------
     values : array_like
-        Any shape.
+        Array of any shape.
     kind : {"float32", "uint16", "int32"}
-        Of the numbers kept.
+        Type of the packed numbers.
 
     Returns
     -------
@@ -106,7 +114,7 @@ def packed(values, kind):
 
 
 def _operation(layer):
-    """Kind and arrays of one layer."""
+    """Return kind and arrays of one layer."""
     if isinstance(layer, layers.Dense):
         return {"kind": "dense", **_weights(layer)}
     if isinstance(layer, layers.Conv1D) and layer.strides == (1,):
@@ -126,13 +134,13 @@ def _operation(layer):
     if type(layer).__name__ == "Add":  # A plus sign between tensors.
         return {"kind": "add"}
     raise InvalidArgumentError(
-        f"Cannot export this decoder: it has a layer {type(layer).__name__}, which is "
-        "not among the operations known here."
+        f"Cannot export this decoder: layers of type {type(layer).__name__} are not "
+        "supported."
     )
 
 
 def _weights(layer):
-    """Kernel, bias (zeros if it has none) and activation of a linear layer."""
+    """Return kernel, bias (zeros if there is none) and activation of a linear layer."""
     activation = getattr(layer.activation, "__name__", str(layer.activation))
     if activation not in ACTIVATIONS:
         raise InvalidArgumentError(

@@ -1,8 +1,11 @@
-"""One web page to look at a latent space, its streamlines, and walks through it."""
+"""Interactive web page of a latent space, its streamlines, and walks through it."""
+
+from __future__ import annotations
 
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,45 +22,49 @@ from dipy_tractoencoder.nn.provenance import fingerprint, software_versions
 from dipy_tractoencoder.segment.neighbors import reference_distances
 from dipy_tractoencoder.utils.atomic_files import check_free, whole_file
 
+if TYPE_CHECKING:
+    from dipy_tractoencoder.explorer.data import ExplorerData
+    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+
 SCRIPTS = ("decoder", "explorer_content", "explorer_map", "explorer_view", "explorer")
-PAGE_POINTS = 64  # per streamline of the page; the decoded ones have the model's
-N_CONTEXT = 150  # streamlines shown faintly behind the chosen one
-MOST_STREAMLINES = 10_000  # that a browser draws without delay
+PAGE_POINTS = 64  # Per streamline of the page; decoded ones have the model's number.
+N_CONTEXT = 150  # Streamlines shown faintly behind the selected one.
+MOST_STREAMLINES = 10_000  # That a browser draws without delay.
 
 
 def explore(
-    model,
-    bundles,
-    path="explorer.html",
+    model: StreamlineAutoencoder,
+    bundles: dict,
+    path: str | Path = "explorer.html",
     *,
-    model_name="",
-    max_streamlines=2000,
-    projection="pca",
-    seed=0,
-    overwrite=False,
-    **options,
-):
-    """Write a page that shows a latent space and decodes any latent in the browser.
+    model_name: str = "",
+    max_streamlines: int = 2000,
+    projection: str = "pca",
+    seed: int = 0,
+    overwrite: bool = False,
+    **options: Any,
+) -> dict:
+    """Write an interactive web page of a latent space, which decodes in the browser.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
     bundles : dict, or sequence of str or Path
-        Bundle to its streamlines (StatefulTractogram, or sequence of ndarray; RASMM,
-        mm); or tractograms, each one or each group of a TRX a bundle, and folders of
-        them.
+        Streamlines of each bundle, by name (StatefulTractogram, or sequence of ndarray;
+        RASMM, mm); or tractograms, of which each, or each group of a TRX file, is a
+        bundle, and folders of them.
     path : str or Path, optional
-        Page to write, whole or not at all.
+        Page to write, completely or not at all.
     model_name : str, optional
-        What the page calls the model.
+        Name of the model on the page.
     max_streamlines : int, optional
-        Streamlines at most, drawn over the bundles evenly.
+        Largest number of streamlines, spread evenly over the bundles.
     projection : {"pca", "tsne"}, optional
-        Map to start with: principal components of the latents, which are always
-        there, or t-SNE; see `evaluation.projection.latent_map`.
+        Map shown first: PCA of the latents, which every page has, or t-SNE; see
+        `evaluation.projection.latent_map`.
     seed : int, optional
-        Of the draw and of t-SNE.
+        Seed of the random choice and of t-SNE.
     overwrite : bool, optional
         Replace an existing page.
     **options
@@ -65,7 +72,7 @@ def explore(
 
     Returns
     -------
-    about : dict
+    about : dict of object
         "path", "n_shown" and "n_streamlines", "n_bundles", "megabytes" of the page.
 
     Raises
@@ -73,10 +80,10 @@ def explore(
     InvalidArgumentError
         If plotly is not installed, or an argument is out of range.
     InputFileError, OutputFileError
-        If a file cannot be read or written, or the page exists and is not to be
-        replaced.
+        If a file cannot be read or written, or the page exists and ``overwrite`` is
+        False.
     EmptyDataError
-        If there is nothing to show.
+        If there are too few streamlines to show.
     """
     check_plotly()
     check_free(path, overwrite)
@@ -100,13 +107,13 @@ def explore(
     }
 
 
-def check_plotly():
-    """Raise unless plotly, whose JavaScript the page needs, is installed.
+def check_plotly() -> None:
+    """Raise an error unless plotly, whose JavaScript the page needs, is installed.
 
     Raises
     ------
     InvalidArgumentError
-        If it is not.
+        If plotly is not installed.
     """
     if find_spec("plotly") is None:
         raise InvalidArgumentError(
@@ -115,46 +122,55 @@ def check_plotly():
         )
 
 
-def check_max_streamlines(max_streamlines):
-    """Raise unless a page can show as many streamlines.
+def check_max_streamlines(max_streamlines: int) -> None:
+    """Raise an error unless a page can show a number of streamlines.
 
     Parameters
     ----------
     max_streamlines : int
-        How many.
+        Number of streamlines.
 
     Raises
     ------
     InvalidArgumentError
-        If it cannot.
+        If it is out of range.
     """
     check_number(
         "max_streamlines",
         max_streamlines,
-        **{"low": 3, "high": MOST_STREAMLINES, "integer": True},
+        low=3,
+        high=MOST_STREAMLINES,
+        integer=True,
     )
 
 
-def explorer_page(model, data, *, model_name="", projection="pca", seed=0):
-    """Make the explorer's page.
+def explorer_page(
+    model: StreamlineAutoencoder,
+    data: ExplorerData,
+    *,
+    model_name: str = "",
+    projection: str = "pca",
+    seed: int = 0,
+) -> str:
+    """Render the explorer's page.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
     data : ExplorerData
-        What to show.
+        Streamlines to show.
     model_name : str, optional
-        What the page calls the model.
+        Name of the model on the page.
     projection : {"pca", "tsne"}, optional
-        Map to start with.
+        Map shown first.
     seed : int, optional
-        Of t-SNE; named on the page as that of the draw.
+        Seed of t-SNE, and of the random choice as stated on the page.
 
     Returns
     -------
     page : str
-        HTML with everything inside, JavaScript and data; nothing is loaded.
+        HTML that contains all JavaScript and data; no other files are loaded.
     """
     from jinja2 import Environment, PackageLoader
     from markupsafe import Markup
@@ -163,7 +179,7 @@ def explorer_page(model, data, *, model_name="", projection="pca", seed=0):
     templates = resources.files("dipy_tractoencoder.explorer") / "templates"
     scripts = [(templates / f"{name}.js").read_text("utf-8") for name in SCRIPTS]
     style = (templates / "explorer.css").read_text("utf-8")
-    # In JavaScript the backslash changes nothing; HTML would end the script there.
+    # HTML would end the script here; to JavaScript the backslash is no change.
     scripts = [
         Markup(text.replace("</script", "<\\/script"))
         for text in (get_plotlyjs(), *scripts)
@@ -189,8 +205,14 @@ def explorer_page(model, data, *, model_name="", projection="pca", seed=0):
     )
 
 
-def page_content(model, data, *, projection="pca", seed=0):
-    """Collect what the page's script reads, as plain values.
+def page_content(
+    model: StreamlineAutoencoder,
+    data: ExplorerData,
+    *,
+    projection: str = "pca",
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Collect the data that the scripts of the page read, as plain values.
 
     Parameters
     ----------
@@ -199,8 +221,8 @@ def page_content(model, data, *, projection="pca", seed=0):
 
     Returns
     -------
-    content : dict
-        Ready for JSON; arrays as base64 text, streamlines in 16 bits a coordinate.
+    content : dict of object
+        Values for JSON; arrays as base64 text, streamlines in 16 bits per coordinate.
     """
     n_points = data.points.shape[1]
     shown = np.linspace(0, n_points - 1, min(PAGE_POINTS, n_points)).round().astype(int)
@@ -225,7 +247,7 @@ def page_content(model, data, *, projection="pca", seed=0):
         flat_tsne, _ = latent_map(latent, "tsne", seed=seed)
         maps.insert(0, {"name": "t-SNE", "points": packed(flat_tsne, "float32")})
     mean, std = latent.mean(axis=0), latent.std(axis=0)
-    # The map is linear in the latents, so least squares give its very directions.
+    # The map is linear in the latents, so least squares give its directions exactly.
     directions = np.linalg.lstsq(latent - mean, flat, rcond=None)[0]
     return {
         "names": data.names,
@@ -247,7 +269,7 @@ def page_content(model, data, *, projection="pca", seed=0):
 
 
 def _pca_operations(model, shown):
-    """PCA's decoder, to some of the points, as `export_decoder` lists the model's."""
+    """List the operations of PCA's decoder, as `export_decoder` does."""
     decoder = pca_decoder(model)
     bias = decoder(np.zeros((1, model.latent_dim)))[:, shown]
     kernel = (decoder(np.eye(model.latent_dim))[:, shown] - bias).reshape(
@@ -261,10 +283,10 @@ def _pca_operations(model, shown):
 
 
 def _context(data):
-    """Rows to show behind the chosen streamline, of all bundles evenly."""
+    """Choose the rows to show in the background, evenly over the bundles."""
     sizes = np.bincount(data.bundle)
     share = max(1, fair_share(sizes.tolist(), N_CONTEXT))
-    # The rows of a bundle are in the order of the files: take them from all along.
+    # The rows of a bundle are in the order of the files: take evenly spaced ones.
     rows = [
         np.flatnonzero(data.bundle == code)[
             np.linspace(0, size - 1, min(size, share)).round().astype(int)
@@ -275,5 +297,5 @@ def _context(data):
 
 
 def _version_text(versions):
-    """Put packages and versions in words."""
+    """Format packages and versions."""
     return ", ".join(f"{name} {value}" for name, value in versions.items())

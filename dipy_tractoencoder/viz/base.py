@@ -1,14 +1,24 @@
-"""Pictures of a training and of reconstructions, drawn without a display."""
+"""Figures of a training and of reconstructions, drawn without a display."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dipy_tractoencoder.streamlines.metrics import point_distance, pooled_distance
 from dipy_tractoencoder.utils.atomic_files import whole_file
 
-MOST_STREAMLINES = 300  # per picture; more only paint over each other
-MOST_STEPS = 64  # per streamline drawn; finer ones are not to be seen
-LARGEST_LINEAR = 5  # times the least error; beyond, the axis is logarithmic
-LARGEST_RATIO = 100  # of the sides of a view that is drawn to scale
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_STREAMLINES = 300  # Per figure; more hide each other.
+MOST_STEPS = 64  # Per streamline drawn; finer ones are not visible.
+LARGEST_LINEAR = 5  # Ratio of errors above which their axis is logarithmic.
+LARGEST_RATIO = 100  # Of the sides of a view with equal scales.
 VIEWS = (
     ("sagittal, from the right", 1, 2, "posterior - anterior", "inferior - superior"),
     ("coronal, from behind", 0, 2, "left - right", "inferior - superior"),
@@ -17,36 +27,37 @@ VIEWS = (
 
 
 def training_figure(
-    history,
-    original,
-    reconstructed,
+    history: dict,
+    original: np.ndarray,
+    reconstructed: np.ndarray,
     *,
-    pca_error,
-    best_epoch,
-    what,
-    loss="likelihood",
-):
-    """Draw loss curves, and input against reconstruction in three views.
+    pca_error: float,
+    best_epoch: int,
+    what: str,
+    loss: str = "likelihood",
+) -> Figure:
+    """Plot loss curves, and input and reconstruction in three views.
 
     Parameters
     ----------
     history : dict of list
-        Quantities per epoch, of `TrainingRecord`; only the views are drawn without.
+        Values of each quantity per epoch, from `TrainingRecord`; without epochs only
+        the views are drawn.
     original, reconstructed : ndarray, shape (n_streamlines, n_points, 3)
-        RASMM, mm.
+        Streamlines and their reconstructions; RASMM, mm.
     pca_error : float
-        Error in mm of PCA with as many dimensions, on the same streamlines.
+        Error of PCA with the same number of dimensions, on the same streamlines, mm.
     best_epoch : int
         Epoch whose weights were kept.
     what : str
-        Which streamlines these are, for the title.
+        Description of the streamlines, for the title.
     loss : {"likelihood", "mse"}, optional
-        Form of the loss, which says its unit.
+        Reconstruction term of the loss, which determines its unit.
 
     Returns
     -------
     figure : matplotlib.figure.Figure
-        To be saved with `save_figure`.
+        Figure, for `save_figure`.
     """
     from matplotlib.figure import Figure
 
@@ -54,31 +65,34 @@ def training_figure(
         what = f"No epoch of training. {what}"
         return reconstruction_figure(original, reconstructed, what=what)
     figure = Figure(figsize=(12, 14), layout="constrained")
-    curves, views = figure.subfigures(2, 1, height_ratios=(1, 3))
+    parts: Any = figure.subfigures(2, 1, height_ratios=(1, 3))
+    curves, views = parts
     _draw_curves(curves.subplots(1, 3), history, pca_error, best_epoch, loss)
     _draw_views(views, original, reconstructed, what)
     return figure
 
 
-def curves_figure(history, *, pca_error, best_epoch, loss="likelihood"):
-    """Draw the errors, the terms of the loss, learning rate and KL weight by epoch.
+def curves_figure(
+    history: dict, *, pca_error: float | None, best_epoch: int, loss: str = "likelihood"
+) -> Figure:
+    """Plot errors, terms of the loss, learning rate and KL weight by epoch.
 
     Parameters
     ----------
     history : dict of list
-        Quantities per epoch, of `TrainingRecord`.
+        Values of each quantity per epoch, from `TrainingRecord`.
     pca_error : float or None
-        Error in mm of PCA with as many dimensions, on the validation streamlines, if
-        it is known.
+        Error of PCA with the same number of dimensions on the validation streamlines,
+        mm, if known.
     best_epoch : int
         Epoch whose weights were kept.
     loss : {"likelihood", "mse"}, optional
-        Form of the loss, which says its unit.
+        Reconstruction term of the loss, which determines its unit.
 
     Returns
     -------
     figure : matplotlib.figure.Figure
-        To be saved with `save_figure`.
+        Figure, for `save_figure`.
     """
     from matplotlib.figure import Figure
 
@@ -87,22 +101,28 @@ def curves_figure(history, *, pca_error, best_epoch, loss="likelihood"):
     return figure
 
 
-def reconstruction_figure(original, reconstructed, *, what, most=MOST_STREAMLINES):
-    """Draw input, reconstruction and error in three anatomical views.
+def reconstruction_figure(
+    original: np.ndarray,
+    reconstructed: np.ndarray,
+    *,
+    what: str,
+    most: int = MOST_STREAMLINES,
+) -> Figure:
+    """Plot input, reconstruction and error in three anatomical views.
 
     Parameters
     ----------
     original, reconstructed : ndarray, shape (n_streamlines, n_points, 3)
-        RASMM, mm.
+        Streamlines and their reconstructions; RASMM, mm.
     what : str
-        Which streamlines these are, for the title.
+        Description of the streamlines, for the title.
     most : int, optional
-        Streamlines drawn, at random if there are more.
+        Largest number of streamlines drawn, chosen at random.
 
     Returns
     -------
     figure : matplotlib.figure.Figure
-        To be saved with `save_figure`.
+        Figure, for `save_figure`.
     """
     from matplotlib.figure import Figure
 
@@ -111,52 +131,53 @@ def reconstruction_figure(original, reconstructed, *, what, most=MOST_STREAMLINE
     return figure
 
 
-def bundle_colours(names):
-    """Colours of bundles, by the position of their names among the sorted ones.
+def bundle_colours(names: Iterable[str]) -> dict:
+    """Return the colours of bundles, by the order of their names.
 
     Parameters
     ----------
     names : iterable of str
-        All bundles of a figure, in any order.
+        Names of all bundles of a figure, in any order.
 
     Returns
     -------
     colours : dict of str to tuple
-        Strong colours for the first ten, as in the explorer, pale ones for the next
-        ten, and so on; "unassigned" is grey.
+        Colour of each bundle: strong colours for the first ten, as in the explorer,
+        pale ones for the next ten, and so on; "unassigned" is grey.
     """
     from matplotlib import colormaps
 
-    pairs = colormaps["tab20"].colors  # Each strong one before its pale one.
+    tab20: Any = colormaps["tab20"]
+    pairs = tab20.colors  # Each strong colour before its pale one.
     palette = [*pairs[::2], *pairs[1::2]]
     bundles = sorted({*names} - {"unassigned"})
     colours = {name: palette[k % len(palette)] for k, name in enumerate(bundles)}
     return {**colours, "unassigned": (0.75, 0.75, 0.75)}
 
 
-def equal_scales(axis):
-    """Give both axes of a view one scale, unless that would leave a line of it.
+def equal_scales(axis: Axes) -> None:
+    """Give both axes of a view the same scale, unless one is far shorter.
 
     Parameters
     ----------
     axis : matplotlib.axes.Axes
-        With its limits set.
+        Axes whose limits are set.
     """
     extents = [abs(high - low) for low, high in (axis.get_xlim(), axis.get_ylim())]
-    # One streamline far out, in a damaged file, is enough for that.
+    # One outlying streamline, in a damaged file, can make a view a line.
     if max(extents) <= LARGEST_RATIO * min(extents):
         axis.set_aspect("equal")
 
 
-def use_logarithm(axis, which="y"):
-    """Make an axis of a plot logarithmic, and label it within decades too.
+def use_logarithm(axis: Axes, which: str = "y") -> None:
+    """Make an axis logarithmic, with labels within decades.
 
     Parameters
     ----------
     axis : matplotlib.axes.Axes
-        Plot of positive numbers.
+        Axes with positive values.
     which : {"x", "y"}, optional
-        Which axis of it.
+        Axis to change.
     """
     from matplotlib.ticker import LogLocator, NullLocator
 
@@ -168,13 +189,13 @@ def use_logarithm(axis, which="y"):
     ticks.set_major_formatter("{x:g}")
 
 
-def save_figure(figure, path):
-    """Write a figure, whole or not at all; the extension chooses the format.
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Save a figure, completely or not at all; the extension chooses the format.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
-        What to write.
+        Figure to save.
     path : str or Path
         File to write (.png, .pdf, .svg, ...).
     """
@@ -183,7 +204,7 @@ def save_figure(figure, path):
 
 
 def _draw_curves(axes, history, pca_error, best_epoch, loss):
-    """Three panels: error in mm, the terms of the loss, rate and KL weight."""
+    """Plot three panels: error in mm, terms of the loss, and schedules."""
     epochs = np.arange(1, len(history.get("loss", ())) + 1)
     error, terms, schedules = axes
     for name, label in (("error_mm", "training"), ("val_error_mm", "validation")):
@@ -223,7 +244,7 @@ def _draw_curves(axes, history, pca_error, best_epoch, loss):
 
 
 def _draw_views(figure, original, reconstructed, what, most=MOST_STREAMLINES):
-    """Rows: input, reconstruction, error; columns: the three views."""
+    """Plot input, reconstruction and error (rows) in the three views (columns)."""
     from matplotlib.collections import LineCollection
 
     rng = np.random.default_rng(0)
@@ -235,7 +256,7 @@ def _draw_views(figure, original, reconstructed, what, most=MOST_STREAMLINES):
     original, reconstructed = original[shown], reconstructed[shown]
     local = np.linalg.norm(original - reconstructed, axis=2)
     local = (local[:, 1:] + local[:, :-1]) / 2
-    # Segments in the colours of their direction, as DIPY's viewers: |x|, |y|, |z|.
+    # Segments have the colour of their direction, as in DIPY: |x|, |y|, |z|.
     steps = np.diff(original, axis=1)
     sizes = np.maximum(np.linalg.norm(steps, axis=2, keepdims=True), 1e-9)
     colours = np.abs(steps / sizes).reshape(-1, 3)

@@ -1,23 +1,33 @@
-"""Pictures of a comparison: profiles over the reference group's band."""
+"""Figure of a comparison: profiles on top of the band of the reference group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-MOST_NAMES = 12  # in a legend
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dipy_tractoencoder.stats.comparison import Comparison
+
+MOST_NAMES = 12  # In a legend.
 
 
-def comparison_figure(comparison):
-    """Draw each bundle's profiles over the band of the reference group.
+def comparison_figure(comparison: Comparison) -> Figure:
+    """Plot the profiles of each bundle on top of the band of the reference group.
 
     Parameters
     ----------
-    comparison : comparison.Comparison
-        Of `stats.comparison.compare`.
+    comparison : Comparison
+        From `stats.comparison.compare`.
 
     Returns
     -------
     figure : matplotlib.figure.Figure
-        Per bundle the reference group's mean and two standard deviations, the subjects'
-        profiles, and dots where they differ; to be saved with `viz.base.save_figure`.
+        Per bundle: mean of the reference group plus and minus two standard deviations,
+        the profiles of the subjects, and dots where they differ; for
+        `viz.base.save_figure`.
     """
     from matplotlib import colormaps
     from matplotlib.figure import Figure
@@ -56,15 +66,15 @@ def comparison_figure(comparison):
 
 
 def _draw_bundle(axis, bundle, p_fdr, alpha, colours):
-    """Draw one panel; the names of the subjects found in it."""
+    """Plot one panel; return the names of the subjects that differ."""
     disks = np.arange(1, bundle.profiles.shape[1] + 1)
     reference = bundle.profiles[bundle.is_reference]
     # Segments without points at the ends have no mean.
     known = np.isfinite(reference).sum(axis=0) > 1
-    mean, spread = np.full((2, len(disks)), np.nan)
+    mean, std = np.full((2, len(disks)), np.nan)
     mean[known] = np.nanmean(reference[:, known], axis=0)
-    spread[known] = np.nanstd(reference[:, known], axis=0, ddof=1)
-    low, high = np.maximum(mean - 2 * spread, 0), mean + 2 * spread
+    std[known] = np.nanstd(reference[:, known], axis=0, ddof=1)
+    low, high = np.maximum(mean - 2 * std, 0), mean + 2 * std
     axis.fill_between(disks, low, high, color="0.85", linewidth=0)
     axis.plot(disks, mean, color="0.4", linewidth=1)
     found = set()
@@ -83,7 +93,7 @@ def _draw_bundle(axis, bundle, p_fdr, alpha, colours):
 
 
 def _add_legend(figure, found, colours):
-    """Name the band and those that were found."""
+    """Add the legend of the band and of the subjects that differ."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -101,7 +111,7 @@ def _add_legend(figure, found, colours):
 
 
 def _measure_text(measure):
-    """Label of the vertical axis."""
+    """Return the label of the vertical axis."""
     if measure == "error":
         return "error (mm)"
     return f"{measure.replace('_', ' ')}, from the mean (mm)"

@@ -1,28 +1,40 @@
 """Picture of a model's quality: errors, KL per dimension, latents."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from dipy_tractoencoder.evaluation.projection import latent_map
 from dipy_tractoencoder.streamlines.metrics import curve_length, point_distance
 from dipy_tractoencoder.viz.latent import draw_latent_map, map_axes
 
-MOST_MAPPED = 2000  # streamlines on a map
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from dipy_tractoencoder.evaluation.encoded_bundles import Encoded
+    from dipy_tractoencoder.evaluation.evaluate import Evaluation
+
+MOST_MAPPED = 2000  # Streamlines on a map.
 
 
-def evaluation_figure(evaluation, *, method="pca"):
-    """Draw errors per bundle beside PCA's, KL per dimension, and the latents.
+def evaluation_figure(evaluation: Evaluation, *, method: str = "pca") -> Figure:
+    """Plot errors per bundle next to those of PCA, KL per dimension, and latents.
 
     Parameters
     ----------
     evaluation : Evaluation
         From `evaluation.evaluate.evaluate_model`.
     method : {"pca", "tsne"}, optional
-        Map of the latents, see `evaluation.projection.latent_map`.
+        Projection of the latents; see `evaluation.projection.latent_map`.
 
     Returns
     -------
     figure : matplotlib.figure.Figure
-        To be saved with `viz.base.save_figure`.
+        Figure, for `viz.base.save_figure`.
     """
     from matplotlib.figure import Figure
 
@@ -34,22 +46,24 @@ def evaluation_figure(evaluation, *, method="pca"):
     if values:
         kl.bar(np.arange(1, len(values) + 1), values)
         kl.set(xlabel="latent dimensions, by KL (rank)", ylabel="KL (nats)")
-        kl.set_title("What each latent dimension holds", fontsize="small")
+        kl.set_title("KL of each latent dimension", fontsize="small")
     else:
-        spread = np.sort(test.latent.std(axis=0))[::-1]
-        kl.bar(np.arange(1, len(spread) + 1), spread)
+        std = np.sort(test.latent.std(axis=0))[::-1]
+        kl.bar(np.arange(1, len(std) + 1), std)
         unit = evaluation.unit or "no unit"
-        kl.set(xlabel="latent dimensions, by spread (rank)")
+        kl.set(xlabel="latent dimensions, by standard deviation (rank)")
         kl.set_ylabel(f"standard deviation ({unit})")
-        kl.set_title("Spread of the latents", fontsize="small")
+        kl.set_title("Standard deviation of the latents", fontsize="small")
     if len(test.latent) >= 3:
         shown = np.random.default_rng(0).permutation(len(test.latent))[:MOST_MAPPED]
         shown = test[shown]
-        flat, share = latent_map(shown.latent, method)
-        about = f"PCA, {share:.0%} of the variance" if method == "pca" else "t-SNE"
+        flat, explained = latent_map(shown.latent, method)
+        about = "t-SNE"
+        if explained is not None:
+            about = f"PCA, {explained:.0%} of the variance"
         names = dict(enumerate(evaluation.names))
         title = f"Latents by bundle ({about})"
-        style = {"axes": map_axes(method, evaluation.unit)}
+        style: dict[str, Any] = {"axes": map_axes(method, evaluation.unit)}
         draw_latent_map(
             by_bundle, flat, shown.labels, title=title, names=names, **style
         )
@@ -59,24 +73,24 @@ def evaluation_figure(evaluation, *, method="pca"):
         draw_latent_map(by_length, flat, lengths, title=title, **style)
     row = evaluation.rows[0]
     figure.suptitle(
-        f"{len(test.points)} streamlines: error {row['error_mm']:.3g} mm, PCA with as "
-        f"many dimensions {evaluation.rows[1]['error_mm']:.3g} mm"
+        f"{len(test.points)} streamlines: error {row['error_mm']:.3g} mm, PCA with the "
+        f"same number of dimensions {evaluation.rows[1]['error_mm']:.3g} mm"
     )
     return figure
 
 
-def kl_figure(kl):
-    """Draw the Kullback-Leibler divergence of each latent dimension.
+def kl_figure(kl: np.ndarray | Sequence[float]) -> Figure:
+    """Plot the Kullback-Leibler divergence of each latent dimension.
 
     Parameters
     ----------
-    kl : sequence of float
-        Nats, in the order of the dimensions.
+    kl : ndarray or sequence of float
+        KL of each dimension, nats.
 
     Returns
     -------
     figure : matplotlib.figure.Figure
-        To be saved with `viz.base.save_figure`.
+        Figure, for `viz.base.save_figure`.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -89,17 +103,19 @@ def kl_figure(kl):
     return figure
 
 
-def draw_errors(axis, names, test, by_pca):
-    """Draw the spread of errors over the streamlines of each bundle.
+def draw_errors(
+    axis: Axes, names: Sequence[str], test: Encoded, by_pca: Encoded
+) -> None:
+    """Plot the distribution of errors over the streamlines of each bundle.
 
     Parameters
     ----------
     axis : matplotlib.axes.Axes
-        Where.
+        Axes to draw in.
     names : sequence of str
-        Bundles, in the order of the labels.
+        Names of the bundles, in the order of the labels.
     test, by_pca : Encoded
-        The model's reconstructions, and PCA's.
+        Test streamlines, reconstructed by the model and by PCA.
     """
     places = np.arange(len(names), dtype=float)
     handles = []

@@ -1,45 +1,61 @@
-"""Picture of a filter: scores beside the threshold, and what labelled data say."""
+"""Figure of a filter: scores and threshold, and the characteristic of labelled data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dipy_tractoencoder.viz.base import use_logarithm
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 MOST_BINS = 60
 
 
-def filter_figure(scores, own, threshold, *, unit, truth=None):
-    """Draw the distribution of scores and, with labels, the operating characteristic.
+def filter_figure(
+    scores: np.ndarray,
+    own: np.ndarray,
+    threshold: float,
+    *,
+    unit: str,
+    truth: tuple[np.ndarray, ...] | None = None,
+) -> Figure:
+    """Plot the distribution of scores and, with labels, the operating characteristic.
 
     Parameters
     ----------
     scores : ndarray, shape (n_streamlines,)
-        Of the streamlines that were filtered; nan is left out.
+        Scores of the filtered streamlines; nan is left out.
     own : ndarray, shape (n_reference,)
-        Of the plausible reference.
+        Scores of the plausible reference streamlines.
     threshold : float
         Largest score that is kept.
     unit : str
-        Of the scores.
+        Unit of the scores.
     truth : tuple of ndarray, shape (n_labelled,), optional
-        Scores of labelled streamlines, and whether each is plausible; only the scores
-        are drawn without.
+        Scores of labelled streamlines, and whether each is plausible; without it only
+        the scores are drawn.
 
     Returns
     -------
     figure : matplotlib.figure.Figure
-        To be saved with `viz.base.save_figure`.
+        Figure, for `viz.base.save_figure`.
     """
     from matplotlib.figure import Figure
 
     n_panels = 1 if truth is None else 2
     figure = Figure(figsize=(6 * n_panels, 5), layout="constrained")
-    left, *right = figure.subplots(1, n_panels, squeeze=False)[0]
+    axes = figure.subplots(1, n_panels, squeeze=False)[0]
+    left = axes[0]
     scores = scores[np.isfinite(scores)]
     parts = {"reference": own, "kept": scores[scores <= threshold]}
     parts["removed"] = scores[scores > threshold]
     values = np.concatenate([own, scores])
     positive = values[values > 0]
-    # Distances spread over decades; log-likelihoods have both signs.
+    # Distances range over decades; log-likelihoods have both signs.
     logarithmic = len(positive) == len(values[values != 0]) and len(positive) > 0
     if logarithmic:
         edges = np.geomspace(positive.min(), positive.max() * 1.001, MOST_BINS)
@@ -55,23 +71,26 @@ def filter_figure(scores, own, threshold, *, unit, truth=None):
     left.set_title("Scores")
     left.legend()
     if truth is not None:
-        draw_characteristic(*right, *truth, threshold)
+        labelled, plausible = truth
+        draw_characteristic(axes[1], labelled, plausible, threshold)
     return figure
 
 
-def draw_characteristic(axis, scores, plausible, threshold):
-    """Draw the receiver operating characteristic of a score.
+def draw_characteristic(
+    axis: Axes, scores: np.ndarray, plausible: np.ndarray, threshold: float
+) -> None:
+    """Plot the receiver operating characteristic of a score.
 
     Parameters
     ----------
     axis : matplotlib.axes.Axes
-        Where.
+        Axes to draw in.
     scores : ndarray, shape (n_labelled,)
-        nan is left out.
+        Scores; nan is left out.
     plausible : ndarray, shape (n_labelled,), bool
-        What they are.
+        True for plausible streamlines.
     threshold : float
-        Marked.
+        Threshold to mark.
     """
     from sklearn.metrics import roc_curve
 
@@ -79,13 +98,13 @@ def draw_characteristic(axis, scores, plausible, threshold):
 
     finite = np.isfinite(scores)
     false_rate, true_rate, _ = roc_curve(plausible[finite], -scores[finite])
-    figures = filter_metrics(scores, plausible, threshold)
-    axis.plot(false_rate, true_rate, label=f"area {figures['auc']:.4f}")
+    metrics = filter_metrics(scores, plausible, threshold)
+    axis.plot(false_rate, true_rate, label=f"area {metrics['auc']:.4f}")
     axis.plot(
-        1 - figures["specificity"],
-        figures["sensitivity"],
+        1 - metrics["specificity"],
+        metrics["sensitivity"],
         "ko",
-        label=f"threshold: accuracy {figures['accuracy']:.3f}",
+        label=f"threshold: accuracy {metrics['accuracy']:.3f}",
     )
     axis.plot([0, 1], [1, 0], color="tab:gray", linestyle=":")
     axis.set_xlabel("implausible kept (1 - specificity)")

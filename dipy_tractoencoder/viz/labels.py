@@ -1,35 +1,52 @@
-"""Pictures of labelled bundles: the bundles, and what was found for each true one."""
+"""Figures of labelled bundles: the bundles, and true against predicted labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dipy_tractoencoder.viz.base import VIEWS, bundle_colours, equal_scales
 
-MOST_PER_BUNDLE = 100  # drawn; more only paint over each other
-# Inches: the figure and its views; a matrix, its cells, a letter of names beside it.
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from nibabel.streamlines import ArraySequence
+
+MOST_PER_BUNDLE = 100  # Streamlines drawn; more hide each other.
+# Sizes in inches: figure and views; matrix, its cells, and a letter of the names.
 WIDTH, VIEWS_HEIGHT = 15, 6
 LARGEST, CELL, LETTER = 12, (1.2, 0.35), 0.09
 
 
-def bundles_figure(streamlines, members, *, what, confusion=(), seed=0):
-    """Draw bundles in three views and, if it is known, found against true bundles.
+def bundles_figure(
+    streamlines: ArraySequence | Sequence[np.ndarray],
+    members: dict[str, np.ndarray],
+    *,
+    what: str,
+    confusion: Sequence[dict] = (),
+    seed: int = 0,
+) -> Figure:
+    """Plot bundles in three views and, if known, true against predicted bundles.
 
     Parameters
     ----------
     streamlines : ArraySequence or sequence of ndarray
-        RASMM, mm.
+        Streamlines; RASMM, mm.
     members : dict of ndarray of int
-        Bundle to numbers of its streamlines; "unassigned" is drawn in grey.
+        Indices of the streamlines of each bundle, by name; "unassigned" is grey.
     what : str
-        Which streamlines these are, for the title.
+        Description of the streamlines, for the title.
     confusion : sequence of dict, optional
         Rows of `segment.labelling.confusion_table`.
     seed : int, optional
-        Of the choice of streamlines that are drawn.
+        Seed of the choice of streamlines that are drawn.
 
     Returns
     -------
     figure : matplotlib.figure.Figure
-        To be saved with `viz.base.save_figure`.
+        Figure, for `viz.base.save_figure`.
     """
     from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
@@ -39,7 +56,8 @@ def bundles_figure(streamlines, members, *, what, confusion=(), seed=0):
         left, bottom, width, height = _matrix_place(confusion)
         heights = VIEWS_HEIGHT, bottom + height + 0.4
         figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
-        above, below = figure.subfigures(2, 1, height_ratios=heights)
+        parts: Any = figure.subfigures(2, 1, height_ratios=heights)
+        above, below = parts
         place = (left / WIDTH, bottom / heights[1], width / WIDTH, height / heights[1])
         draw_confusion(below.add_axes(place), confusion)
     else:
@@ -48,7 +66,7 @@ def bundles_figure(streamlines, members, *, what, confusion=(), seed=0):
     rng = np.random.default_rng(seed)
     colours = bundle_colours(members)
     handles = []
-    # Those of no bundle first, below the others.
+    # Unassigned streamlines first, below the others.
     order = sorted(members, key=lambda name: name != "unassigned")
     for name in order:
         rows = np.asarray(members[name])
@@ -75,35 +93,35 @@ def bundles_figure(streamlines, members, *, what, confusion=(), seed=0):
     return figure
 
 
-def draw_confusion(axis, confusion):
-    """Draw found against true bundles, as shares of the true ones.
+def draw_confusion(axis: Axes, confusion: Sequence[dict]) -> None:
+    """Plot the confusion matrix, with colours by the fraction of the true bundle.
 
     Parameters
     ----------
     axis : matplotlib.axes.Axes
-        Where.
+        Axes to draw in.
     confusion : sequence of dict
         Rows of `segment.labelling.confusion_table`.
     """
     columns = [name for name in confusion[0] if name != "true"]
     counts = np.array([[row[name] for name in columns] for row in confusion])
-    shares = counts / counts.sum(axis=1, keepdims=True)
-    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    fractions = counts / counts.sum(axis=1, keepdims=True)
+    axis.imshow(fractions, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axis.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
     axis.set_yticks(range(len(confusion)), [row["true"] for row in confusion])
-    axis.set(xlabel="found", ylabel="true", title="Streamlines by bundle")
+    axis.set(xlabel="predicted", ylabel="true", title="Streamlines by bundle")
     if counts.size <= 400:
         for (row, column), count in np.ndenumerate(counts):
             if count:
-                colour = "white" if shares[row, column] > 0.5 else "black"
+                colour = "white" if fractions[row, column] > 0.5 else "black"
                 axis.text(column, row, count, ha="center", va="center", color=colour)
 
 
 def _matrix_place(confusion):
-    """Left, bottom, width and height of the matrix, inches; cells have one size."""
+    """Return left, bottom, width and height of the matrix, inches."""
     names = LETTER * max(map(len, confusion[0]))
-    left, bottom = 0.6 + names, 0.6 + 0.75 * names  # Those below are slanted.
-    n_columns = len(confusion[0]) - 1  # One says the true bundle.
+    left, bottom = 0.6 + names, 0.6 + 0.75 * names  # Names below are slanted.
+    n_columns = len(confusion[0]) - 1  # One column is the true bundle.
     width = min(n_columns * CELL[0], LARGEST, WIDTH - left - 0.3)
     height = min(len(confusion) * CELL[1], LARGEST)
     return max(left, (WIDTH - width) / 2), bottom, width, height

@@ -1,4 +1,8 @@
-"""Pictures of a latent space: maps coloured by bundle and by length."""
+"""Figures of a latent space: maps coloured by bundle and by length."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -6,21 +10,25 @@ from dipy_tractoencoder.errors import InvalidArgumentError
 from dipy_tractoencoder.evaluation.projection import latent_map
 from dipy_tractoencoder.viz.base import bundle_colours
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-def map_axes(method="pca", unit=""):
-    """Name the axes of a map.
+
+def map_axes(method: str = "pca", unit: str = "") -> tuple[str, ...]:
+    """Return the labels of the axes of a map.
 
     Parameters
     ----------
     method : {"pca", "tsne"}, optional
-        Of `latent_map`.
+        Projection; see `latent_map`.
     unit : str, optional
-        Of the latents: "mm" with the linear skip, none without.
+        Unit of the latents: "mm" with the linear skip, empty without.
 
     Returns
     -------
-    across, up : str
-        With the unit; t-SNE has none.
+    labels : tuple of str
+        Labels of the horizontal and the vertical axis, with units.
     """
     if method == "tsne":
         return "t-SNE 1 (no unit)", "t-SNE 2 (no unit)"
@@ -28,36 +36,47 @@ def map_axes(method="pca", unit=""):
 
 
 def draw_latent_map(
-    axis, flat, colours, *, title, names=None, label=None, axes=("", "")
-):
-    """Draw one map, coloured by group or by a number.
+    axis: Axes,
+    flat: np.ndarray,
+    colours: np.ndarray,
+    *,
+    title: str,
+    names: dict | None = None,
+    label: str | None = None,
+    axes: tuple[str, ...] = ("", ""),
+) -> None:
+    """Plot a map, coloured by group or by a number.
 
     Parameters
     ----------
     axis : matplotlib.axes.Axes
-        Where to draw.
+        Axes to draw in.
     flat : ndarray, shape (n_streamlines, 2)
-        Of `latent_map`.
+        Coordinates from `latent_map`.
     colours : ndarray, shape (n_streamlines,)
-        Groups if ``names`` is given, else numbers.
+        Group of each streamline if ``names`` is given, otherwise a number.
     title : str
-        Of the panel.
-    names : dict of str, optional
-        Group to its name in the legend.
+        Title of the panel.
+    names : dict of object
+        Name of each group, for the legend.
     label : str, optional
-        What the numbers are, with their unit.
+        Description of the numbers, with their unit.
     axes : tuple of str, optional
-        Names of both axes, of `map_axes`; without, the axes are left blank.
+        Labels of both axes, from `map_axes`; by default the axes have no labels.
     """
-    style = {"s": 6, "linewidths": 0}
+    style: dict[str, Any] = {"s": 6, "linewidths": 0}
     if names is not None:
         own = bundle_colours(names.values())
         for group, name in names.items():
             chosen = flat[colours == group]
-            axis.scatter(*chosen.T, color=own[name], label=name, **style)
+            axis.scatter(
+                chosen[:, 0], chosen[:, 1], color=own[name], label=name, **style
+            )
         axis.legend(fontsize="x-small", markerscale=2, loc="best")
     else:
-        points = axis.scatter(*flat.T, c=colours, cmap="viridis", **style)
+        points = axis.scatter(
+            flat[:, 0], flat[:, 1], c=colours, cmap="viridis", **style
+        )
         axis.figure.colorbar(points, ax=axis, label=label)
     axis.set_title(title, fontsize="small")
     if not any(axes):
@@ -68,9 +87,15 @@ def draw_latent_map(
 
 
 def latent_figure(
-    latent, *, labels=None, names=None, lengths=None, method="pca", unit=""
-):
-    """Draw a latent space, coloured by bundle and by length.
+    latent: np.ndarray,
+    *,
+    labels: np.ndarray | None = None,
+    names: dict | None = None,
+    lengths: np.ndarray | None = None,
+    method: str = "pca",
+    unit: str = "",
+) -> Figure:
+    """Plot a latent space, coloured by bundle and by length.
 
     Parameters
     ----------
@@ -78,19 +103,19 @@ def latent_figure(
         Posterior means.
     labels : ndarray, shape (n_streamlines,), optional
         Bundle of each streamline.
-    names : dict of str, optional
-        Label to the bundle's name; the labels themselves if not given.
+    names : dict of object
+        Name of the bundle of each label; by default the labels themselves.
     lengths : ndarray, shape (n_streamlines,), optional
-        mm.
+        Length of each streamline, mm.
     method : {"pca", "tsne"}, optional
-        See `latent_map`.
+        Projection; see `latent_map`.
     unit : str, optional
-        Of the latents: "mm" with the linear skip, none without.
+        Unit of the latents: "mm" with the linear skip, empty without.
 
     Returns
     -------
     figure : matplotlib.figure.Figure
-        To be saved with `viz.base.save_figure`.
+        Figure, for `viz.base.save_figure`.
 
     Raises
     ------
@@ -99,8 +124,8 @@ def latent_figure(
     """
     from matplotlib.figure import Figure
 
-    given = {"labels": labels, "lengths": lengths}
-    given = {k: np.asarray(v) for k, v in given.items() if v is not None}
+    both = {"labels": labels, "lengths": lengths}
+    given = {k: np.asarray(v) for k, v in both.items() if v is not None}
     if not given:
         raise InvalidArgumentError("Give `labels` or `lengths` to colour the map by.")
     for name, values in given.items():
@@ -109,11 +134,13 @@ def latent_figure(
                 f"Invalid value received for `{name}`. Expected one per streamline, "
                 f"{len(latent)}. Received: {len(values)}."
             )
-    flat, share = latent_map(latent, method)
-    about = f"PCA, {share:.0%} of the variance" if method == "pca" else "t-SNE"
+    flat, explained = latent_map(latent, method)
+    about = "t-SNE"
+    if explained is not None:
+        about = f"PCA, {explained:.0%} of the variance"
     figure = Figure(figsize=(5.5 * len(given), 5), layout="constrained")
     axes = figure.subplots(1, len(given), squeeze=False)[0]
-    style = {"axes": map_axes(method, unit)}
+    style: dict[str, Any] = {"axes": map_axes(method, unit)}
     for axis, (name, values) in zip(axes, given.items()):
         if name == "labels":
             shown = names or {value: str(value) for value in np.unique(values)}

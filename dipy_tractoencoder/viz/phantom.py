@@ -1,4 +1,8 @@
-"""Picture of the phantom: bundles, and each kind of fault, from above."""
+"""Figure of the phantom from above: bundles, and each kind of fault."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,28 +14,35 @@ from dipy_tractoencoder.sims.geometry import (
 from dipy_tractoencoder.sims.labels import FAULTS
 from dipy_tractoencoder.viz.base import bundle_colours
 
-MOST_PLAUSIBLE = 700  # drawn; more only paint over each other
-MOST_FAULTY = 60  # per kind of fault
-VIEW = ((18, 168), (8, 158))  # mm
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dipy_tractoencoder.sims.labels import LabelledStreamlines
+
+MOST_PLAUSIBLE = 700  # Streamlines drawn; more hide each other.
+MOST_FAULTY = 60  # Streamlines drawn per kind of fault.
+VIEW = ((18, 168), (8, 158))  # Limits of x and y, mm.
 
 
-def phantom_figure(labelled, *, what, seed=0):
-    """Draw plausible streamlines by bundle, and implausible ones by kind of fault.
+def phantom_figure(
+    labelled: LabelledStreamlines, *, what: str, seed: int = 0
+) -> Figure:
+    """Plot plausible streamlines by bundle, and implausible ones by kind of fault.
 
     Parameters
     ----------
     labelled : LabelledStreamlines
         Streamlines of the phantom.
     what : str
-        Which they are, for the title.
+        Description of the streamlines, for the title.
     seed : int, optional
-        Of the choice of streamlines that are drawn.
+        Seed of the choice of streamlines that are drawn.
 
     Returns
     -------
     figure : matplotlib.figure.Figure
-        White matter of the middle slice (grey) seen from above, in mm; to be saved with
-        `viz.base.save_figure`.
+        Figure with the white matter of the middle slice in grey, seen from above, mm;
+        for `viz.base.save_figure`.
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
@@ -63,7 +74,7 @@ def phantom_figure(labelled, *, what, seed=0):
 
 
 def _draw(axis, labelled, *, linewidth):
-    """White matter of the middle slice, and streamlines in their bundles' colours."""
+    """Plot the white matter of the middle slice, and streamlines coloured by bundle."""
     from matplotlib.collections import LineCollection
 
     colours = bundle_colours(BUNDLES)

@@ -1,28 +1,40 @@
-"""A picture of real and new streamlines of bundles."""
+"""Figure of real and new streamlines of bundles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dipy_tractoencoder.viz.base import VIEWS, bundle_colours, equal_scales
 
-MOST_PER_BUNDLE = 100  # drawn; more only paint over each other
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_PER_BUNDLE = 100  # Streamlines drawn; more hide each other.
 
 
-def samples_figure(new, real=None, *, seed=0):
-    """Draw real streamlines above new ones, in three views.
+def samples_figure(
+    new: dict[str, np.ndarray],
+    real: dict[str, np.ndarray] | None = None,
+    *,
+    seed: int = 0,
+) -> Figure:
+    """Plot real streamlines above new ones, in three views.
 
     Parameters
     ----------
     new : dict of ndarray, shape (n_streamlines, n_points, 3)
-        New streamlines by bundle, RASMM, mm.
+        New streamlines of each bundle, by name; RASMM, mm.
     real : dict of ndarray, shape (n_streamlines, n_points, 3), optional
-        Real ones; only the new ones are drawn without.
+        Real streamlines; without them only the new ones are drawn.
     seed : int, optional
-        Of the choice of streamlines that are drawn.
+        Seed of the choice of streamlines that are drawn.
 
     Returns
     -------
     figure : matplotlib.figure.Figure
-        To be saved with `viz.base.save_figure`.
+        Figure, for `viz.base.save_figure`.
     """
     from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
@@ -39,7 +51,7 @@ def samples_figure(new, real=None, *, seed=0):
             colour = colours[name]
             drawn = points[rng.permutation(len(points))[:MOST_PER_BUNDLE]]
             for axis, (_, across, up, _, _) in zip(line, VIEWS):
-                flat = drawn[..., [across, up]]
+                flat = list(drawn[..., [across, up]])
                 axis.add_collection(LineCollection(flat, colors=[colour], lw=0.5))
             if bundles is new:
                 handles.append(Line2D([], [], color=colour, lw=3, label=name))

@@ -44,8 +44,8 @@ function walkTo(kind, latent) {
     byId("walk-about").textContent =
       `Decoded curve ${where}: ${fixed(curveLength(points), 1)} mm long. Nearest latent shown: ` +
       `${inUnit(nearest.distance)} away (${bundleName(nearest.row)})` +
-      (far ? `, further than ${inUnit(content.nearest_99)}, within which 99 % of those ` +
-        "shown have a neighbour: this curve may stand for nothing." : ".");
+      (far ? `, more than ${inUnit(content.nearest_99)}, the 99th percentile of the ` +
+        "distances between neighbours shown: this curve may be meaningless." : ".");
   });
 }
 
@@ -122,7 +122,7 @@ function prepareControls() {
   byId("map-choice").hidden = maps.length < 2;
   addOptions(byId("bundle"), content.names.map((name, code) => [code, name]));
   addOptions(byId("dimension"), content.dimensions.map((k) =>
-    [k, `z[${k}], spread ${inUnit(content.std[k])}`]));
+    [k, `z[${k}], standard deviation ${inUnit(content.std[k])}`]));
   byId("colour").addEventListener("change", drawMap);
   byId("map-name").addEventListener("change", drawMap);
   const step = (by) => () => choose((state.row + by + nRows) % nRows);
@@ -156,7 +156,7 @@ function warnWithoutWebgl() {
   if (canvas.getContext("webgl2") || canvas.getContext("webgl")) return;
   byId("warning").hidden = false;
   byId("warning").textContent =
-    "This browser has no WebGL, so the 3-D view stays empty; map and figures work.";
+    "This browser has no WebGL, so the 3-D view is empty; map and values work.";
 }
 
 async function start() {

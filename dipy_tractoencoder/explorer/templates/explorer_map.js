@@ -99,8 +99,8 @@ function mapLayout() {
 function drawMap() {
   const map = currentMap();
   byId("map-about").textContent = map.share === undefined
-    ? "t-SNE keeps neighbours together, but no distances."
-    : `The two components hold ${fixed(100 * map.share, 0)} % of the latents' variance.`;
+    ? "t-SNE preserves neighbourhoods, but not distances."
+    : `The two components explain ${fixed(100 * map.share, 0)} % of the variance of the latents.`;
   return Plotly.react(mapPlot, mapTraces(), mapLayout(), {
     ...MAP_OPTIONS, modeBarButtons: MAP_BUTTONS,
   });
