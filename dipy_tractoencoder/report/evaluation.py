@@ -69,7 +69,7 @@ METRICS = {
     "length_r2": ("length R2: regression on the latents", "up to 1", "higher"),
     "length_rmse_mm": ("the same, root mean square error", "mm", "lower"),
     "length_r2_squares": (
-        "length R2: regression on latents and their squares",
+        "length R2, quadratic: regression on latents and their squares",
         "up to 1",
         "higher",
     ),

@@ -30,10 +30,10 @@ SHOWN = {
     "latents": "latents",
     "error_mm": "error (mm)",
     "mdf_mm": "MDF (mm)",
-    "spearman": "order",
+    "spearman": "Spearman",
     "accuracy": "accuracy",
     "length_r2": "length R2",
-    "length_r2_squares": "length R2 (squares too)",
+    "length_r2_squares": "length R2, quadratic",
     "new_mdf_mm": "new (mm)",
     "held_out_mdf_mm": "real (mm)",
 }

@@ -196,7 +196,7 @@ def test_sample_is_uniform():
 
 def test_more_bundles_than_streamlines_are_refused(trained_vae, bundles):
     named = {f"b{n}": bundles[0] for n in range(5)}
-    with pytest.raises(InvalidArgumentError, match="5 bundles or more.*Received: 4"):
+    with pytest.raises(InvalidArgumentError, match="5 bundles.*Received: 4"):
         explorer_data(trained_vae, named, max_streamlines=4)
 
 
