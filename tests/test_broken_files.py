@@ -95,7 +95,10 @@ def header(**values):
 def change(kind, function, dtype):
     def apply(parts):
         (name,) = (name for name in parts if name.startswith(kind))
-        old = np.frombuffer(parts[name], dtype)
+        old = np.frombuffer(parts.pop(name), name.rpartition(".")[2])
+        old = old.view(dtype) if dtype == "u1" else old.astype(dtype)
+        if dtype == "i8":
+            name = f"{kind}.int64"
         parts[name] = np.asarray(function(old)).tobytes()
 
     return apply
@@ -266,8 +269,8 @@ def test_what_is_unusual_but_right(good, tmp_path):
     parts["positions.3.float64"] = (
         np.frombuffer(parts.pop("positions.3.float32"), "f4").astype("f8").tobytes()
     )
-    offsets = np.frombuffer(parts.pop("offsets.int64"), "i8")
-    parts["offsets.uint32"] = offsets.astype("u4").tobytes()
+    offsets = np.frombuffer(parts.pop("offsets.uint32"), "u4")
+    parts["offsets.int64"] = offsets.astype("i8").tobytes()
     with zipfile.ZipFile(tmp_path / "a.trx", "w", zipfile.ZIP_DEFLATED) as archive:
         for item, value in parts.items():
             archive.writestr(item, value)

@@ -10,8 +10,15 @@ from made_data import make_tractogram
 import numpy as np
 import pytest
 
-from dipy_tractoencoder import save_latents, save_model, save_tractogram
+from dipy_tractoencoder import (
+    load_tractogram,
+    save_latents,
+    save_model,
+    save_tractogram,
+)
 from dipy_tractoencoder.errors import OutputFileError
+from dipy_tractoencoder.io.mapped import mapped_tractogram
+from dipy_tractoencoder.io.writers import save_selection
 from dipy_tractoencoder.latent.codec import encode
 from dipy_tractoencoder.latent.file_codec import decode_file, reconstruct_file
 from dipy_tractoencoder.utils.tables import save_table
@@ -33,7 +40,8 @@ def largest_file(size):
 @pytest.fixture
 def folder(lines, trained_vae, tmp_path):
     """Write a tractogram of 600 streamlines and its latents."""
-    save_tractogram(make_tractogram(lines * 10), tmp_path / "a.trk")
+    for extension in ("trk", "trx"):
+        save_tractogram(make_tractogram(lines * 10), tmp_path / f"a.{extension}")
     latents = encode(trained_vae, make_tractogram(lines * 10), tractogram="a.trk")
     save_latents(latents, tmp_path / "a.h5")
     return tmp_path
@@ -50,12 +58,21 @@ WRITERS = {
     "decoded.trx": lambda model, folder, path: decode_file(
         model, folder / "a.h5", path, chunk_size=100
     ),
+    "chosen.trx": lambda model, folder, path: choose(folder / "a.trx", path),
+    "saved.trx": lambda model, folder, path: save_tractogram(
+        load_tractogram(folder / "a.trk"), path, overwrite=True
+    ),
     "reconstructed.trk": lambda model, folder, path: reconstruct_file(
         model, folder / "a.trk", path, chunk_size=100
     ),
     "table.csv": lambda model, folder, path: save_table([{"a": "x" * 30000}], path),
     "figure.png": lambda model, folder, path: write_figure(path),
 }
+
+
+def choose(source, path):
+    with mapped_tractogram(source) as mapped:
+        save_selection(mapped, np.arange(len(mapped)), path)
 
 
 def write_figure(path):
@@ -115,12 +132,13 @@ def test_no_room(name, size, folder, trained_vae):
     assert path.stat().st_size > 20000
 
 
-def test_no_room_for_what_is_mapped(folder, trained_vae, monkeypatch):
-    """A mapped file that finds no room would end the process with a signal."""
+@pytest.mark.parametrize("name", ["decoded.trx", "chosen.trx", "saved.trx"])
+def test_no_room_is_seen_before_the_work(name, folder, trained_vae, monkeypatch):
     usage = type("Usage", (), {"free": 10**4})
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
-    with pytest.raises(OutputFileError, match="decoded.trx.*room"):
-        WRITERS["decoded.trx"](trained_vae, folder, folder / "decoded.trx")
+    with pytest.raises(OutputFileError, match=f"{name}.*room"):
+        WRITERS[name](trained_vae, folder, folder / name)
+    assert not (folder / name).exists()
 
 
 def test_a_closed_pipe_does_not_stop_the_work(folder, trained_vae):

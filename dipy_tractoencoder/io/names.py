@@ -27,7 +27,7 @@ _ESCAPED = re.compile(r"((?:%[0-9A-F]{2})+)")
 _EMPTY = "%"
 
 
-def stored_names(names, kind, path, what="data"):
+def stored_names(names, kind, path, what="data", *, widths=None):
     """Decide how names are written into a file.
 
     Parameters
@@ -40,6 +40,8 @@ def stored_names(names, kind, path, what="data"):
         The file, or folder, for messages.
     what : str, optional
         What is named, for messages.
+    widths : dict of str to int, optional
+        Numbers that go with a name; a TRK writes them behind it if there are several.
 
     Returns
     -------
@@ -55,13 +57,15 @@ def stored_names(names, kind, path, what="data"):
         If a name is too long, or a TRK cannot hold it.
     """
     if kind == "trk":
-        for name in names:
-            if not _fits_trk(name):
-                raise OutputFileError(
-                    f"Cannot write {path}: TRK holds names of {TRK_BYTES} Latin "
-                    f"letters at most, and its {what} would be called {short(name)}. "
-                    "Write a .trx."
-                )
+        names = list(names)
+        wrong = [n for n in names if not _fits_trk(n, (widths or {}).get(n, 1))]
+        if wrong or len(names) > TRK_NAMES:
+            raise OutputFileError(
+                f"Cannot write {path}: TRK holds {TRK_NAMES} {what}, with names of "
+                f"{TRK_BYTES} Latin letters at most (18 where each has several "
+                f"numbers), and there are {len(names)}: "
+                f"{', '.join(map(short, wrong or names))}. Write a .trx."
+            )
         return {name: name for name in names}
     pattern = _IN_TRX if kind == "trx" else _IN_FILES
     stored = {name: _escape(name, pattern) for name in names}
@@ -150,10 +154,11 @@ def _unescape(found):
         return found[0]
 
 
-def _fits_trk(name):
+def _fits_trk(name, width):
     """Tell whether nibabel can write a name, and reads it back."""
+    room = TRK_BYTES if width <= 1 else TRK_BYTES - 1 - len(str(width))
     try:
         content = name.encode("latin-1")
     except UnicodeEncodeError:
         return False
-    return 0 < len(content) <= TRK_BYTES and b"\0" not in content
+    return 0 < len(content) <= room and b"\0" not in content

@@ -1,6 +1,7 @@
 """Tractogram files in and out, with DIPY's readers and writers and clear errors."""
 
 from contextlib import closing
+from copy import deepcopy
 import logging
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from dipy_tractoencoder.errors import (
     format_received,
 )
 from dipy_tractoencoder.io.checks import check_contents, check_trk_end
+from dipy_tractoencoder.io.space import tractogram_space
 from dipy_tractoencoder.io.trx import open_trx
+from dipy_tractoencoder.io.trx_writer import points_of, rows_of, write_trx
 from dipy_tractoencoder.utils.atomic_files import check_free, check_readable, whole_file
 
 logger = logging.getLogger(__name__)
@@ -203,6 +206,9 @@ def check_tractogram_path(path, reference=None):
 def save_tractogram(tractogram, path, *, overwrite=False):
     """Write a tractogram, whole or not at all; points out of the image are kept.
 
+    A StatefulTractogram has no groups and no data per group: those of a TRX that was
+    read by `load_tractogram` are not written. The commands carry them.
+
     Parameters
     ----------
     tractogram : StatefulTractogram
@@ -232,8 +238,34 @@ def save_tractogram(tractogram, path, *, overwrite=False):
         )
     check_output_extension(path)
     check_free(path, overwrite)
+    if Path(path).suffix == ".trx":
+        _save_trx(tractogram, path)
+        return
     with whole_file(path) as partial:
         dipy_save(tractogram, str(partial), bbox_valid_check=False)
+
+
+def _save_trx(tractogram, path):
+    """Write a tractogram of DIPY's as a TRX; each kind of data keeps its type."""
+    from dipy.io.stateful_tractogram import Origin, Space
+
+    if tractogram.space != Space.RASMM or tractogram.origin != Origin.NIFTI:
+        tractogram = deepcopy(tractogram)
+        tractogram.to_rasmm()
+        tractogram.to_center()
+    lines, rows = tractogram.streamlines, np.arange(len(tractogram))
+    per_point, per_streamline = (
+        tractogram.data_per_point,
+        tractogram.data_per_streamline,
+    )
+    write_trx(
+        path,
+        points_of(lines, rows),
+        [np.asarray(lines._lengths)],
+        tractogram_space(tractogram),
+        per_streamline={name: rows_of(v, rows) for name, v in per_streamline.items()},
+        per_point={name: points_of(v, rows) for name, v in per_point.items()},
+    )
 
 
 def check_output_extension(path, allowed=EXTENSIONS):

@@ -1,28 +1,29 @@
 """Tractograms written some streamlines at a time, whole or not at all."""
 
-from contextlib import closing
+import logging
 from pathlib import Path
-import shutil
-import tempfile
 
 import numpy as np
 
-from dipy_tractoencoder.errors import OutputFileError
+from dipy_tractoencoder.io.names import short, stored_names
 from dipy_tractoencoder.io.space import tractogram_like
 from dipy_tractoencoder.io.tractogram import (
     LAZY,
     check_output_extension,
     save_tractogram,
 )
-from dipy_tractoencoder.streamlines.array import CHUNK_SIZE, as_columns
+from dipy_tractoencoder.io.trx_writer import Column, points_of, rows_of, write_trx
+from dipy_tractoencoder.streamlines.array import as_columns
 from dipy_tractoencoder.utils.atomic_files import whole_file
+
+logger = logging.getLogger(__name__)
 
 
 def write_chunks(chunks, path, space, n_streamlines, n_points):
     """Write streamlines of one number of points, chunk by chunk.
 
-    TRK and TCK go through nibabel's lazy writers, TRX through a mapped file; other
-    formats are gathered first.
+    TRK and TCK go through nibabel's lazy writers, TRX through ours; other formats are
+    gathered first.
 
     Parameters
     ----------
@@ -47,14 +48,17 @@ def write_chunks(chunks, path, space, n_streamlines, n_points):
     if suffix in LAZY:
         with whole_file(path) as partial:
             _write_lazy(lambda: (line for c in chunks for line in c), partial, space)
-    elif suffix == ".trx" and n_streamlines:
-        parts = (
-            (np.full(len(chunk), n_points), chunk.reshape(-1, 3), {}, {})
-            for chunk in chunks
-        )
-        size = (n_streamlines, n_streamlines * n_points)
-        with whole_file(path) as partial:
-            _write_trx(parts, partial, space, size)
+    elif suffix == ".trx":
+        counts: list[np.ndarray] = []
+
+        def pieces():
+            for chunk in chunks:
+                counts.append(np.full(len(chunk), n_points))
+                yield chunk.reshape(-1, 3)
+
+        size = n_streamlines and n_streamlines * 12 * n_points
+        points = Column(np.dtype(np.float32), 3, pieces(), size)
+        write_trx(path, points, counts, space)
     else:
         points = [chunk for chunk in chunks if len(chunk)]
         empty = np.empty((0, n_points, 3), dtype=np.float32)
@@ -90,23 +94,24 @@ def save_selection(source, rows, path, *, data=None, groups=None):
     path, rows = Path(path), np.asarray(rows, dtype=np.int64)
     data = {name: as_columns(values) for name, values in (data or {}).items()}
     values, per_point = {**source.per_streamline, **data}, source.per_point
-    if path.suffix == ".trk":
-        _check_trk(path, values, per_point)
+    check_names(path, values, per_point)
+    if path.suffix == ".trx":
+        kept = _renumbered(
+            source.groups if groups is None else groups, rows, len(source)
+        )
+        write_trx(
+            path,
+            points_of(source.streamlines, rows),
+            [np.asarray(source.streamlines._lengths)[rows]],
+            source.space,
+            per_streamline={name: rows_of(v, rows) for name, v in values.items()},
+            per_point={name: points_of(v, rows) for name, v in per_point.items()},
+            groups=kept,
+            per_group=_per_group(source, path, groups, kept),
+        )
+        return
     with whole_file(path) as partial:
-        if path.suffix == ".trx" and len(rows):
-            counts = np.asarray(source.streamlines._lengths, dtype=np.int64)[rows]
-            _write_trx(
-                _selected(source, rows, values, counts),
-                partial,
-                source.space,
-                (len(rows), int(counts.sum())),
-                {name: column[:1] for name, column in values.items()},
-                {name: as_columns(v._data[:1]) for name, v in per_point.items()},
-                _renumbered(
-                    source.groups if groups is None else groups, rows, len(source)
-                ),
-            )
-        elif path.suffix in LAZY:
+        if path.suffix in LAZY:
             if path.suffix == ".tck":
                 values, per_point = {}, {}
             _write_lazy(
@@ -128,37 +133,68 @@ def _one_by_one(numbers, rows):
     return lambda: (np.asarray(numbers[row]) for row in rows)
 
 
-def _selected(source, rows, values, counts):
-    """Give rows of a MappedTractogram as `_write_trx` takes them, part by part."""
-    for start in range(0, len(rows), CHUNK_SIZE):
-        part = rows[start : start + CHUNK_SIZE]
-        yield (
-            counts[start : start + CHUNK_SIZE],
-            source.streamlines[part].get_data(),
-            {name: column[part] for name, column in values.items()},
-            {n: as_columns(v[part].get_data()) for n, v in source.per_point.items()},
-        )
-
-
 def _renumbered(groups, rows, n_streamlines):
     """Members of groups by their place in ``rows``; groups without any are left out."""
     position = np.full(n_streamlines, -1, dtype=np.int64)
     position[rows] = np.arange(len(rows))
     found = {name: position[members] for name, members in groups.items()}
     found = {name: kept[kept >= 0] for name, kept in found.items()}
-    return {n: kept.astype(np.uint32) for n, kept in found.items() if len(kept)}
+    return {name: kept for name, kept in found.items() if len(kept)}
 
 
-def _check_trk(path, per_streamline, per_point):
-    """Raise where nibabel would, with the way out."""
-    long = [name for name in (*per_streamline, *per_point) if len(name) > 18]
-    if long or max(len(per_streamline), len(per_point)) > 10:
-        raise OutputFileError(
-            f"Cannot write {path}: TRK holds ten kinds of data per streamline and per "
-            "point, with names of 18 letters at most, and there are "
-            f"{len(per_streamline)} and {len(per_point)}: "
-            f"{', '.join([*per_streamline, *per_point])}. Write a .trx."
+def _per_group(source, path, groups, kept):
+    """Choose the data of groups to write, not those of a group that is another one now.
+
+    They are carried as they are, of whole groups, which is said.
+    """
+    carried = {}
+    for name, data in source.per_group.items():
+        before = source.groups[name]
+        if groups is not None and not np.array_equal(before, groups.get(name, ())):
+            logger.warning(
+                "%s: data of the group %s (%s) are left out, as its streamlines are "
+                "others now.",
+                path,
+                short(name),
+                ", ".join(map(short, data)),
+            )
+        elif name in kept:
+            carried[name] = data
+    if some := [short(n) for n in carried if len(kept[n]) < len(source.groups[n])]:
+        logger.info(
+            "%s: data of the groups %s are those of the whole groups, of which some "
+            "streamlines are here.",
+            path,
+            ", ".join(some),
         )
+    return carried
+
+
+def check_names(path, per_streamline, per_point):
+    """Raise if a file's format cannot hold the data that are to go with streamlines.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to be written; formats other than TRK hold all, or none.
+    per_streamline : dict of ndarray, shape (n_streamlines, any)
+        By name.
+    per_point : dict of ArraySequence
+        By name.
+
+    Raises
+    ------
+    OutputFileError
+        If it is a TRK, and there are too many, or one has a name that is too long.
+    """
+    if Path(path).suffix != ".trk":
+        return
+    widths = {
+        name: as_columns(values).shape[1] for name, values in per_streamline.items()
+    }
+    stored_names(widths, "trk", path, "data per streamline", widths=widths)
+    widths = {name: as_columns(v._data).shape[1] for name, v in per_point.items()}
+    stored_names(widths, "trk", path, "data per point", widths=widths)
 
 
 def _write_lazy(lines, path, space, per_streamline=None, per_point=None):
@@ -183,69 +219,3 @@ def _write_lazy(lines, path, space, per_streamline=None, per_point=None):
         lines, per_streamline, per_point, affine_to_rasmm=np.eye(4)
     )
     nib.streamlines.save(kind(tractogram, header=header), str(path))
-
-
-def _write_trx(
-    parts, path, space, size, per_streamline=None, per_point=None, groups=()
-):
-    """Write into a mapped file of known size, part by part.
-
-    Each part has its streamlines' numbers of points, the points, and data per
-    streamline and per point. ``size`` are streamlines and points in all, or more;
-    the dictionaries hold one row of each kind of data, for its type and width.
-    """
-    from trx.trx_file_memmap import TrxFile, save
-
-    per_streamline, per_point = per_streamline or {}, per_point or {}
-    n_streamlines, n_points = size
-    _check_room(
-        path,
-        n_streamlines * (12 + sum(row.nbytes for row in per_streamline.values()))
-        + n_points * (12 + sum(row.nbytes for row in per_point.values())),
-    )
-    one = tractogram_like(np.zeros((1, 1, 3), dtype=np.float32), space)
-    for name, row in per_streamline.items():
-        one.data_per_streamline[name] = np.asarray(row)
-    for name, row in per_point.items():
-        one.data_per_point[name] = [np.asarray(row)]
-    kinds = {
-        "positions": np.float32,
-        "offsets": np.uint64 if n_points >= 2**32 else np.uint32,
-        "dps": {name: row.dtype for name, row in per_streamline.items()},
-        "dpv": {name: row.dtype for name, row in per_point.items()},
-    }
-    with (
-        closing(TrxFile.from_sft(one, dtype_dict=kinds)) as like,
-        closing(TrxFile(n_points, n_streamlines, init_as=like)) as trx,
-    ):
-        start = end = 0
-        for counts, points, row_values, point_values in parts:
-            rows = slice(start, start + len(counts))
-            places = slice(end, end + len(points))
-            trx.streamlines._offsets[rows] = end + np.cumsum(counts) - counts
-            trx.streamlines._lengths[rows] = counts
-            trx.streamlines._data[places] = points
-            for name, values in row_values.items():
-                trx.data_per_streamline[name][rows] = values
-            for name, values in point_values.items():
-                trx.data_per_vertex[name]._data[places] = values
-            start, end = rows.stop, places.stop
-        if start < n_streamlines:
-            trx.resize(start, end)
-        for name, members in dict(groups).items():
-            trx.groups[name] = members
-        save(trx, str(path))
-
-
-def _check_room(path, needed):
-    """Raise unless there is room for so many bytes.
-
-    Pages of a mapped file that find no room end the process with a signal.
-    """
-    for folder in (tempfile.gettempdir(), Path(path).parent):
-        if (free := shutil.disk_usage(folder).free) < needed:
-            raise OutputFileError(
-                f"Cannot write {Path(path).name.split('.partial.')[-1]}: it needs "
-                f"{needed / 2**20:.0f} MiB, and there is room for {free / 2**20:.0f} "
-                f"MiB in {folder}. Make room there, or set TMPDIR to another folder."
-            )

@@ -3,11 +3,19 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError
 from dipy_tractoencoder.io.chunks import TractogramChunks
-from dipy_tractoencoder.io.writers import write_chunks
+from dipy_tractoencoder.io.mapped import mapped_tractogram
+from dipy_tractoencoder.io.writers import check_names, save_selection, write_chunks
 from dipy_tractoencoder.latent.codec import check_same_model, decode, encode
-from dipy_tractoencoder.latent.latents_file import latents_reader, latents_writer
+from dipy_tractoencoder.latent.latents_file import (
+    DATA_NAME,
+    latents_reader,
+    latents_writer,
+    load_latents,
+)
 from dipy_tractoencoder.latent.reconstruction import ErrorTotals, pca_reconstruction
 from dipy_tractoencoder.streamlines.array import CHUNK_SIZE, merge_rejects
 from dipy_tractoencoder.utils.prefetch import prefetch
@@ -97,6 +105,60 @@ def encode_file(
         "n_streamlines": n_streamlines,
         "rejects": rejects,
     }
+
+
+def copy_with_latents(path, latents_path, out_tractogram, *, reference=None):
+    """Copy a tractogram file with all it holds, adding its latents.
+
+    Parameters
+    ----------
+    path : str or Path
+        The tractogram that was encoded.
+    latents_path : str or Path
+        Its latents.
+    out_tractogram : str or Path
+        File to write, whole or not at all. Rejected streamlines have NaN. A TRX keeps
+        groups and data of every level and type.
+    reference : str or Path, optional
+        Image or tractogram whose space a file without one is in.
+
+    Raises
+    ------
+    InputFileError, OutputFileError
+        If a file cannot be read or written.
+    """
+    latents = load_latents(latents_path)
+    with mapped_tractogram(path, reference) as source:
+        shape = len(source), latents.mean.shape[1]
+        values = np.full(shape, np.nan, dtype=np.float32)
+        values[latents.index] = latents.mean
+        data = {DATA_NAME: values}
+        save_selection(source, np.arange(len(source)), out_tractogram, data=data)
+
+
+def check_copy_with_latents(model, path, out_tractogram):
+    """Raise, before the work, if a TRX's data do not fit into the copy's format.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        The model that will encode.
+    path : str or Path
+        Tractogram to encode; formats other than TRX are not looked into.
+    out_tractogram : str or Path
+        File that `copy_with_latents` will write.
+
+    Raises
+    ------
+    OutputFileError
+        If the file is a TRK, which cannot hold all of the data or of their names.
+    """
+    if Path(path).suffix == ".trx" and Path(out_tractogram).suffix == ".trk":
+        with mapped_tractogram(path) as source:
+            new = {DATA_NAME: np.empty((0, model.latent_dim))}
+            check_names(
+                out_tractogram, {**source.per_streamline, **new}, source.per_point
+            )
 
 
 def decode_file(model, path, out_tractogram, *, chunk_size=CHUNK_SIZE, progress=None):

@@ -11,7 +11,7 @@ import numpy as np
 
 from dipy_tractoencoder.errors import InputFileError, InvalidArgumentError
 from dipy_tractoencoder.io.mapped import mapped_tractogram
-from dipy_tractoencoder.io.writers import save_selection
+from dipy_tractoencoder.io.writers import check_names, save_selection
 from dipy_tractoencoder.latent.latents_file import EXTENSIONS as LATENTS_EXTENSIONS
 from dipy_tractoencoder.segment.bundle_files import bundle_chunks, bundle_latents
 from dipy_tractoencoder.segment.plausibility_scores import (
@@ -256,6 +256,9 @@ def filter_file(
     for output in (out_kept, out_removed):
         check_free(output, overwrite)
     with mapped_tractogram(path, reference) as source:
+        data = {score_name: np.empty(len(source), dtype=np.float32)}
+        for output in (out_kept, out_removed):  # Before the work.
+            check_names(output, {**source.per_streamline, **data}, source.per_point)
         truth = read_labels(source, path, label_name)
         scores, rejects = plausibility_scores(
             scorer, source.streamlines, chunk_size=chunk_size, progress=progress

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dipy_tractoencoder.io.mapped import mapped_tractogram
-from dipy_tractoencoder.io.writers import save_selection
+from dipy_tractoencoder.io.writers import check_names, save_selection
 from dipy_tractoencoder.latent.codec import encode
 from dipy_tractoencoder.segment.bundle_classifier import (
     MARGIN,
@@ -235,6 +235,9 @@ def label_file(
     for output in files:
         check_free(output, overwrite)
     with mapped_tractogram(path, reference) as source:
+        new = dict.fromkeys(("vae_vote_share", "vae_distance"), np.empty(len(source)))
+        for output in files:  # Before the work.
+            check_names(output, {**source.per_streamline, **new}, source.per_point)
         labels = label_streamlines(
             model,
             source.streamlines,

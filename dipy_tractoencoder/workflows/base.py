@@ -17,6 +17,7 @@ from dipy_tractoencoder.errors import (
     InvalidArgumentError,
     OutputFileError,
 )
+from dipy_tractoencoder.io.names import stored_names
 from dipy_tractoencoder.utils.atomic_files import check_writable
 
 TABLES = (
@@ -136,7 +137,10 @@ class TractoWorkflow(Workflow):
         for _, outputs in rows:
             for key, names in (parts or {}).items():
                 path = outputs[key]
-                outputs[key] = {n: path.with_name(f"{n}_{path.name}") for n in names}
+                outputs[key] = {
+                    name: path.with_name(f"{stored}_{path.name}")
+                    for name, stored in stored_names(names, "file", path).items()
+                }
         places = {
             place
             for _, outputs in rows

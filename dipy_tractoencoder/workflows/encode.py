@@ -53,8 +53,8 @@ class EncodeVAEFlow(TractoWorkflow):
             Reference image or TRK for formats without a header (TCK, VTK, ...).
         save_tractogram : bool, optional
             Also write a copy of each tractogram with the latents as
-            data_per_streamline, NaN for rejected streamlines. Each file is then held in
-            memory completely.
+            data_per_streamline, NaN for rejected streamlines. A copy of a trx as a trx
+            keeps its groups and all data.
         chunk_size : int, optional
             Streamlines processed at a time; fewer need less memory.
         out_dir : string or Path, optional
@@ -72,14 +72,8 @@ class EncodeVAEFlow(TractoWorkflow):
         from dipy_tractoencoder.io.tractogram import (
             check_output_extension,
             check_tractogram_path,
-            load_tractogram,
-            save_tractogram as write,
         )
-        from dipy_tractoencoder.latent.latents_file import (
-            check_latents_extension,
-            load_latents,
-            with_latents,
-        )
+        from dipy_tractoencoder.latent.latents_file import check_latents_extension
         from dipy_tractoencoder.nn.model_file import check_model_file, load_model
 
         for path, outputs in rows:
@@ -90,13 +84,19 @@ class EncodeVAEFlow(TractoWorkflow):
         check_model_file(model_file)
         load_backend()
         model = load_model(model_file)
-        from dipy_tractoencoder.latent.file_codec import encode_file
+        from dipy_tractoencoder.latent.file_codec import (
+            check_copy_with_latents,
+            copy_with_latents,
+            encode_file,
+        )
 
         paths = [path for path, _ in rows]
         batch = Batch(len(paths))
         with streamlines_bar(paths, "Encoding", reference=reference) as advance:
             for path, outputs in rows:
                 with batch.going_on(path):
+                    if save_tractogram:
+                        check_copy_with_latents(model, path, outputs["out_tractogram"])
                     counts = encode_file(
                         model,
                         path,
@@ -106,11 +106,12 @@ class EncodeVAEFlow(TractoWorkflow):
                         progress=advance,
                     )
                     if save_tractogram:
-                        tractogram = load_tractogram(path, reference)
-                        latents = load_latents(outputs["out_latents"])
-                        target = outputs["out_tractogram"]
-                        annotated = with_latents(tractogram, latents)
-                        write(annotated, target, overwrite=True)
+                        copy_with_latents(
+                            path,
+                            outputs["out_latents"],
+                            outputs["out_tractogram"],
+                            reference=reference,
+                        )
                     logger.info(
                         "Encoded %d of %d streamlines of %s%s: %s",
                         counts["n_encoded"],

@@ -231,20 +231,26 @@ def save_labelled(labelled: LabelledStreamlines, path: Path) -> None:
     path : Path
         File to write, .trx or .trk.
     """
-    from trx.trx_file_memmap import TrxFile, save
+    import numpy as np
 
+    from dipy_tractoencoder.io.mapped import MappedTractogram
+    from dipy_tractoencoder.io.space import tractogram_space
     from dipy_tractoencoder.io.tractogram import save_tractogram
+    from dipy_tractoencoder.io.writers import save_selection
 
     tractogram = labelled.tractogram()
     if path.suffix.lower() != ".trx":
         save_tractogram(tractogram, path, overwrite=True)
         return
     # DIPY's StatefulTractogram has no groups.
-    trx = TrxFile.from_sft(tractogram)
-    trx.groups.update(labelled.groups())
-    with whole_file(path) as partial:
-        save(trx, str(partial))
-    trx.close()
+    source = MappedTractogram(
+        tractogram.streamlines,
+        tractogram_space(tractogram),
+        dict(tractogram.data_per_streamline),
+        dict(tractogram.data_per_point),
+        labelled.groups(),
+    )
+    save_selection(source, np.arange(len(source)), path)
 
 
 def save_image(data: np.ndarray, path: Path) -> None:
