@@ -119,17 +119,11 @@ def make_group(repeat, sizes, **options):
     return reference, tested, bends
 
 
-def as_array(points):
-    """Points that are resampled and oriented already, to encode."""
-    rows = np.arange(len(points))
-    return dte.StreamlineArray(points, rows, np.zeros(len(rows), dtype=bool), len(rows))
-
-
 def reconstructions(model, small):
     """Name to a function from points to their reconstruction."""
 
     def first_latents(points):
-        mean = dte.encode(model, as_array(points)).mean
+        mean = dte.encode(model, dte.StreamlineArray.from_points(points)).mean
         mean[:, 6:] = 0
         return dte.decode(model, mean)
 
@@ -184,7 +178,9 @@ def run_repeat(repeat, sizes, epochs, **options):
                 row = measure.replace("_", " ") + (f", {maker}" if maker else "")
                 p = profile_p(np.array(profiles), is_reference, measure)
                 p_values.setdefault(row, []).append(p)
-        means = np.split(dte.encode(model, as_array(together)).mean, cuts)
+        means = np.split(
+            dte.encode(model, dte.StreamlineArray.from_points(together)).mean, cuts
+        )
         numbers = {"latent density": surprise(means, is_reference)}
         distances = group_distances(means, points, is_reference, seed=repeat)
         numbers["latent Wasserstein"] = np.log(distances["latent_distance"])

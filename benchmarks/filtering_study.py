@@ -147,9 +147,7 @@ def rows_of(route, *, quick=False):
         principal = model.principal_directions()
 
         def coefficients(array, principal=principal, n=latent_dim, model=model):
-            normalised = model.preprocessing.normalise(array.points)
-            flat = normalised.reshape(len(array), -1) - principal.mean
-            return flat @ principal.directions[:, :n]
+            return principal.encode(model.preprocessing.normalise(array.points), n)
 
         start = time.perf_counter()
         reference = coefficients(known)

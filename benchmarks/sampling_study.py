@@ -65,20 +65,16 @@ class Space:
         preprocessing, n = model.preprocessing, model.latent_dim
         if pca:
             principal = model.principal_directions()
-            directions = principal.directions[:, :n]
             self.unit = principal.spread[:n]
-            shape = (-1, preprocessing.n_points, 3)
-            self.decoder = lambda z: preprocessing.denormalise(
-                (z @ directions.T + principal.mean).reshape(shape)
-            )
+            self.decoder = lambda z: preprocessing.denormalise(principal.decode(z))
         for side in ("train", "test"):
             lines, labels = data[side]
             array = preprocessing.array(lines)
             self.points[side], self.labels[side] = array.points, labels[array.index]
             self.latents[side] = encode(model, array).mean
             if pca:
-                flat = preprocessing.normalise(array.points).reshape(len(array), -1)
-                self.latents[side] = (flat - principal.mean) @ directions
+                normalised = preprocessing.normalise(array.points)
+                self.latents[side] = principal.encode(normalised, n)
 
     def bundle(self, side, code):
         """Points of a bundle."""

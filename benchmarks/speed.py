@@ -141,7 +141,7 @@ def row_encode_ours(n, **settings):
     data = points(n, settings.n_points)
     model = build_model(Preprocessing(n_points=settings.n_points), settings)
     model.ensure_built()
-    array = StreamlineArray(data, np.arange(n), np.zeros(n, dtype=bool), n)
+    array = StreamlineArray.from_points(data)
     return {"rate": n / best_of(lambda: encode(model, array))}
 
 

@@ -195,18 +195,12 @@ def run_pca(n_components, data):
     """PCA with so many dimensions, measured the same way."""
     arrays = canonical_arrays(data)
     principal = fit_principal(arrays["train"].points, n_components)
-
-    def decoder(latent):
-        flat = latent @ principal.directions.T + principal.mean
-        return flat.reshape(-1, N_POINTS, 3)
-
     sides = {}
     for name, array in arrays.items():
-        flat = array.points.reshape(len(array), -1)
-        latent = (flat - principal.mean) @ principal.directions
-        labels = data[name][1][array.index]
-        sides[name] = Encoded(latent, array.points, decoder(latent), labels)
-    return judge(data, sides["train"], sides["test"], decoder)
+        latent = principal.encode(array.points, n_components)
+        back, labels = principal.decode(latent), data[name][1][array.index]
+        sides[name] = Encoded(latent, array.points, back, labels)
+    return judge(data, sides["train"], sides["test"], principal.decode)
 
 
 def run_bundle_pca(n_components, data):
@@ -219,10 +213,8 @@ def run_bundle_pca(n_components, data):
             for name, array in arrays.items()
         )
         principal = fit_principal(train, n_components)
-        flat = test.reshape(len(test), -1)
-        latent = (flat - principal.mean) @ principal.directions
-        back = latent @ principal.directions.T + principal.mean
-        distances.append(point_distance(test, back.reshape(test.shape)))
+        back = principal.decode(principal.encode(test, n_components))
+        distances.append(point_distance(test, back))
     return {"error_mm": pooled_distance(np.concatenate(distances))}
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from dipy_tractoencoder.evaluation.encoded_bundles import encode_side
 from dipy_tractoencoder.nn.likelihood import kl_per_dimension
 from dipy_tractoencoder.streamlines.metrics import point_distance, pooled_distance
+from dipy_tractoencoder.utils.reservoir import sample_rows
 
 if TYPE_CHECKING:
     from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
@@ -72,7 +73,7 @@ def latent_use(
     kl : ndarray, shape (latent_dim,), or None
         Mean KL divergence from the prior, nats; None for an autoencoder.
     """
-    points = sample(points)
+    points = points[np.sort(sample_rows(len(points), 0, MOST_MEASURED))]
     encoded = encode_side(model, points, np.zeros(len(points), dtype=int))
     variance = np.var(encoded.latent / model.latent_unit, axis=0)
     if not model.variational:
@@ -105,7 +106,7 @@ def batch_statistics_error(
     ]
     if not layers:
         return None
-    points = sample(points)
+    points = points[np.sort(sample_rows(len(points), 0, MOST_MEASURED))]
     normalised = ops.convert_to_tensor(model.preprocessing.normalise(points))
     momenta = [layer.momentum for layer in layers]
     found = []
@@ -121,22 +122,3 @@ def batch_statistics_error(
         for layer, momentum in zip(layers, momenta):
             layer.momentum = momentum
     return tuple(found)
-
-
-def sample(points: np.ndarray, size: int = MOST_MEASURED) -> np.ndarray:
-    """Draw a reproducible random sample of rows.
-
-    Parameters
-    ----------
-    points : ndarray
-        Rows to choose from.
-    size : int, optional
-        Number of rows to draw; all if there are fewer.
-
-    Returns
-    -------
-    points : ndarray
-        The chosen rows, in their original order.
-    """
-    rows = np.random.default_rng(0).permutation(len(points))[:size]
-    return points[np.sort(rows)]

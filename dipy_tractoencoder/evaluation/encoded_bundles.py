@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,10 +61,7 @@ def encode_side(
     encoded : Encoded
         Streamlines, latents and reconstructions; with log-variances for a VAE.
     """
-    rows = np.arange(len(points))
-    latents = encode(
-        model, StreamlineArray(points, rows, np.zeros(len(rows), dtype=bool), len(rows))
-    )
+    latents = encode(model, StreamlineArray.from_points(points))
     back = decode(model, latents.mean)
     return Encoded(latents.mean, points, back, np.asarray(labels), latents.log_var)
 
@@ -87,37 +83,6 @@ def encode_side_by_pca(
     encoded : Encoded
         Streamlines, principal coefficients and reconstructions, mm.
     """
-    principal = model.principal_directions()
-    directions = principal.directions[:, : model.latent_dim]
-    flat = model.preprocessing.normalise(points).reshape(len(points), -1)
-    unit = model.preprocessing.scale / np.sqrt(points.shape[1])
-    latent = (flat - principal.mean) @ directions * unit
-    back = pca_decoder(model)(latent)
-    return Encoded(latent, points, back, np.asarray(labels))
-
-
-def pca_decoder(model: StreamlineAutoencoder) -> Callable:
-    """Return the function that decodes latents of `encode_side_by_pca`.
-
-    Parameters
-    ----------
-    model : StreamlineAutoencoder or StreamlineVAE
-        Model whose principal directions are used.
-
-    Returns
-    -------
-    decoder : callable
-        Function of latents, shape (n, latent_dim), that returns points in mm, shape
-        (n, n_points, 3).
-    """
-    principal = model.principal_directions()
-    directions = principal.directions[:, : model.latent_dim]
-    n_points = model.preprocessing.n_points
-    unit = model.preprocessing.scale / np.sqrt(n_points)
-
-    def decoder(latent):
-        flat = latent / unit @ directions.T + principal.mean
-        points = flat.reshape(-1, n_points, 3).astype(np.float32)
-        return model.preprocessing.denormalise(points)
-
-    return decoder
+    baseline = model.pca_baseline()
+    latent = baseline.encode(points)
+    return Encoded(latent, points, baseline.decode(latent), np.asarray(labels))

@@ -13,7 +13,6 @@ from dipy_tractoencoder.evaluation.encoded_bundles import (
     Encoded,
     encode_side,
     encode_side_by_pca,
-    pca_decoder,
 )
 from dipy_tractoencoder.evaluation.latent_metrics import (
     active_dimensions,
@@ -124,7 +123,7 @@ def evaluate_model(
     encoded: dict[str, Encoded] = {}
     for kind, encode_by, decoder in (
         ("model", encode_side, lambda latent: decode(model, latent)),
-        ("PCA", encode_side_by_pca, pca_decoder(model)),
+        ("PCA", encode_side_by_pca, model.pca_baseline().decode),
     ):
         known = encode_by(model, train_points, train_labels)
         encoded[kind] = measured = encode_by(model, points, labels)

@@ -21,6 +21,7 @@ from dipy_tractoencoder.evaluation.encoded_bundles import (
 from dipy_tractoencoder.segment.bundle_files import bundle_chunks
 from dipy_tractoencoder.segment.bundle_names import tractogram_paths
 from dipy_tractoencoder.streamlines.metrics import curve_length, point_distance
+from dipy_tractoencoder.utils.reservoir import UniformSample
 from dipy_tractoencoder.utils.short_repr import short_repr
 
 if TYPE_CHECKING:
@@ -89,9 +90,7 @@ class EvenSample:
     def __init__(self, n: int, *, seed: int = 0) -> None:
         self.n = n
         self.rng = np.random.default_rng(seed)
-        self.rows: dict[str, tuple] = {}
-        self.keys: dict[str, np.ndarray] = {}
-        self.totals: dict[str, int] = {}
+        self.samples: dict[str, UniformSample] = {}
 
     def add(
         self, name: str, points: np.ndarray, source: int, number: np.ndarray
@@ -114,27 +113,20 @@ class EvenSample:
         InvalidArgumentError
             If there are more bundles than streamlines may be shown.
         """
-        rows: tuple = (points, np.full(len(points), source), number)
-        keys = self.rng.random(len(points))
-        if name in self.rows:
-            rows = tuple(np.concatenate(p) for p in zip(self.rows[name], rows))
-            keys = np.concatenate([self.keys[name], keys])
-        self.rows[name], self.keys[name] = rows, keys
-        self.totals[name] = self.totals.get(name, 0) + len(points)
-        level = fair_share(list(self.totals.values()), self.n)
+        if name not in self.samples:
+            self.samples[name] = UniformSample(self.n, self.rng)
+        self.samples[name].add(points, np.full(len(points), source), number)
+        totals = [sample.n_seen for sample in self.samples.values()]
+        level = fair_share(totals, self.n)
         if level < 1:
             raise InvalidArgumentError(
                 f"Invalid value received for `max_streamlines`. There are at least "
-                f"{len(self.rows)} bundles. Expected at least one streamline for each. "
+                f"{len(totals)} bundles. Expected at least one streamline for each. "
                 f"Received: {self.n}."
             )
-        # The number per bundle only decreases, and the smallest of the smallest keys
-        # are a uniform sample of all.
-        for other, keys in self.keys.items():
-            if len(keys) > level:
-                kept = np.sort(np.argsort(keys, kind="stable")[:level])
-                self.rows[other] = tuple(part[kept] for part in self.rows[other])
-                self.keys[other] = keys[kept]
+        for sample in self.samples.values():
+            if len(sample) > level:  # The number per bundle only decreases.
+                sample.shrink(level)
 
 
 def fair_share(sizes: Sequence[int], n: int) -> int:
@@ -209,14 +201,14 @@ def explorer_data(
         If there are more bundles than ``max_streamlines``, or streamlines without the
         name of their bundle.
     """
-    sample = EvenSample(max_streamlines, seed=seed)
+    chosen = EvenSample(max_streamlines, seed=seed)
     files: list[str] = []
     if isinstance(bundles, Mapping):
         for name, streamlines in bundles.items():
             array = model.preprocessing.array(streamlines)
             if not len(array):
                 raise EmptyDataError(f"No streamline of {name} can be encoded.")
-            sample.add(str(name), array.points, 0, array.index)
+            chosen.add(str(name), array.points, 0, array.index)
     else:
         try:
             paths = tractogram_paths(bundles)
@@ -231,25 +223,25 @@ def explorer_data(
             model, paths, groups=groups, reference=reference, progress=progress
         ):
             array = chunk.array
-            sample.add(chunk.name, array.points, chunk.source, array.index)
-    names = sorted(sample.rows)
+            chosen.add(chunk.name, array.points, chunk.source, array.index)
+    names = sorted(chosen.samples)
+    samples = [chosen.samples[name] for name in names]
     points, source, number = (
-        np.concatenate([sample.rows[name][part] for name in names])
+        map(np.concatenate, zip(*(sample.columns() for sample in samples)))
         if names
-        else np.empty(0)
-        for part in range(3)
+        else np.empty((3, 0))
     )
     if len(points) < 3:
         raise EmptyDataError(
             f"The explorer needs at least three streamlines. Received: {len(points)}."
         )
-    bundle = np.repeat(np.arange(len(names)), [len(sample.keys[n]) for n in names])
+    bundle = np.repeat(np.arange(len(names)), list(map(len, samples)))
     encoded = encode_side(model, points, bundle)
     linear = encode_side_by_pca(model, points, bundle)
     return ExplorerData(
         names=names,
         bundle=bundle,
-        totals=[sample.totals[name] for name in names],
+        totals=[sample.n_seen for sample in samples],
         files=files,
         source=source,
         number=number,

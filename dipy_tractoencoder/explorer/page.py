@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dipy_tractoencoder.errors import InvalidArgumentError, check_choice, check_number
-from dipy_tractoencoder.evaluation.encoded_bundles import pca_decoder
 from dipy_tractoencoder.evaluation.projection import PROJECTIONS, latent_map
 from dipy_tractoencoder.explorer.data import explorer_data, fair_share
 from dipy_tractoencoder.explorer.decoder_export import (
@@ -270,7 +269,7 @@ def page_content(
 
 def _pca_operations(model, shown):
     """List the operations of PCA's decoder, as `export_decoder` does."""
-    decoder = pca_decoder(model)
+    decoder = model.pca_baseline().decode
     bias = decoder(np.zeros((1, model.latent_dim)))[:, shown]
     kernel = (decoder(np.eye(model.latent_dim))[:, shown] - bias).reshape(
         model.latent_dim, -1

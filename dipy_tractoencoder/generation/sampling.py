@@ -112,9 +112,7 @@ def fit_bundle_density(
         If an argument is out of range, or ``points`` are not streamlines.
     """
     points = _prepared(model, points)
-    rows = np.arange(len(points))
-    array = StreamlineArray(points, rows, np.zeros(len(rows), dtype=bool), len(rows))
-    latents = encode(model, array).mean
+    latents = encode(model, StreamlineArray.from_points(points)).mean
     return describe_bundle(latents, points, density, unit=model.latent_unit, **options)
 
 

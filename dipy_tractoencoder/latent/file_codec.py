@@ -16,7 +16,7 @@ from dipy_tractoencoder.latent.latents_file import (
     latents_writer,
     load_latents,
 )
-from dipy_tractoencoder.latent.reconstruction import ErrorTotals, pca_reconstruction
+from dipy_tractoencoder.latent.reconstruction import ErrorTotals
 from dipy_tractoencoder.streamlines.array import CHUNK_SIZE, merge_rejects
 from dipy_tractoencoder.utils.prefetch import prefetch
 from dipy_tractoencoder.utils.tables import rejects_text
@@ -259,6 +259,7 @@ def reconstruct_file(
     """
     reader = TractogramChunks(path, reference, chunk_size=chunk_size)
     totals, rejects = ErrorTotals(seed=seed), []
+    baseline = model.pca_baseline()
     n_streamlines = 0
 
     def reconstructed():
@@ -266,14 +267,14 @@ def reconstruct_file(
         for array in prepared_chunks(model, reader):
             original = array.tractogram_order()
             points = decode(model, encode(model, array))
-            pca_points = pca_reconstruction(model, array.points)
+            pca_points = baseline.reconstruct(array.points)
             totals.add(original, points, array.tractogram_order(pca_points))
             n_streamlines += array.n_streamlines
             rejects.append(array.rejects)
             yield points
             if progress is not None:
                 progress(array.n_streamlines)
-        if totals.sample is None:
+        if not len(totals.sample):
             reasons = merge_rejects(rejects)
             raise EmptyDataError(nothing_left(path, n_streamlines, reasons))
 
@@ -290,7 +291,7 @@ def reconstruct_file(
     errors = {"n_streamlines": n_streamlines, **totals.result()}
     for reason, count in merge_rejects(rejects).items():
         errors[f"rejected_{reason}"] = count
-    return errors, totals.sample
+    return errors, totals.sample.columns()
 
 
 def nothing_left(path, n_streamlines, rejects):

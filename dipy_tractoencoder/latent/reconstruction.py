@@ -16,6 +16,7 @@ from dipy_tractoencoder.streamlines.metrics import (
     point_distance,
     pooled_distance,
 )
+from dipy_tractoencoder.utils.reservoir import UniformSample
 from dipy_tractoencoder.utils.short_repr import short_repr
 
 
@@ -97,15 +98,14 @@ class ErrorTotals:
 
     Attributes
     ----------
-    sample : tuple of ndarray, shape (n_sample, n_points, 3)
-        Input and reconstruction of 1000 streamlines at most, drawn uniformly, mm.
+    sample : UniformSample
+        Input and reconstruction of 1000 streamlines at most, mm.
     """
 
     def __init__(self, *, seed=0):
         self.seed = seed
-        self.rng = np.random.default_rng(seed)
         self.columns = []
-        self.sample, self.keys = None, np.empty(0)
+        self.sample = UniformSample(LARGEST_BUNDLE, seed)
 
     def add(self, original, points, pca_points):
         """Take in some streamlines.
@@ -127,16 +127,7 @@ class ErrorTotals:
                 curve_length(points),
             )
         )
-        # The smallest random keys win: a uniform sample in one pass.
-        keys = self.rng.random(len(original))
-        worst = np.inf if len(self.keys) < LARGEST_BUNDLE else self.keys.max()
-        better = keys < worst
-        pair, keys = (original[better], points[better]), keys[better]
-        if self.sample is not None:
-            pair = tuple(np.concatenate(both) for both in zip(self.sample, pair))
-            keys = np.concatenate([self.keys, keys])
-        kept = np.sort(np.argsort(keys, kind="stable")[:LARGEST_BUNDLE])
-        self.sample, self.keys = tuple(side[kept] for side in pair), keys[kept]
+        self.sample.add(original, points)
 
     def result(self):
         """Give the errors over all streamlines taken in.
@@ -164,7 +155,7 @@ class ErrorTotals:
             "error_95th_mm": float(np.percentile(distance, 95)),
             "mdf_mm": float(mdf.mean()),
             "pca_mdf_mm": float(pca_mdf.mean()),
-            **bundle_metrics(*self.sample, seed=self.seed),
+            **bundle_metrics(*self.sample.columns(), seed=self.seed),
             "length_mm": float(length.mean()),
             "reconstructed_length_mm": float(new_length.mean()),
             "length_difference_mm": float((new_length - length).mean()),
@@ -188,11 +179,12 @@ def reconstruct(model, streamlines):
     """
     array = model.preprocessing.array(streamlines)
     latents = encode(model, array)
+    pca_points = model.pca_baseline().reconstruct(array.points)
     return Reconstruction(
         array=array,
         original=array.tractogram_order(),
         points=decode(model, latents),
-        pca_points=array.tractogram_order(pca_reconstruction(model, array.points)),
+        pca_points=array.tractogram_order(pca_points),
         space=tractogram_space(streamlines),
     )
 
@@ -212,28 +204,4 @@ def reconstruct_points(model, points):
     points : ndarray, shape (n_streamlines, n_points, 3), float32
         RASMM, mm.
     """
-    rows = np.arange(len(points))
-    array = StreamlineArray(points, rows, np.zeros(len(rows), dtype=bool), len(rows))
-    return decode(model, encode(model, array))
-
-
-def pca_reconstruction(model, points):
-    """Reconstruct points by as many principal components as the model has latents.
-
-    Parameters
-    ----------
-    model : StreamlineAutoencoder or StreamlineVAE
-        Its principal directions, those of its training streamlines, are used.
-    points : ndarray, shape (n_streamlines, n_points, 3)
-        RASMM, mm, in the model's orientation.
-
-    Returns
-    -------
-    points : ndarray, shape (n_streamlines, n_points, 3), float32
-        RASMM, mm.
-    """
-    principal = model.principal_directions()
-    normalised = model.preprocessing.normalise(points)
-    return model.preprocessing.denormalise(
-        principal.reconstruct(normalised, model.latent_dim)
-    )
+    return decode(model, encode(model, StreamlineArray.from_points(points)))

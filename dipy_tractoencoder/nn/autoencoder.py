@@ -14,7 +14,11 @@ from dipy_tractoencoder.nn.backbones import (
 from dipy_tractoencoder.nn.folding import decode_folded, encode_folded
 from dipy_tractoencoder.nn.layers import PrincipalProjection, RandomReverse, register
 from dipy_tractoencoder.nn.provenance import TrainingRecord
-from dipy_tractoencoder.streamlines.pca import N_COMPONENTS, PrincipalDirections
+from dipy_tractoencoder.streamlines.pca import (
+    N_COMPONENTS,
+    PCABaseline,
+    PrincipalDirections,
+)
 from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
 
 LOSSES = ("likelihood", "mse")
@@ -206,6 +210,25 @@ class StreamlineAutoencoder(keras.Model):
         )
         total_variance = float(np.square(spread, dtype=np.float64).sum())
         return PrincipalDirections(mean, directions, spread, total_variance)
+
+    def pca_baseline(self, n_components=None):
+        """PCA of the same training streamlines, to stand beside the model.
+
+        Parameters
+        ----------
+        n_components : int, optional
+            Size of its latent; that of the model's by default.
+
+        Returns
+        -------
+        baseline : PCABaseline
+            Encodes and decodes in mm.
+        """
+        return PCABaseline(
+            self.principal_directions(),
+            self.preprocessing,
+            self.latent_dim if n_components is None else n_components,
+        )
 
     # Tensors in, tensors out
 

@@ -2,7 +2,8 @@
 
 import keras
 from keras import ops
-import numpy as np
+
+from dipy_tractoencoder.utils.reservoir import sample_rows
 
 STATISTICS_SAMPLE = 8192  # streamlines that batch normalisation is settled on
 
@@ -30,8 +31,7 @@ def settle_statistics(model, points, batch_size):
     ]
     if not normalisations:
         return
-    rng = np.random.default_rng(0)
-    rows = rng.permutation(len(points))[:STATISTICS_SAMPLE]
+    rows = sample_rows(len(points), 0, STATISTICS_SAMPLE)
     batches = [
         rows[start : start + batch_size] for start in range(0, len(rows), batch_size)
     ]

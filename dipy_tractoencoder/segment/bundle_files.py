@@ -23,7 +23,7 @@ from dipy_tractoencoder.streamlines.array import (
     StreamlineArray,
     merge_rejects,
 )
-from dipy_tractoencoder.utils.reservoir import smallest_keys
+from dipy_tractoencoder.utils.reservoir import UniformSample
 from dipy_tractoencoder.utils.tables import rejects_text
 
 if TYPE_CHECKING:
@@ -170,21 +170,14 @@ def bundle_arrays(
         Image space of each bundle, that of its first file.
     """
     rng = np.random.default_rng(seed)
-    found: dict[str, tuple] = {}
+    found: dict[str, UniformSample] = {}
     spaces: dict[str, dict] = {}
     for chunk in bundle_chunks(model, paths, **options):
         spaces.setdefault(chunk.name, chunk.space)
-        parts, keys = found.get(chunk.name, ([], np.empty(0)))
-        parts = [*parts, (chunk.array.points, chunk.array.index)]
-        keys = np.append(keys, rng.random(len(chunk.array)))
-        if max_streamlines is not None and len(keys) > max_streamlines:
-            parts, keys = smallest_keys(parts, keys, max_streamlines)
-        found[chunk.name] = parts, keys
-    points = {
-        name: np.concatenate([points for points, _ in found[name][0]])
-        for name in sorted(found)
-    }
-    return points, spaces
+        if chunk.name not in found:
+            found[chunk.name] = UniformSample(max_streamlines, rng)
+        found[chunk.name].add(chunk.array.points)
+    return {name: found[name].columns()[0] for name in sorted(found)}, spaces
 
 
 def bundle_latents(

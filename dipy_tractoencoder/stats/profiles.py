@@ -187,10 +187,7 @@ def few_dimensional(
     check_number("n_dims", n_dims, low=0, integer=True)
     if n_dims == 0:
         return reconstruct_points(model, points)
-    preprocessing = model.preprocessing
-    normalised = preprocessing.normalise(points)
-    principal = model.principal_directions()
-    return preprocessing.denormalise(principal.reconstruct(normalised, n_dims))
+    return model.pca_baseline(n_dims).reconstruct(points)
 
 
 def _along(points, course):

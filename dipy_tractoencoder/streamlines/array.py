@@ -81,6 +81,23 @@ class StreamlineArray:
     def __len__(self) -> int:
         return len(self.points)
 
+    @classmethod
+    def from_points(cls, points: np.ndarray) -> StreamlineArray:
+        """Make an array of points that are already resampled and oriented.
+
+        Parameters
+        ----------
+        points : ndarray, shape (n_streamlines, n_points, 3)
+            RASMM, mm, in the model's orientation.
+
+        Returns
+        -------
+        array : StreamlineArray
+            All rows, none rejected or reversed.
+        """
+        n = len(points)
+        return cls(points, np.arange(n), np.zeros(n, dtype=bool), n)
+
     def tractogram_order(self, points: np.ndarray | None = None) -> np.ndarray:
         """Return points in the direction of the tractogram's streamlines.
 

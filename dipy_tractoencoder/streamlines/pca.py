@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
+
 N_COMPONENTS = 64
 
 # Spreads below this share of the largest count as this: dividing by rounding noise
@@ -58,6 +60,41 @@ class PrincipalDirections:
         explained = np.square(self.spread[:n_components], dtype=np.float64).sum()
         return max(self.total_variance - explained, 0.0) / len(self.mean)
 
+    def encode(self, points, n_components):
+        """Project streamlines on the first directions.
+
+        Parameters
+        ----------
+        points : ndarray, shape (n_streamlines, n_points, 3)
+            In the coordinates of the fit.
+        n_components : int
+            Directions used.
+
+        Returns
+        -------
+        coefficients : ndarray, shape (n_streamlines, n_components)
+            In the unit of the coordinates.
+        """
+        centred = points.reshape(len(points), len(self.mean)) - self.mean
+        return centred @ self.directions[:, :n_components]
+
+    def decode(self, coefficients):
+        """Make streamlines of their coefficients.
+
+        Parameters
+        ----------
+        coefficients : ndarray, shape (n_streamlines, any)
+            As `encode` gives them.
+
+        Returns
+        -------
+        points : ndarray, shape (n_streamlines, n_points, 3)
+            In the coordinates of the fit.
+        """
+        directions = self.directions[:, : coefficients.shape[1]]
+        flat = coefficients @ directions.T + self.mean
+        return flat.reshape(len(flat), len(self.mean) // 3, 3)
+
     def reconstruct(self, points, n_components):
         """Project streamlines on the first directions and back.
 
@@ -73,9 +110,84 @@ class PrincipalDirections:
         points : ndarray, shape (n_streamlines, n_points, 3), float32
             The nearest streamlines in the span of the directions.
         """
-        directions = self.directions[:, :n_components]
-        centred = points.reshape(len(points), len(self.mean)) - self.mean
-        return ((centred @ directions) @ directions.T + self.mean).reshape(points.shape)
+        return self.decode(self.encode(points, n_components))
+
+
+@dataclass(frozen=True)
+class PCABaseline:
+    """PCA as a model beside a network: it encodes and decodes streamlines in mm.
+
+    Attributes
+    ----------
+    principal : PrincipalDirections
+        Of the training streamlines, in normalised coordinates.
+    preprocessing : Preprocessing
+        Between mm and those.
+    n_components : int
+        Size of the latent.
+    """
+
+    principal: PrincipalDirections
+    preprocessing: Preprocessing
+    n_components: int
+
+    @property
+    def unit(self):
+        """Factor from normalised coefficients to latents in mm.
+
+        The Euclidean distance of two latents is then the root mean squared distance
+        of the points of their reconstructions, as for a model with the linear skip.
+        """
+        return self.preprocessing.scale / np.sqrt(self.preprocessing.n_points)
+
+    def encode(self, points):
+        """Project streamlines on the first directions.
+
+        Parameters
+        ----------
+        points : ndarray, shape (n_streamlines, n_points, 3)
+            RASMM, mm, in the model's orientation.
+
+        Returns
+        -------
+        latent : ndarray, shape (n_streamlines, n_components)
+            mm.
+        """
+        normalised = self.preprocessing.normalise(points)
+        return self.principal.encode(normalised, self.n_components) * self.unit
+
+    def decode(self, latent):
+        """Make streamlines of latents.
+
+        Parameters
+        ----------
+        latent : ndarray, shape (n_streamlines, n_components)
+            As `encode` gives them, mm.
+
+        Returns
+        -------
+        points : ndarray, shape (n_streamlines, n_points, 3), float32
+            RASMM, mm.
+        """
+        points = self.principal.decode(latent / self.unit).astype(np.float32)
+        return self.preprocessing.denormalise(points)
+
+    def reconstruct(self, points):
+        """Encode and decode streamlines, all in single precision.
+
+        Parameters
+        ----------
+        points : ndarray, shape (n_streamlines, n_points, 3)
+            RASMM, mm, in the model's orientation.
+
+        Returns
+        -------
+        points : ndarray, shape (n_streamlines, n_points, 3), float32
+            RASMM, mm.
+        """
+        normalised = self.preprocessing.normalise(points)
+        back = self.principal.reconstruct(normalised, self.n_components)
+        return self.preprocessing.denormalise(back)
 
 
 def fit_principal(

@@ -18,7 +18,7 @@ from dipy_tractoencoder.streamlines.preprocessing import (
     fit_axis,
     fit_normalisation,
 )
-from dipy_tractoencoder.utils.reservoir import smallest_keys
+from dipy_tractoencoder.utils.reservoir import UniformSample
 
 if TYPE_CHECKING:
     from dipy.io.stateful_tractogram import StatefulTractogram
@@ -100,24 +100,16 @@ def gather(
     """
     if max_streamlines is not None:
         check_number("max_streamlines", max_streamlines, low=1, integer=True)
-    rng = np.random.default_rng(seed)
     as_read = replace(preprocessing, orientation="as_is")
-    points = np.empty((0, preprocessing.n_points, 3), dtype=np.float32)
-    source, keys = np.empty(0, dtype=int), np.empty(0)
-    parts: list[tuple[np.ndarray, np.ndarray]] = []
+    sample = UniformSample(max_streamlines, seed)
     reads: list[dict] = []
     for number, tractogram in enumerate(tractograms):
         reads.append({"n_read": 0, "rejects": {}})
         for chunk in chunks_of(tractogram):
             array = as_read.array(chunk)
             count_chunk(reads[-1], array)
-            parts.append((array.points, np.full(len(array), number)))
-            keys = np.append(keys, rng.random(len(array)))
-            if max_streamlines is not None and len(keys) > 2 * max_streamlines:
-                parts, keys = smallest_keys(parts, keys, max_streamlines)
-    if max_streamlines is not None and len(keys) > max_streamlines:
-        parts, keys = smallest_keys(parts, keys, max_streamlines)
-    if len(keys) == 0:
+            sample.add(array.points, np.full(len(array), number))
+    if len(sample) == 0:
         rejects = merge_rejects(read["rejects"] for read in reads)
         n_read = sum(read["n_read"] for read in reads)
         reasons = ", ".join(f"{count} {reason}" for reason, count in rejects.items())
@@ -126,7 +118,7 @@ def gather(
             f"{reasons or 'none'} were left out. Check the files and the limits "
             "`min_length` and `max_length` (mm)."
         )
-    points, source = (np.concatenate(part) for part in zip(*parts))
+    points, source = sample.columns()
     learned: dict = {}
     if preprocessing.orientation == "canonical":
         learned["axis"] = fit_axis(points)

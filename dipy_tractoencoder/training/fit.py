@@ -17,10 +17,7 @@ import numpy as np
 
 from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError
 from dipy_tractoencoder.io.chunks import as_tractogram_list
-from dipy_tractoencoder.latent.reconstruction import (
-    pca_reconstruction,
-    reconstruct_points,
-)
+from dipy_tractoencoder.latent.reconstruction import reconstruct_points
 from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
 from dipy_tractoencoder.nn.batch_norm import STATISTICS_SAMPLE, settle_statistics
 from dipy_tractoencoder.nn.build import build_model, dtype_policy
@@ -228,7 +225,7 @@ def run_training(
         shown = data.points[held_out] if held_out.any() else data.points
         shown = data.preprocessing.denormalise(shown)
         reconstructed = reconstruct_points(model, shown)
-        pca_reconstructed = pca_reconstruction(model, shown)
+        pca_reconstructed = model.pca_baseline().reconstruct(shown)
         if settings.refit and held_out.any():
             model = refit(data, settings, best_epoch, keeper)
     model.record = TrainingRecord(

@@ -10,6 +10,7 @@ import numpy as np
 
 from dipy_tractoencoder.streamlines.metrics import point_distance, pooled_distance
 from dipy_tractoencoder.utils.atomic_files import whole_file
+from dipy_tractoencoder.utils.reservoir import sample_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -247,9 +248,8 @@ def _draw_views(figure, original, reconstructed, what, most=MOST_STREAMLINES):
     """Plot input, reconstruction and error (rows) in the three views (columns)."""
     from matplotlib.collections import LineCollection
 
-    rng = np.random.default_rng(0)
     distance = point_distance(original, reconstructed)
-    chosen = rng.permutation(len(original))[:most]
+    chosen = sample_rows(len(original), 0, most)
     n_points = original.shape[1]
     places = np.linspace(0, n_points - 1, min(n_points, MOST_STEPS + 1)).round()
     shown = np.ix_(chosen, places.astype(int))

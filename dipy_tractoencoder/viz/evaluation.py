@@ -9,6 +9,7 @@ import numpy as np
 
 from dipy_tractoencoder.evaluation.projection import latent_map
 from dipy_tractoencoder.streamlines.metrics import curve_length, point_distance
+from dipy_tractoencoder.utils.reservoir import sample_rows
 from dipy_tractoencoder.viz.latent import draw_latent_map, map_axes
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def evaluation_figure(evaluation: Evaluation, *, method: str = "pca") -> Figure:
         kl.set_ylabel(f"standard deviation ({unit})")
         kl.set_title("Standard deviation of the latents", fontsize="small")
     if len(test.latent) >= 3:
-        shown = np.random.default_rng(0).permutation(len(test.latent))[:MOST_MAPPED]
+        shown = sample_rows(len(test.latent), 0, MOST_MAPPED)
         shown = test[shown]
         flat, explained = latent_map(shown.latent, method)
         about = "t-SNE"

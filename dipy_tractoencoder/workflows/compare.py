@@ -294,6 +294,7 @@ def read_bundle(
     from dipy_tractoencoder.latent.file_codec import prepared_chunks
     from dipy_tractoencoder.stats.group_statistics import MIN_STREAMLINES
     from dipy_tractoencoder.streamlines.array import merge_rejects
+    from dipy_tractoencoder.utils.reservoir import sample_rows
     from dipy_tractoencoder.utils.tables import rejects_text
 
     reader = TractogramChunks(path, reference)
@@ -312,8 +313,7 @@ def read_bundle(
         np.concatenate([getattr(chunk, name) for chunk in chunks])
         for name in ("points", "index", "is_reversed")
     )
-    rows = np.random.default_rng(seed).permutation(n_kept)[:max_streamlines]
-    rows.sort()
+    rows = np.sort(sample_rows(n_kept, seed, max_streamlines))
     return replace(
         chunks[0],
         points=points[rows],

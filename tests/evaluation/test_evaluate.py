@@ -14,7 +14,6 @@ from dipy_tractoencoder.errors import EmptyDataError
 from dipy_tractoencoder.evaluation.encoded_bundles import (
     encode_side,
     encode_side_by_pca,
-    pca_decoder,
 )
 from dipy_tractoencoder.evaluation.evaluate import bundle_rows, evaluate_model
 from dipy_tractoencoder.latent.reconstruction import reconstruct
@@ -92,7 +91,7 @@ def test_pca_latents_are_in_mm_and_decode(trained_vae, sides):
     points = sides[0]["A"]
     side = encode_side_by_pca(trained_vae, points, np.zeros(10, dtype=int))
     np.testing.assert_array_equal(
-        pca_decoder(trained_vae)(side.latent), side.reconstructed
+        trained_vae.pca_baseline().decode(side.latent), side.reconstructed
     )
     # Distances of latents are those of the reconstructions' points, in mm.
     first, second = side.latent[:5], side.latent[5:]

@@ -30,7 +30,6 @@ from dipy_tractoencoder.errors import (
 )
 from dipy_tractoencoder.explorer.data import EvenSample, explorer_data, fair_share
 from dipy_tractoencoder.explorer.decoder_export import export_decoder
-from dipy_tractoencoder.latent.reconstruction import pca_reconstruction
 
 NAME = "dipy_explore_vae"
 EVIL = "</script><script>alert(1)</script>"
@@ -169,14 +168,14 @@ def test_sample_is_even_whatever_the_chunks_are():
         chunk = np.array([left[name].pop(0) for _ in range(min(13, len(left[name])))])
         points = np.repeat(chunk, 6).reshape(-1, 2, 3).astype(np.float32)
         sample.add(name, points, 3, chunk)
-        assert sum(map(len, sample.keys.values())) <= 30
-    assert {name: len(keys) for name, keys in sample.keys.items()} == {
+        assert sum(map(len, sample.samples.values())) <= 30
+    assert {name: len(kept) for name, kept in sample.samples.items()} == {
         "a": 7,
         "b": 11,
         "c": 11,
     }
-    assert sample.totals == numbers
-    for points, source, number in sample.rows.values():
+    assert {name: kept.n_seen for name, kept in sample.samples.items()} == numbers
+    for points, source, number in (s.columns() for s in sample.samples.values()):
         np.testing.assert_array_equal(points[:, 0, 0], number)
         assert (source == 3).all()
         assert len(set(number)) == len(number)
@@ -189,7 +188,7 @@ def test_sample_is_uniform():
         for start in (0, 10, 20, 30):
             number = np.arange(start, start + 10)
             sample.add("a", np.zeros((10, 2, 3)), 0, number)
-        counts[sample.rows["a"][2]] += 1
+        counts[sample.samples["a"].columns()[2]] += 1
     # 75 expected each; five standard deviations are 37.
     assert np.abs(counts - 75).max() < 37
 
@@ -304,7 +303,7 @@ def test_page_holds_what_was_encoded(page, trained_vae, named):
     ]
     np.testing.assert_allclose(
         [run(operations, latent) for latent in arrays["pca_latent"]],
-        pca_reconstruction(trained_vae, data.points),
+        trained_vae.pca_baseline().reconstruct(data.points),
         atol=1e-3,
     )
     # The map's directions take any latent to where the map has it.

@@ -11,7 +11,6 @@ from test_explorer import EVIL, NAMES, decoder_case, every_decoder
 from dipy_tractoencoder import decode, explore
 from dipy_tractoencoder.explorer.data import explorer_data
 from dipy_tractoencoder.explorer.decoder_export import packed_operations
-from dipy_tractoencoder.latent.reconstruction import pca_reconstruction
 
 pytest.importorskip("plotly", reason="needs the extra explore (plotly)")
 playwright = pytest.importorskip(
@@ -243,7 +242,7 @@ def test_a_point_is_chosen(page, data, trained_vae, row):
     np.testing.assert_allclose(after, data.points[chosen], atol=2e-3)
     wanted = decode(trained_vae, data.latent[[chosen]])[0]
     np.testing.assert_allclose(curve(page, "reconstruction"), wanted, atol=1e-3)
-    wanted = pca_reconstruction(trained_vae, data.points[[chosen]])[0]
+    wanted = trained_vae.pca_baseline().reconstruct(data.points[[chosen]])[0]
     np.testing.assert_allclose(curve(page, "pca"), wanted, atol=1e-3)
     assert page.locator("#view").screenshot() != before[1]
 

@@ -67,8 +67,7 @@ def test_trained_models(name, request):
     n_points = model.preprocessing.n_points
     rng = np.random.default_rng(3)
     points = rng.normal(0, 20, size=(40, n_points, 3)).astype(np.float32)
-    rows = np.arange(40)
-    array = StreamlineArray(points, rows, np.zeros(40, dtype=bool), 40)
+    array = StreamlineArray.from_points(points)
     latents = encode(model, array, batch_size=16)
     heads = model.encode_tensors(
         ops.convert_to_tensor(model.preprocessing.normalise(points))
@@ -85,7 +84,7 @@ def test_extreme_log_variances_are_clipped_as_in_training():
     model = random_model()
     model.log_var_head.bias.assign(np.array([1e6, -1e6, 0, 0, 0, 0]))
     points = random_points(4)
-    array = StreamlineArray(points, np.arange(4), np.zeros(4, dtype=bool), 4)
+    array = StreamlineArray.from_points(points)
     log_var = encode(model, array).log_var - 2 * np.log(model.latent_unit)
     np.testing.assert_allclose(log_var[:, 0], LOG_VAR_MAX, rtol=1e-5)
     np.testing.assert_allclose(log_var[:, 1], LOG_VAR_MIN, rtol=1e-5)
@@ -93,7 +92,7 @@ def test_extreme_log_variances_are_clipped_as_in_training():
 
 def test_weights_changed_later_are_used():
     model = random_model(model="ae")
-    array = StreamlineArray(random_points(4), np.arange(4), np.zeros(4, dtype=bool), 4)
+    array = StreamlineArray.from_points(random_points(4))
     before = encode(model, array).mean
     np.testing.assert_array_equal(encode(model, array).mean, before)
     model.mean_head.bias.assign(model.mean_head.bias + 1.0)
@@ -107,9 +106,9 @@ def test_any_number_of_streamlines(n, trained_vae):
     n_points = trained_vae.preprocessing.n_points
     rng = np.random.default_rng(0)
     points = rng.normal(0, 20, size=(100, n_points, 3)).astype(np.float32)
-    array = StreamlineArray(points, np.arange(100), np.zeros(100, dtype=bool), 100)
+    array = StreamlineArray.from_points(points)
     whole = encode(trained_vae, array).mean
-    some = StreamlineArray(points[:n], np.arange(n), np.zeros(n, dtype=bool), n)
+    some = StreamlineArray.from_points(points[:n])
     latents = encode(trained_vae, some, batch_size=64)
     assert latents.mean.shape == (n, trained_vae.latent_dim)
     np.testing.assert_allclose(latents.mean, whole[:n], atol=1e-4)

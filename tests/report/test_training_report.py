@@ -113,8 +113,7 @@ def test_what_the_latents_hold(run, report):
 
     (table,) = latent_tables(report)
     assert [row[0] for row in table.rows] == ["z[0]", "z[1]", "z[2]"]  # As in arrays.
-    n = len(run.points)
-    rows = StreamlineArray(run.points, np.arange(n), np.zeros(n, dtype=bool), n)
+    rows = StreamlineArray.from_points(run.points)
     latents = encode(run.model, rows)
     unit = run.model.latent_unit
     mean, variance = latents.mean / unit, np.exp(latents.log_var) / unit**2

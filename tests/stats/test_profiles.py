@@ -6,7 +6,6 @@ import pytest
 
 from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError
 from dipy_tractoencoder.latent.reconstruction import (
-    pca_reconstruction,
     reconstruct_points,
 )
 from dipy_tractoencoder.stats.profiles import (
@@ -134,7 +133,7 @@ def test_few_dimensions_are_the_first_principal_ones():
     ]
     assert errors == sorted(errors, reverse=True) and errors[-1] < 0.5 * errors[0]
     model.latent_dim, kept = 4, model.latent_dim
-    expected = pca_reconstruction(model, points)
+    expected = model.pca_baseline().reconstruct(points)
     model.latent_dim = kept
     np.testing.assert_array_equal(few_dimensional(model, points, 4), expected)
     np.testing.assert_array_equal(

@@ -11,6 +11,7 @@ import pytest
 from dipy_tractoencoder.errors import InvalidArgumentError
 from dipy_tractoencoder.streamlines.array import (
     REJECT_REASONS,
+    StreamlineArray,
     as_sequence,
     count_rejects,
     merge_rejects,
@@ -377,3 +378,11 @@ def test_lists_of_points_and_nothing_are_streamlines():
     found = as_sequence([[[0, 0, 0], [1, 2, 3]], [], np.empty((0, 3)), GOOD])
     assert [len(line) for line in found] == [2, 0, 0, 3]
     np.testing.assert_array_equal(found[0], [[0, 0, 0], [1, 2, 3]])
+
+
+def test_points_that_are_ready_are_an_array_as_they_are():
+    points = np.zeros((3, 8, 3), dtype=np.float32)
+    array = StreamlineArray.from_points(points)
+    assert array.points is points and array.n_streamlines == len(array) == 3
+    assert array.index.tolist() == [0, 1, 2] and array.rejects == {}
+    assert array.is_reversed.dtype == bool and not array.is_reversed.any()

@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from dipy_tractoencoder.streamlines.pca import SMALLEST_SPREAD, fit_principal
+from dipy_tractoencoder.streamlines.pca import (
+    SMALLEST_SPREAD,
+    PCABaseline,
+    fit_principal,
+)
+from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
 
 
 @pytest.fixture
@@ -145,3 +150,35 @@ def test_refits_agree_in_sign(points, rng):
         fit_principal(points[order], 4).directions,
         atol=1e-3,
     )
+
+
+@pytest.fixture
+def baseline(points):
+    preprocessing = Preprocessing(n_points=32, centre=(9.0, -5.0, 2.0), scale=30.0)
+    principal = fit_principal(preprocessing.normalise(points), 20)
+    return PCABaseline(principal, preprocessing, 6)
+
+
+def test_baseline_encodes_and_decodes_in_mm(baseline, points):
+    latent = baseline.encode(points)
+    assert latent.shape == (len(points), 6)
+    expected = fit_principal(points, 6)
+    back = baseline.decode(latent)
+    np.testing.assert_allclose(back, expected.reconstruct(points, 6), atol=1e-3)
+    np.testing.assert_allclose(baseline.reconstruct(points), back, atol=1e-4)
+    assert back.dtype == np.float32
+
+
+def test_distance_of_the_baselines_latents_is_that_of_its_streamlines(baseline, points):
+    latent, back = baseline.encode(points), baseline.decode(baseline.encode(points))
+    squares = np.square(back[1:] - back[:-1], dtype=np.float64).sum(axis=2)
+    np.testing.assert_allclose(
+        np.linalg.norm(latent[1:] - latent[:-1], axis=1),
+        np.sqrt(squares.mean(axis=1)),
+        rtol=1e-4,
+    )
+
+
+def test_baseline_of_no_streamlines(baseline, points):
+    assert baseline.encode(points[:0]).shape == (0, 6)
+    assert baseline.decode(np.empty((0, 6))).shape == (0, 32, 3)
