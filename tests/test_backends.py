@@ -75,6 +75,7 @@ def test_folded_networks(backend):
     files = (
         "nn/test_inference.py",
         "nn/test_folding.py",
+        "nn/test_provenance.py",
         "training/test_coefficient_trainer.py",
     )
     result = subprocess.run(

@@ -179,9 +179,9 @@ def decode(model, latents, *, batch_size=None):
     from dipy_tractoencoder.nn.inference import folded_decoder
 
     check_model(model)
-    mean, is_reversed = latents, None
+    mean, is_reversed, own = latents, None, None
     if isinstance(latents, Latents):
-        check_same_model(model, latents)
+        own = check_same_model(model, latents)
         mean, is_reversed = latents.mean, latents.is_reversed
     try:
         mean = np.asarray(mean, dtype=np.float32)
@@ -200,7 +200,7 @@ def decode(model, latents, *, batch_size=None):
             "Invalid value received for `latents`. Expected finite numbers. Received: "
             f"nan or infinity in row {int((~np.isfinite(mean)).any(axis=1).argmax())}."
         )
-    decoder = _network(model, folded_decoder, fingerprint(model))
+    decoder = _network(model, folded_decoder, own or fingerprint(model))
     points = _run(decoder, mean, batch_size or BATCH_SIZES[model.backbone])
     if is_reversed is not None:
         points[is_reversed] = points[is_reversed, ::-1]
@@ -247,6 +247,11 @@ def check_same_model(model, latents):
     latents : Latents
         Latents at hand.
 
+    Returns
+    -------
+    fingerprint : str
+        The model's.
+
     Raises
     ------
     FingerprintError
@@ -260,6 +265,7 @@ def check_same_model(model, latents):
             f"{latents.fingerprint[:12]}, this one's is {expected[:12]}). Decode with "
             "the model that encoded, or encode again."
         )
+    return expected
 
 
 def _network(model, make, made_by):

@@ -385,18 +385,21 @@ class StreamlineAutoencoder(keras.Model):
         variance = variance + SMALLEST_NOISE**2
         return 0.5 * n_coordinates * (ops.log(2 * np.pi * variance) + 1.0)
 
-    def get_config(self):
-        """Arguments that build the model again."""
-        config = {
+    def architecture(self):
+        """Arguments that determine what the model computes by its weights."""
+        return {
             "preprocessing": self.preprocessing.to_dict(),
             "latent_dim": self.latent_dim,
             "backbone": self.backbone,
             "linear_skip": self.linear_skip,
             "upsampling": self.upsampling,
             "loss": self.loss_form,
-            "seed": self.seed,
-            "record": self.record and self.record.to_dict(),
         }
+
+    def get_config(self):
+        """Arguments that build the model again."""
+        record = self.record and self.record.to_dict()
+        config = {**self.architecture(), "seed": self.seed, "record": record}
         return {"name": self.name, **config}
 
     @classmethod

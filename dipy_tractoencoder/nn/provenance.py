@@ -8,9 +8,6 @@ import numpy as np
 
 N_RECOGNISED = 50  # streamlines that tell a tractogram from others
 
-# What does not change what a model computes.
-IGNORED = ("name", "record", "seed")
-
 
 @dataclass(frozen=True)
 class TrainingRecord:
@@ -86,6 +83,10 @@ def software_versions():
 def fingerprint(model):
     """SHA-256 of a model's architecture, preprocessing and weights.
 
+    It is computed once and kept with the model, together with all that went into it.
+    Every call compares that, byte by byte, with what the model has now: there are many
+    ways to change weights, and none goes unseen.
+
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
@@ -97,15 +98,47 @@ def fingerprint(model):
         64 hexadecimal digits; equal for models that compute the same by the same
         weights.
     """
+    config = {**model.architecture(), "class": type(model).__name__}
+    text = json.dumps(config, sort_keys=True)
+    arrays = [_numbers(w) for w in model.weights if "seed_generator" not in w.path]
+    # Past Keras' attribute tracking, which would save it with the model.
+    known = model.__dict__.get("_fingerprinted")
+    if known is None or not known.matches(text, arrays):
+        known = _Fingerprinted(text, arrays)
+        model.__dict__["_fingerprinted"] = known
+    return known.digest
+
+
+class _Fingerprinted:
+    """A fingerprint, and a copy of all that it was computed from."""
+
+    def __init__(self, config, arrays):
+        self.config = config
+        self.heads = [f"{array.dtype}{array.shape}" for array in arrays]
+        self.contents = [array.tobytes() for array in arrays]
+        digest = hashlib.sha256(config.encode())
+        for head, content in zip(self.heads, self.contents):
+            digest.update(head.encode())
+            digest.update(content)
+        self.digest = digest.hexdigest()
+
+    def matches(self, config, arrays):
+        """Tell whether these would give the same fingerprint."""
+        return (
+            config == self.config
+            and self.heads == [f"{array.dtype}{array.shape}" for array in arrays]
+            and all(a.tobytes() == b for a, b in zip(arrays, self.contents))
+        )
+
+
+def _numbers(weight):
+    """Read a weight, without a copy where the backend lets us."""
     from keras import ops
 
-    config = {k: v for k, v in model.get_config().items() if k not in IGNORED}
-    config["class"] = type(model).__name__
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
-    for weight in model.weights:
-        if "seed_generator" in weight.path:
-            continue
-        values = np.ascontiguousarray(ops.convert_to_numpy(weight))
-        digest.update(f"{values.dtype}{values.shape}".encode())
-        digest.update(values.tobytes())
-    return digest.hexdigest()
+    value = weight.value
+    if hasattr(value, "read_value"):  # TensorFlow's variable around its tensor.
+        value = value.value()
+    try:
+        return np.ascontiguousarray(value)
+    except (TypeError, RuntimeError):  # PyTorch's, with a gradient or on a device.
+        return np.ascontiguousarray(ops.convert_to_numpy(weight))

@@ -126,11 +126,11 @@ class StreamlineVAE(StreamlineAutoencoder):
         self.kl_weight_in_force.update_state(kl_weight)
         return reconstruction + kl_weight * ops.mean(kl)
 
-    def get_config(self):
-        """Arguments that build the model again."""
+    def architecture(self):
+        """Arguments that determine what the model computes by its weights."""
         config = {
             "kl_weight": self.kl_weight,
             "kl_annealing": self.kl_annealing,
             "epsilon_std": self.epsilon_std,
         }
-        return {**super().get_config(), **config}
+        return {**super().architecture(), **config}
