@@ -13,7 +13,6 @@ from study_main import RESULTS, main
 from dipy_tractoencoder import encode, reconstruct, train
 from dipy_tractoencoder.evaluation.projection import latent_map
 from dipy_tractoencoder.sims.geometry import BUNDLES as PHANTOM_BUNDLES
-from dipy_tractoencoder.streamlines.metrics import point_distance, pooled_distance
 from dipy_tractoencoder.viz.base import bundle_colours, save_figure
 from dipy_tractoencoder.viz.latent import draw_latent_map
 from dipy_tractoencoder.workflows.demo import BUNDLES
@@ -44,10 +43,8 @@ def draw_row(axes, data, names, view, what, **options):
     latents = encode(model, lines)
     made = reconstruct(model, lines)
     assert len(latents) == len(lines)  # None was rejected, so labels fit the rows.
-    error, pca_error = (
-        pooled_distance(point_distance(made.original, points))
-        for points in (made.points, made.pca_points)
-    )
+    errors = made.errors()
+    error, pca_error = errors["error_mm"], errors["pca_error_mm"]
     left, middle, right = axes
     title = f"{what}: {len(lines)} streamlines"
     draw_lines(left, made.original, labels, names, view, title)

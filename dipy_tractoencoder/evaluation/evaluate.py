@@ -21,6 +21,7 @@ from dipy_tractoencoder.evaluation.latent_metrics import (
     length_scores,
     neighbor_label_scores,
 )
+from dipy_tractoencoder.generation.density import fit_mixture
 from dipy_tractoencoder.latent.codec import decode
 from dipy_tractoencoder.nn.likelihood import (
     best_noise_std,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 N_NEW = 300  # Streamlines drawn from the density over the latents.
 STREAMLINES_PER_PART = 30  # of the mixture
 MOST_PARTS = 60
+SMALLEST_VARIANCE = 1e-4  # Added to those of the mixture, mm^2.
 
 
 @dataclass(frozen=True)
@@ -313,8 +315,12 @@ def draw_new(latent: np.ndarray, n_new: int, *, seed: int = 0) -> np.ndarray:
     new : ndarray, shape (n_new, latent_dim), float32
         New latents, in the same unit.
     """
-    from sklearn.mixture import GaussianMixture
-
     n_parts = max(1, min(MOST_PARTS, len(latent) // STREAMLINES_PER_PART))
-    mixture = GaussianMixture(n_parts, reg_covar=1e-4, random_state=seed)
-    return mixture.fit(latent.astype(np.float64)).sample(n_new)[0].astype(np.float32)
+    mixture = fit_mixture(
+        latent.astype(np.float64),
+        n_parts,
+        smallest_variance=SMALLEST_VARIANCE,
+        n_starts=1,
+        seed=seed,
+    )
+    return mixture.sample(n_new)[0].astype(np.float32)

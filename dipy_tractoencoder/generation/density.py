@@ -5,7 +5,10 @@ streamline (a kernel density), or the prior alone. So one class samples, evaluat
 is saved.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 import warnings
 
 import numpy as np
@@ -18,6 +21,9 @@ from dipy_tractoencoder.errors import (
     check_number,
 )
 from dipy_tractoencoder.utils.short_repr import short_repr
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
 
 DENSITIES = ("mixture", "kernel", "prior")
 DEFAULT_DENSITY = "mixture"
@@ -186,6 +192,55 @@ def fit_density(
     return _build(latents, kind, _choose(latents, kind, max_parts))
 
 
+def fit_mixture(
+    latents: np.ndarray,
+    n_parts: int,
+    *,
+    shape: str = "full",
+    smallest_variance: float = 1e-3,
+    n_starts: int = N_STARTS,
+    seed: int = 0,
+) -> GaussianMixture:
+    """Fit a Gaussian mixture with a given number of components.
+
+    Parameters
+    ----------
+    latents : ndarray, shape (n_streamlines, latent_dim)
+        Latents, as they are or whitened.
+    n_parts : int
+        Number of components.
+    shape : {"full", "diag"}, optional
+        Kind of their covariances.
+    smallest_variance : float, optional
+        Added to all variances, in the squared unit of ``latents``.
+    n_starts : int, optional
+        Number of initialisations, of which the likeliest fit is kept.
+    seed : int, optional
+        Seed of the initialisations, and of what is sampled from the mixture.
+
+    Returns
+    -------
+    mixture : sklearn.mixture.GaussianMixture
+        The fitted mixture.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+    from threadpoolctl import threadpool_limits
+
+    mixture = GaussianMixture(
+        n_parts,
+        covariance_type=shape,
+        reg_covar=smallest_variance,
+        n_init=n_starts,
+        random_state=seed,
+    )
+    # On matrices this small, threads made the fit 20 times slower (measured).
+    with threadpool_limits(1), warnings.catch_warnings():
+        # A fit that has not converged is judged by its likelihood like the others.
+        warnings.filterwarnings("ignore", category=ConvergenceWarning)
+        return mixture.fit(latents)
+
+
 def fit_with_held_out(
     latents: np.ndarray,
     kind: str = DEFAULT_DENSITY,
@@ -283,29 +338,9 @@ def _choose(latents, kind, max_parts):
         for shape in ("diag", "full"):
             # A full covariance of few streamlines is singular.
             if shape == "diag" or len(white) >= 3 * n_parts * white.shape[1]:
-                mixture = _mixture(white, n_parts, shape)
+                mixture = fit_mixture(white, n_parts, shape=shape)
                 tried[n_parts, shape] = mixture.bic(white)
     return min(tried, key=tried.get)
-
-
-def _mixture(white, n_parts, shape):
-    """Fit scikit-learn's Gaussian mixture to whitened latents."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.mixture import GaussianMixture
-    from threadpoolctl import threadpool_limits
-
-    mixture = GaussianMixture(
-        n_parts,
-        covariance_type=shape,
-        reg_covar=1e-3,
-        n_init=N_STARTS,
-        random_state=0,
-    )
-    # On matrices this small, threads made the fit 20 times slower (measured).
-    with threadpool_limits(1), warnings.catch_warnings():
-        # A fit that has not converged is judged by its likelihood like the others.
-        warnings.filterwarnings("ignore", category=ConvergenceWarning)
-        return mixture.fit(white)
 
 
 def _build(latents, kind, choice):
@@ -316,9 +351,10 @@ def _build(latents, kind, choice):
         weights = np.full(len(white), 1 / len(white))
         means, factors = white * shrinkage, choice * shrinkage * np.eye(len(back))[None]
     else:
-        mixture = _mixture(white, *choice)
+        n_parts, shape = choice
+        mixture = fit_mixture(white, n_parts, shape=shape)
         weights, means = mixture.weights_, mixture.means_
-        if choice[1] == "full":
+        if shape == "full":
             factors = np.linalg.cholesky(mixture.covariances_)
         else:
             factors = np.sqrt(mixture.covariances_)[:, None] * np.eye(len(back))

@@ -37,14 +37,13 @@ from dipy_tractoencoder.report.parts import (
     settings_tables,
     views,
 )
-from dipy_tractoencoder.streamlines.metrics import point_distance, pooled_distance
 from dipy_tractoencoder.training.settings import TrainingSettings
 from dipy_tractoencoder.viz.base import curves_figure
 
 if TYPE_CHECKING:
     from dipy_tractoencoder.nn.provenance import TrainingRecord
     from dipy_tractoencoder.report.page import Picture
-    from dipy_tractoencoder.training.fit import TrainingRun
+    from dipy_tractoencoder.training.run import TrainingRun
 
 USED = {"n_training": "training", "n_validation": "held out"}
 
@@ -91,11 +90,9 @@ def training_report(
     counts = record.data["tractograms"]
     files = list(files or (f"tractogram {n}" for n in range(1, len(counts) + 1)))
     rows = [{"file": str(file), **count} for file, count in zip(files, counts)]
-    what = "held-out streamlines" if run.held_out else "training streamlines"
+    what, errors = run.what, run.errors()
+    error, pca_error = errors["error_mm"], errors["pca_error_mm"]
     sides = (run.points, run.reconstructed, run.pca_reconstructed)
-    error, pca_error = (
-        pooled_distance(point_distance(run.points, points)) for points in sides[1:]
-    )
     variance, kl = latent_use(model, run.points)
     by_batch = batch_statistics_error(model, run.points)
     n_training = record.data["n_training"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from inspect import signature
 import logging
@@ -40,9 +40,9 @@ from dipy_tractoencoder.training.coefficient_trainer import (
     trainer_of,
 )
 from dipy_tractoencoder.training.dataset import add_held_out, counts_of, gather, split
+from dipy_tractoencoder.training.run import TrainingRun
 from dipy_tractoencoder.training.schedule import learning_rate
 from dipy_tractoencoder.training.settings import replace_settings
-from dipy_tractoencoder.utils.short_repr import short_repr
 
 if TYPE_CHECKING:
     from dipy_tractoencoder.training.dataset import TrainingData
@@ -52,40 +52,6 @@ logger = logging.getLogger(__name__)
 
 # Folding linear layers pays for batches larger than this multiple of latent_dim.
 FOLD_FACTOR = 2
-
-
-@dataclass(frozen=True)
-class TrainingRun:
-    """Trained model, with the streamlines to assess it on.
-
-    Attributes
-    ----------
-    model : StreamlineAutoencoder or StreamlineVAE
-        Trained model with its ``record``.
-    points : ndarray, shape (n_streamlines, n_points, 3), float32
-        Validation streamlines, or training streamlines if none were held out; RASMM,
-        mm, in the model's orientation.
-    reconstructed : ndarray, shape (n_streamlines, n_points, 3), float32
-        Reconstruction of ``points`` by the model, mm. With ``refit``, by the model
-        before the refit, which was not trained on them.
-    pca_reconstructed : ndarray, shape (n_streamlines, n_points, 3), float32
-        PCA reconstruction with the same number of components, fitted to the same
-        training streamlines, mm.
-    held_out : bool
-        Whether ``points`` were held out of the training.
-    source : ndarray, shape (n_streamlines,), int
-        Index of the tractogram of each of ``points``: training tractograms first, then
-        validation tractograms.
-    """
-
-    model: StreamlineAutoencoder
-    points: np.ndarray
-    reconstructed: np.ndarray
-    pca_reconstructed: np.ndarray
-    held_out: bool
-    source: np.ndarray
-
-    __repr__ = short_repr
 
 
 def train(tractograms, settings=None, **options):

@@ -321,7 +321,6 @@ def train_files(
     """
     from dipy_tractoencoder.io.tractogram import check_tractogram_path
     from dipy_tractoencoder.nn.model_file import check_model_extension, save_model
-    from dipy_tractoencoder.streamlines.metrics import point_distance, pooled_distance
     from dipy_tractoencoder.utils.tables import history_rows, save_table
     from dipy_tractoencoder.viz.base import save_figure, training_figure
 
@@ -354,11 +353,8 @@ def train_files(
         raise EmptyDataError(f"{names}: {err}") from err
     model, record = run.model, run.model.record
     record.data["files"] = [Path(path).name for path in paths]
-    error, pca_error = (
-        pooled_distance(point_distance(run.points, points))
-        for points in (run.reconstructed, run.pca_reconstructed)
-    )
-    what = "held-out streamlines" if run.held_out else "training streamlines"
+    what, errors = run.what, run.errors()
+    pca_error = errors["pca_error_mm"]
     figure = training_figure(
         record.history,
         run.points,
@@ -386,9 +382,9 @@ def train_files(
     checkpoint_path(model_path).unlink(missing_ok=True)
     logger.info(
         "Error on %d %s: %.3f mm; PCA with %d dimensions: %.3f mm.",
-        len(run.points),
+        errors["n_streamlines"],
         what,
-        error,
+        errors["error_mm"],
         model.latent_dim,
         pca_error,
     )

@@ -15,7 +15,11 @@ from dipy_tractoencoder.evaluation.encoded_bundles import (
     encode_side,
     encode_side_by_pca,
 )
-from dipy_tractoencoder.evaluation.evaluate import bundle_rows, evaluate_model
+from dipy_tractoencoder.evaluation.evaluate import (
+    bundle_rows,
+    draw_new,
+    evaluate_model,
+)
 from dipy_tractoencoder.latent.reconstruction import reconstruct
 from dipy_tractoencoder.nn.likelihood import kl_per_dimension
 from dipy_tractoencoder.nn.provenance import TrainingRecord, source_digest
@@ -245,3 +249,14 @@ def test_command_refuses(home, capsys, arguments, says):
     )
     assert_refused(result, *says)
     assert files_below(home) == before
+
+
+def test_new_latents_are_drawn_from_a_full_mixture():
+    from sklearn.mixture import GaussianMixture
+
+    latent = np.random.default_rng(0).normal(size=(95, 3)).astype(np.float32)
+    mixture = GaussianMixture(3, reg_covar=1e-4, random_state=4).fit(
+        latent.astype(float)
+    )
+    expected = mixture.sample(20)[0]
+    np.testing.assert_allclose(draw_new(latent, 20, seed=4), expected, atol=1e-5)
