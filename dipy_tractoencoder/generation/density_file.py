@@ -124,7 +124,7 @@ def load_densities(
             raise FingerprintError(
                 f"The densities of {path} belong to another model (fingerprint "
                 f"{made_by[:12]}, this one's is {expected[:12]}). Give that model, or "
-                "fit densities again with `fit_bundle_density` (--bundle_files)."
+                "fit densities again with `fit_bundle_density`."
             )
         if any(bundle.density.means.shape[1] != model.latent_dim for bundle in bundles):
             raise InputFileError(

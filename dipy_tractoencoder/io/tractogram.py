@@ -197,7 +197,7 @@ def check_tractogram_path(path, reference=None):
         raise InputFileError(
             f"Cannot read {path}: a {suffix} file does not hold its image space. Give "
             "the image it belongs to (NIfTI, or a TRK of the same space) as "
-            "`reference` (--reference)."
+            "`reference`."
         )
     if not Path(reference).is_file():
         raise InputFileError(f"Reference file not found: {reference}.")

@@ -197,8 +197,7 @@ def check_room(path, needed):
     if (free := shutil.disk_usage(folder).free) < needed:
         raise OutputFileError(
             f"Cannot write {path}: it needs {needed / 2**20:.0f} MiB, and there is "
-            f"room for {free / 2**20:.0f} MiB. Make room, or choose another folder "
-            "(--out_dir)."
+            f"room for {free / 2**20:.0f} MiB. Make room, or choose another `path`."
         )
 
 

@@ -187,7 +187,7 @@ def fit_latent_classifier(
         raise InvalidArgumentError(
             f"The bundle {names[few]} has {counts[few]} streamlines, and "
             f"{n_neighbors} neighbours vote. Give more streamlines, or choose fewer "
-            "neighbours by `n_neighbors` (--n_neighbors), at most "
+            "neighbours by `n_neighbors`, at most "
             f"{max(counts[few] - 1, 0)}."
         )
     neighbors = fit(mean)

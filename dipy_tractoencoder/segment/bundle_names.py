@@ -202,7 +202,7 @@ def bundle_members(
         names = [name for name, members in chosen.items() if shared in members]
         raise InputFileError(
             f"{path}: streamline {shared} is in the groups {' and '.join(names)}. "
-            "Select groups that share no streamline with `groups` (--groups), for "
+            "Select groups that share no streamline with `groups`, for "
             "example 'bundle_*'."
         )
     return dict(chosen)

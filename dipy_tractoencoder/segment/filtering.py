@@ -150,7 +150,7 @@ def read_labelled_scores(
             raise InputFileError(
                 f"{path} has no data per streamline called {label_name} (it has: "
                 f"{present}). Give the name of the labels (1 plausible, 0 not) with "
-                "`label_name` (--label_name)."
+                "`label_name`."
             )
         if plausible.all() or not plausible.any():
             raise InputFileError(

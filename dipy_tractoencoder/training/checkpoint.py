@@ -42,7 +42,7 @@ WRITING_FRACTION = 0.02  # Of the training time, at most.
 SECONDS_BETWEEN_COPIES = 1.0  # In memory; written when the training is interrupted.
 ABOUT = "about"
 PARTS = ("variables", "best_weights")
-ANEW = "start anew without `resume` (--force instead of --resume)"
+ANEW = "start anew without `resume`"
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class Checkpoint:
         if self.states and self.path.is_file():
             logger.warning(
                 "The state of the training is saved in %s (%s). To resume, repeat the "
-                "call with resume=True, or the command with --resume.",
+                "training with `resume`.",
                 self.path,
                 self._where(),
             )

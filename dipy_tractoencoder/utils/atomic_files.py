@@ -267,5 +267,5 @@ def check_writable(path: str | Path) -> None:
         reason = err.strerror or str(err)
         raise OutputFileError(
             f"Cannot write to the folder {path.parent}: {reason}. "
-            "Choose another one (--out_dir)."
+            "Choose another `path`."
         ) from err

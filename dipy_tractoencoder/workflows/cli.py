@@ -17,6 +17,11 @@ from typing import Any
 from dipy_tractoencoder import __version__
 from dipy_tractoencoder.errors import TractoencoderError
 from dipy_tractoencoder.io.tractogram import EXTENSIONS
+from dipy_tractoencoder.workflows.options import (
+    OptionsFormatter,
+    name_options,
+    option_names,
+)
 
 logger = logging.getLogger("dipy_tractoencoder")
 
@@ -78,7 +83,8 @@ def run_command(flow: Any) -> None:
     from dipy import __version__ as dipy_version
     from dipy.workflows import flow_runner
 
-    level = _configure_logging()
+    options = option_names(flow)
+    level = _configure_logging(options)
     flow.command = command_line()
     # A closed pipe (`| head`) stops the messages, not the work.
     logging.raiseExceptions = level == "DEBUG"
@@ -107,7 +113,7 @@ def run_command(flow: Any) -> None:
     # Our own errors, and those of DIPY for missing files, sizes and folders.
     except (TractoencoderError, OSError, ImportError) as err:
         _show_traceback(level)
-        _leave(_explain(err), EXIT_ERROR)
+        _leave(name_options(_explain(err), options), EXIT_ERROR)
     except Exception as err:
         _show_traceback(level)
         _leave(
@@ -148,7 +154,7 @@ def _explain(err):
     return text
 
 
-def _configure_logging():
+def _configure_logging(names):
     """Make --log_level and --log_file work for this package's and DIPY's messages."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--log_level", default="INFO")
@@ -162,7 +168,7 @@ def _configure_logging():
             EXIT_ERROR,
         )
     screen = logging.StreamHandler(sys.stdout)
-    screen.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    screen.setFormatter(OptionsFormatter("%(levelname)s: %(message)s", names))
     handlers = [screen]
     if options.log_file:
         log_path = Path(options.log_file)
@@ -181,7 +187,7 @@ def _configure_logging():
                 EXIT_ERROR,
             )
         handlers[-1].setFormatter(
-            logging.Formatter("%(asctime)s %(name)s %(levelname)s: %(message)s")
+            OptionsFormatter("%(asctime)s %(name)s %(levelname)s: %(message)s", names)
         )
     for name in ("dipy_tractoencoder", "dipy"):
         named = logging.getLogger(name)
