@@ -1,7 +1,9 @@
 """Run commands, in a process of their own or in this one; see what they left."""
 
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 import importlib
+import io
 import logging
 import os
 from pathlib import Path
@@ -69,11 +71,26 @@ def run_command(name, *arguments, cwd=None, **environment):
 
 def call_command(capsys, name, *arguments):
     """Run a command inside this process, which is quicker; leaves logging as it was."""
+    capsys.readouterr()
+    code = _call(name, *arguments)
+    captured = capsys.readouterr()
+    return Result(code, captured.out, captured.err)
+
+
+def call_command_in(folder, name, *arguments):
+    """Run a command inside this process and a folder, for fixtures of a module."""
+    out, err = io.StringIO(), io.StringIO()
+    with chdir(folder), redirect_stdout(out), redirect_stderr(err):
+        code = _call(name, *arguments)
+    return Result(code, out.getvalue(), err.getvalue())
+
+
+def _call(name, *arguments):
+    """Run a command inside this process; give its exit code."""
     from dipy_tractoencoder.workflows.cli import run_command
 
     loggers = [logging.getLogger(n) for n in ("dipy_tractoencoder", "dipy")]
     kept = [(log.handlers, log.level, log.propagate) for log in loggers]
-    capsys.readouterr()
     code = 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [name, *map(str, arguments)])
@@ -91,8 +108,7 @@ def call_command(capsys, name, *arguments):
                         handler.close()
                 log.handlers, log.propagate = handlers, propagate
                 log.setLevel(level)
-    captured = capsys.readouterr()
-    return Result(code or 0, captured.out, captured.err)
+    return code or 0
 
 
 def assert_refused(result, *needles, code=2):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from slow import slow
 
 SCRIPT = """
 import json
@@ -45,6 +46,7 @@ print(json.dumps({"backend": keras.backend.backend(), **errors}))
 """
 
 
+@slow
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 def test_train_encode_decode(backend, tmp_path):
     if find_spec(backend) is None:
@@ -64,6 +66,7 @@ def test_train_encode_decode(backend, tmp_path):
     assert errors["compact"] < 0.5
 
 
+@slow
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 def test_folded_networks(backend):
     """Folding, and training on coefficients, on the backends not in use here."""
@@ -88,6 +91,8 @@ def test_folded_networks(backend):
             "no:cacheprovider",
             "-k",
             "weights or random or folded or loss",
+            "-m",
+            "",
             *(str(here / name) for name in files),
         ],
         env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},

@@ -9,6 +9,7 @@ from flow_data import COMMANDS, run_python
 from made_data import make_tractogram
 import numpy as np
 import pytest
+from slow import slow_but
 
 from dipy_tractoencoder import (
     load_tractogram,
@@ -104,7 +105,7 @@ except OutputFileError as error:
 """
 
 
-@pytest.mark.parametrize("size", [0, 1000, 20000])
+@pytest.mark.parametrize("size", slow_but([0, 1000, 20000], 1000))
 def test_no_room_for_latents(size, folder, trained_vae):
     """HDF5 alone cannot let go of a file it could not write, and crashes later."""
     save_model(trained_vae, folder / "vae.keras")

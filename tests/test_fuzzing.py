@@ -7,6 +7,7 @@ from made_data import make_tractogram
 from mutations import arguments, file_name, make_good_files, mutated
 import numpy as np
 import pytest
+from slow import slow, slow_but
 
 from dipy_tractoencoder import encode, load_model
 from dipy_tractoencoder.errors import TractoencoderError
@@ -25,7 +26,10 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("kind", ["trk", "tck", "trx", "keras", "h5", "densities"])
+@pytest.mark.parametrize(
+    "kind",
+    slow_but(["trk", "tck", "trx", "keras", "h5", "densities"], "trk", "densities"),
+)
 def test_mutated_files(folder, kind, capsys, monkeypatch):
     folder, good = folder
     model = load_model(folder / "vae.keras")
@@ -87,6 +91,7 @@ quick = settings(
 )
 
 
+@slow
 @quick
 @given(
     lines=tractogram(),
@@ -118,6 +123,7 @@ def test_any_streamlines_are_kept_whole_or_rejected(
         assert (points >= low - margin).all() and (points <= high + margin).all()
 
 
+@slow
 @quick
 @given(lines=tractogram())
 def test_any_streamlines_are_encoded_or_refused(trained_vae, lines):
@@ -136,6 +142,7 @@ def test_any_streamlines_are_encoded_or_refused(trained_vae, lines):
     assert np.isfinite(latents.log_var[rows]).all()
 
 
+@slow
 @quick
 @given(lines=st.lists(streamline(), min_size=1, max_size=5))
 def test_each_streamline_is_encoded_for_itself(trained_vae, lines):

@@ -16,6 +16,7 @@ from made_data import AFFINE, DIMENSIONS, make_tractogram
 import nibabel as nib
 import numpy as np
 import pytest
+from slow import slow_but
 
 import dipy_tractoencoder as dte
 
@@ -24,6 +25,7 @@ RST_BLOCK = r"^\.\. code-block:: (bash|python)\n\n((?:    *.*\n|\n)+)"
 MD_BLOCK = r"^```(bash|python)\n(.*?)^```"
 TUTORIAL_BLOCK = r"^# .*::\n#\n((?:#     .*\n)+)"
 # Lines that set up; CI runs those.
+TRAINED = ("3_filter_label", "4_sample")  # Tutorials that take a model as given.
 SET_UP = re.compile("pip install|-m venv|pre-commit|sphinx-build|^pytest|^export ")
 # For speed, where a line says nothing else. Outcomes are others' business.
 SMALLER = {
@@ -67,6 +69,8 @@ def pages():
 
 
 PAGES = pages()
+# They train nothing.
+QUICK = ("doc/explorer.md", *(f"doc/examples/tutorial_{n}.py" for n in TRAINED))
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +183,7 @@ def test_pages_with_blocks_are_found():
     assert shown >= set(COMMANDS) - {"dipy_vae_demo", "dipy_simulate_fibercup"}
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", slow_but(PAGES, *QUICK))
 def test_blocks_run(page, study, tmp_path, monkeypatch, capsys):
     if page == "doc/explorer.md":
         pytest.importorskip("plotly", reason="needs the extra explore (plotly)")

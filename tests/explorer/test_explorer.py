@@ -433,20 +433,21 @@ def here(home, tmp_path, monkeypatch):
 
 
 @needs_plotly
-def test_command_as_a_user_runs_it(home, tmp_path):
+def test_command_as_a_user_runs_it(home, tmp_path, capsys, monkeypatch):
     arguments = ("vae.keras", "AF.trk", "CST.trk", "--out_dir", tmp_path / "out")
     result = run_command(NAME, *arguments, "--max_streamlines", 30, cwd=home)
     assert result.code == 0, result.err
     page = tmp_path / "out" / "explorer.html"
-    assert "30 of 40 streamlines of 2 bundles are shown" in result.out
+    assert "30 of 40 streamlines" in result.out
     megabytes = f"({page.stat().st_size / 1e6:.1f} MB)"
     assert megabytes in result.out
-    assert "Next: open " in result.out
+    assert "Next: " in result.out
     content = content_of(page.read_text(encoding="utf-8"))
     assert content["names"] == ["AF", "CST"]
     assert content["files"] == ["AF.trk", "CST.trk"]
     before = files_below(tmp_path)
-    result = run_command(NAME, *arguments, cwd=home)
+    monkeypatch.chdir(home)
+    result = call_command(capsys, NAME, *arguments)
     assert_refused(result, "explorer.html", "--force")
     assert files_below(tmp_path) == before
 

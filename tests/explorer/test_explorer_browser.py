@@ -6,6 +6,7 @@ from flow_data import PACKAGE
 import numpy as np
 import pytest
 from scipy.special import erf
+from slow import slow
 from test_explorer import EVIL, NAMES, decoder_case, every_decoder
 
 from dipy_tractoencoder import decode, explore
@@ -13,6 +14,7 @@ from dipy_tractoencoder.explorer.data import explorer_data
 from dipy_tractoencoder.explorer.decoder_export import packed_operations
 
 pytest.importorskip("plotly", reason="needs the extra explore (plotly)")
+pytestmark = slow
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="needs the extra browser (playwright)"
 )

@@ -25,9 +25,10 @@ from dipy_tractoencoder.generation.density_file import load_densities, save_dens
 UNIT = np.array([5.0, 2.0, 0.1])
 
 
-@pytest.fixture
-def latents(rng):
-    """Two clouds, thin in the third direction."""
+@pytest.fixture(scope="module")
+def latents():
+    """Two clouds, thin in the third direction; not to be written to."""
+    rng = np.random.default_rng(20240607)
     cloud = rng.standard_normal((300, 3)) * [2, 1, 0.05]
     cloud[:150] += [20, 0, 0]
     return cloud
@@ -121,18 +122,24 @@ def test_bad_input(change, error):
 # File
 
 
-@pytest.fixture
-def saved(latents, tmp_path):
-    """Give a file of densities of two bundles, and the bundles."""
+@pytest.fixture(scope="module")
+def bundle_densities(latents):
+    """Fit the densities of two bundles."""
     space = {"affine": np.eye(4), "dimensions": np.array([9, 9, 9])}
     space.update(voxel_sizes=np.ones(3), voxel_order="RAS")
     first = BundleDensity(
         "AF left", fit(latents, "mixture"), -20.0, 30.0, 90.0, 0.2, 300, space
     )
     second = replace(first, name="CST", density=fit(latents[:9], "kernel"), space={})
+    return [first, second]
+
+
+@pytest.fixture
+def saved(bundle_densities, tmp_path):
+    """Give a file of densities of two bundles, and the bundles."""
     path = tmp_path / "densities.h5"
-    save_densities([first, second], path, "f" * 64)
-    return path, [first, second]
+    save_densities(bundle_densities, path, "f" * 64)
+    return path, bundle_densities
 
 
 def test_what_is_saved_is_loaded(saved, latents):

@@ -5,6 +5,7 @@ from dataclasses import replace
 from keras import layers, ops
 import numpy as np
 import pytest
+from slow import slow
 
 from dipy_tractoencoder.nn.backbones import decoder_body, encoder_body
 from dipy_tractoencoder.nn.folding import decode_folded, encode_folded, split_at
@@ -60,6 +61,7 @@ def test_split_at_finds_first_and_last():
     assert last.filters == 1024 and len(after) == 1
 
 
+@slow
 @pytest.mark.parametrize("model, linear_skip", [("ae", True), ("vae", False)])
 def test_training_folded_is_the_same_training(model, linear_skip, monkeypatch):
     rng = np.random.default_rng(2)

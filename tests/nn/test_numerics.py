@@ -5,6 +5,7 @@ from itertools import cycle
 from made_data import make_bundle
 import numpy as np
 import pytest
+from slow import slow, slow_but
 
 from dipy_tractoencoder import decode, encode
 from dipy_tractoencoder.errors import TrainingDivergedError
@@ -61,7 +62,7 @@ def finite_or_stopped(name, **options):
     try:
         run = run_training([lines], **{**TINY, **extreme, **options})
     except TrainingDivergedError as err:
-        assert "Lower the learning rate" in str(err)
+        assert "learning rate" in str(err)
         return False
     for weight in run.model.get_weights():
         assert np.isfinite(weight).all()
@@ -74,7 +75,10 @@ def finite_or_stopped(name, **options):
     return True
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    slow_but(CASES, "huge rate, no clipping", "huge", "one streamline", "much noise"),
+)
 def test_finite_or_stopped(name):
     finished = finite_or_stopped(name, kl_annealing=SCHEDULES[name])
     # Only these may go astray.
@@ -82,6 +86,7 @@ def test_finite_or_stopped(name):
     assert finished or may_stop or name == "much noise"
 
 
+@slow
 @pytest.mark.parametrize("kl_annealing", KL_ANNEALINGS)
 @pytest.mark.parametrize("name", HARD)
 def test_all_schedules(name, kl_annealing):
@@ -91,6 +96,8 @@ def test_all_schedules(name, kl_annealing):
 
 
 @pytest.mark.parametrize("backbone", ["compact"])
-@pytest.mark.parametrize("name", ["huge rate", "constant", "one streamline"])
+@pytest.mark.parametrize(
+    "name", slow_but(["huge rate", "constant", "one streamline"], "constant")
+)
 def test_convolutions(name, backbone):
     finite_or_stopped(name, backbone=backbone, linear_skip=False)

@@ -8,10 +8,12 @@ from PIL import Image
 from matplotlib.figure import Figure
 import numpy as np
 import pytest
+from slow import slow
 
 from dipy_tractoencoder.report.data_checks import Check
 from dipy_tractoencoder.report.page import Report, Section, Table, picture, save_report
 
+pytestmark = slow
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="needs the extra browser (playwright)"
 )

@@ -6,6 +6,7 @@ from keras import ops
 from made_data import make_bundle, make_tractogram, rms_distance
 import numpy as np
 import pytest
+from slow import slow, slow_but
 
 from dipy_tractoencoder.errors import (
     EmptyDataError,
@@ -67,7 +68,7 @@ def pca_error(points, preprocessing, n_components):
 # Training works
 
 
-@pytest.mark.parametrize("name", ["vae", "ae"])
+@pytest.mark.parametrize("name", slow_but(["vae", "ae"], "vae"))
 def test_training_without_skip_learns(name, data):
     settings = replace(NO_SKIP, model=name, epochs=40, learning_rate=5e-3)
     _, history, best_epoch = fit(data.points, None, data.preprocessing, settings)
@@ -172,6 +173,7 @@ def test_same_seed_same_model(bundles):
     assert not same_weights(first, other)
 
 
+@slow
 def test_same_seed_same_convolutions(data):
     settings = replace(NO_SKIP, epochs=1, backbone="compact", seed=3)
     first, again = (
@@ -183,7 +185,7 @@ def test_same_seed_same_convolutions(data):
 # The best weights
 
 
-@pytest.mark.parametrize("name", ["vae", "ae"])
+@pytest.mark.parametrize("name", slow_but(["vae", "ae"], "vae"))
 def test_the_untrained_model_is_kept_where_training_makes_it_worse(name, data):
     settings = replace(SMALL, model=name, patience=99, **ABSURD)
     model, history, best_epoch = fit(
@@ -214,7 +216,7 @@ def test_weights_of_the_best_epoch_are_kept(data):
         assert error == pytest.approx(errors[best_epoch - 1], rel=1e-4)
 
 
-@pytest.mark.parametrize("patience", [1, 3])
+@pytest.mark.parametrize("patience", slow_but([1, 3], 3))
 def test_early_stopping(data, patience):
     settings = replace(SMALL, epochs=30, patience=patience, **ABSURD)
     _, history, best_epoch = fit(data.points, data.points, data.preprocessing, settings)
@@ -224,7 +226,7 @@ def test_early_stopping(data, patience):
 
 def test_no_early_stopping_by_default(data):
     """A schedule that falls brings its gains at the end."""
-    settings = replace(SMALL, epochs=35, **ABSURD)
+    settings = replace(SMALL, epochs=35, batch_size=60, **ABSURD)
     assert settings.patience is None
     _, history, best_epoch = fit(data.points, data.points, data.preprocessing, settings)
     assert best_epoch == 0
@@ -323,6 +325,9 @@ def test_learning_rate_is_warmed_up_and_falls_by_a_cosine(data):
     assert at[0] == pytest.approx(2e-5)
     assert (np.diff(at[:5]) > 0).all() and (np.diff(at[4:]) < 0).all()
     assert at[42] == pytest.approx(1e-3) and at[80] == pytest.approx(0, abs=1e-8)
+    settings = replace(settings, epochs=5)
+    rate = learning_rate(settings, 20)
+    at = [float(rate(step)) for step in range(21)]
     _, history, _ = fit(data.points, None, data.preprocessing, settings)
     np.testing.assert_allclose(history["learning_rate"], at[4::4], rtol=1e-4, atol=1e-9)
 
@@ -375,7 +380,7 @@ def test_not_finite_validation_stops(data):
         fit(data.points, points, data.preprocessing, SMALL)
 
 
-@pytest.mark.parametrize("name", ["vae", "ae"])
+@pytest.mark.parametrize("name", slow_but(["vae", "ae"], "vae"))
 def test_divergence_in_the_very_last_step_is_noticed(name, data):
     """The loss of a step is that before its update."""
     settings = replace(
@@ -522,7 +527,7 @@ def errors_mm(model, points, batch_size, *, noise=True):
 
 @pytest.mark.parametrize(
     "backbone, linear_skip",
-    [("finta", False), ("compact", False), ("dense", True)],
+    slow_but([("finta", False), ("compact", False), ("dense", True)], "compact"),
 )
 def test_inference_agrees_with_training_on_small_data(fifty, backbone, linear_skip):
     points, preprocessing = fifty
@@ -534,6 +539,7 @@ def test_inference_agrees_with_training_on_small_data(fifty, backbone, linear_sk
     assert inference == pytest.approx(in_training, rel=0.1)
 
 
+@slow
 def test_inference_agrees_with_training_in_several_batches(fifty):
     """Each batch has its own statistics in training; inference has one set."""
     points, preprocessing = fifty
@@ -581,11 +587,17 @@ def test_settled_statistics_are_the_mean_over_batches(fifty):
 @pytest.mark.parametrize(
     "options, log_var, may_stop",
     [
-        ({"backbone": "finta", "linear_skip": False, "n_points": 64}, 1e4, False),
-        ({"backbone": "compact"}, -1e4, False),
+        pytest.param(
+            *({"backbone": "finta", "linear_skip": False, "n_points": 64}, 1e4, False),
+            marks=slow,
+        ),
+        pytest.param(*({"backbone": "compact"}, -1e4, False), marks=slow),
         ({"normalise": True}, 1e4, False),
-        ({"normalise": True, "clip_norm": 0.0}, -1e4, False),
-        ({"linear_skip": False, "loss": "mse", "clip_norm": 0.0}, 1e4, True),
+        pytest.param(*({"normalise": True, "clip_norm": 0.0}, -1e4, False), marks=slow),
+        pytest.param(
+            *({"linear_skip": False, "loss": "mse", "clip_norm": 0.0}, 1e4, True),
+            marks=slow,
+        ),
         ({"linear_skip": False, "loss": "mse"}, -1e4, True),
     ],
     ids=["finta", "compact", "dense", "dense-low", "mse", "mse-low"],
@@ -625,7 +637,8 @@ def test_extreme_coordinates_and_log_variances(bundles, options, log_var, may_st
 
 
 @pytest.mark.parametrize(
-    "backbone, model", [("dense", "vae"), ("finta", "ae"), ("compact", "vae")]
+    "backbone, model",
+    slow_but([("dense", "vae"), ("finta", "ae"), ("compact", "vae")], "dense"),
 )
 def test_mixed_precision(backbone, model, bundles, tmp_path):
     options = {"n_points": 64, "latent_dim": 4, "epochs": 2, "model": model}
@@ -669,7 +682,7 @@ def test_steps_at_once(steps_per_epoch, steps, monkeypatch):
     assert steps_at_once(TrainingSettings(), steps_per_epoch) == 1
 
 
-@pytest.mark.parametrize("n_streamlines", [30, 57])
+@pytest.mark.parametrize("n_streamlines", slow_but([30, 57], 57))
 def test_steps_at_once_do_not_change_the_training(n_streamlines, lines, monkeypatch):
     some = lines[:n_streamlines]
     options = {"n_points": 16, "latent_dim": 3, "epochs": 3, "batch_size": 8}

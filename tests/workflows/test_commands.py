@@ -7,6 +7,7 @@ from dipy.tracking.streamline import set_number_of_points
 from flow_data import (
     assert_refused,
     call_command,
+    call_command_in,
     files_below,
     run_command,
     save_reference,
@@ -153,11 +154,11 @@ def chain(home, tmp_path_factory):
     model = home / "m" / "vae.keras"
     latents = [out / "e" / f"sub {number}_AF_latents.h5" for number in (1, 2)]
     results = [
-        run_command("dipy_encode_vae", model, *files, "--save_tractogram", "--out_dir",
-                    out / "e"),
-        run_command("dipy_decode_vae", model, *latents, "--out_dir", out / "d",
-                    "--out_tractogram", "x.trk"),
-        run_command("dipy_reconstruct_vae", model, *files, "--out_dir", out / "r"),
+        call_command_in(out, "dipy_encode_vae", model, *files, "--save_tractogram",
+                        "--out_dir", "e"),
+        call_command_in(out, "dipy_decode_vae", model, *latents, "--out_dir", "d",
+                        "--out_tractogram", "x.trk"),
+        call_command_in(out, "dipy_reconstruct_vae", model, *files, "--out_dir", "r"),
     ]  # fmt: skip
     for result in results:
         assert result.code == 0, result.err

@@ -2,9 +2,10 @@
 
 import csv
 
-from flow_data import assert_refused, call_command, files_below, run_command
+from flow_data import assert_refused, call_command, call_command_in, files_below
 from matplotlib.image import imread
 import pytest
+from slow import slow
 
 from dipy_tractoencoder import load_latents, load_model
 from dipy_tractoencoder.workflows.demo import BUNDLES, TEST_SUBJECT, TRAINING_SUBJECTS
@@ -14,8 +15,8 @@ from dipy_tractoencoder.workflows.demo import BUNDLES, TEST_SUBJECT, TRAINING_SU
 def demo(tmp_path_factory):
     """Run it once, quickly; its folder and what it printed."""
     folder = tmp_path_factory.mktemp("demo")
-    result = run_command(
-        "dipy_vae_demo", "--train.epochs", 3, "--train.latent_dim", 6, cwd=folder
+    result = call_command_in(
+        folder, "dipy_vae_demo", "--train.epochs", 3, "--train.latent_dim", 6
     )
     assert result.code == 0, result.err
     return folder / "tractoencoder_demo", result
@@ -26,6 +27,7 @@ def table(folder):
         return {row["file"]: row for row in csv.DictReader(file)}
 
 
+@slow
 def test_everything_is_there(demo):
     folder, _ = demo
     names = {str(path) for path in files_below(folder)}
@@ -41,6 +43,7 @@ def test_everything_is_there(demo):
     }
 
 
+@slow
 def test_pictures(demo):
     folder, _ = demo
     pictures = list(folder.rglob("*.png"))
@@ -49,6 +52,7 @@ def test_pictures(demo):
         assert imread(path).std() > 0.01, path
 
 
+@slow
 def test_fifth_subject_is_held_out_and_all_others_are_used(demo):
     folder, _ = demo
     model = load_model(folder / "model" / "vae.keras")
@@ -63,6 +67,7 @@ def test_fifth_subject_is_held_out_and_all_others_are_used(demo):
         assert latents.mean.shape == (50, 6)
 
 
+@slow
 def test_error_is_not_worse_than_pcas(demo):
     folder, _ = demo
     rows = table(folder)
@@ -73,6 +78,7 @@ def test_error_is_not_worse_than_pcas(demo):
         assert error < 1.1 * pca_error
 
 
+@slow
 def test_last_words_say_the_errors_and_where_everything_is(demo):
     folder, result = demo
     assert result.err == ""
@@ -86,6 +92,7 @@ def test_last_words_say_the_errors_and_where_everything_is(demo):
         assert (folder / path).exists()
 
 
+@slow
 def test_existing_folder_is_refused_before_any_work(demo, capsys):
     folder, _ = demo
     before = files_below(folder)

@@ -10,6 +10,7 @@ import h5py
 from made_data import make_tractogram
 import numpy as np
 import pytest
+from slow import slow
 
 from dipy_tractoencoder import (
     decode,
@@ -132,6 +133,7 @@ def test_tensorboard_logs(here, capsys):
     assert list((here / "logs").rglob("events.out.*"))
 
 
+@slow
 def test_closed_pipe_ends_only_the_messages(here):
     script = Path(sys.executable).parent / "dipy_train_vae"
     process = subprocess.Popen(

@@ -24,7 +24,7 @@ def home(tmp_path_factory, bundles, trained_vae):
     return folder
 
 
-def test_training_command_writes_a_report(home):
+def test_training_command_writes_a_report(home, capsys, monkeypatch):
     arguments = [
         "<img src=x onerror=alert(1)>.trk",
         "b & 'c'.trk",
@@ -56,7 +56,8 @@ def test_training_command_writes_a_report(home):
     assert "out dir/training.html" in result.out
     assert f"folder {home}" in parsed.words
     assert "backend tensorflow" in parsed.words
-    again = run_command("dipy_train_vae", *arguments, cwd=home)
+    monkeypatch.chdir(home)
+    again = call_command(capsys, "dipy_train_vae", *arguments)
     assert_refused(again, "training.html", "--force")
 
 
