@@ -349,6 +349,8 @@ def fit(
         )
     history = state.history
     if settings.epochs and not state.done:
+        # Otherwise TensorFlow traces each step twice: to create these, and to use them.
+        trainer.optimizer.build(trainer.trainable_variables)
         rows = ShuffledRows(inputs, settings.batch_size, settings.seed)
         new = trainer.fit(
             rows,
