@@ -7,6 +7,7 @@ import sys
 
 from flow_data import ROOT
 import pytest
+from slow import slow
 
 FOLDER = ROOT / "benchmarks" / "asv"
 # What each class is run on instead of all it is for.
@@ -36,6 +37,7 @@ SUITES = suites()
 CASES = [(suite, parameter) for suite in SUITES for parameter in SMALL[suite.__name__]]
 
 
+@slow
 @pytest.mark.parametrize(
     ("suite", "parameter"),
     CASES,

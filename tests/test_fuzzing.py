@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     "kind",
-    slow_but(["trk", "tck", "trx", "keras", "h5", "densities"], "trk", "densities"),
+    slow_but(["trk", "tck", "trx", "keras", "h5", "densities"], "trk"),
 )
 def test_mutated_files(folder, kind, capsys, monkeypatch):
     folder, good = folder

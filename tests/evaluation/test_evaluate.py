@@ -8,6 +8,7 @@ from html_page import Page
 from made_data import make_tractogram
 import numpy as np
 import pytest
+from slow import slow_but
 
 from dipy_tractoencoder import save_model, save_tractogram
 from dipy_tractoencoder.errors import EmptyDataError
@@ -140,15 +141,13 @@ def home(tmp_path, monkeypatch, bundles, trained_vae):
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("rows", "seen"), [(slice(0, 20), True), (slice(10, 20), False)]
-)
+@pytest.mark.parametrize(("first", "seen"), slow_but([(0, True), (10, False)], 0))
 def test_measuring_on_what_was_trained_on_is_warned_of(
-    home, capsys, bundles, rows, seen
+    home, capsys, bundles, first, seen
 ):
     (home / "again").mkdir()
     for name, bundle in zip(("AF", "CST", "UF"), bundles):
-        turned = [line[::-1] for line in bundle[rows]]
+        turned = [line[::-1] for line in bundle[first:20]]
         save_tractogram(make_tractogram(turned), home / "again" / f"{name}.trx")
     result = call_command(
         capsys,

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import json
 import re
 
-from flow_data import assert_refused, call_command, files_below, run_command
+from flow_data import assert_refused, call_command, files_below
 from made_data import make_tractogram
 import numpy as np
 import pytest
@@ -433,9 +433,10 @@ def here(home, tmp_path, monkeypatch):
 
 
 @needs_plotly
-def test_command_as_a_user_runs_it(home, tmp_path, capsys, monkeypatch):
+def test_command_writes_a_page(home, tmp_path, capsys, monkeypatch):
     arguments = ("vae.keras", "AF.trk", "CST.trk", "--out_dir", tmp_path / "out")
-    result = run_command(NAME, *arguments, "--max_streamlines", 30, cwd=home)
+    monkeypatch.chdir(home)
+    result = call_command(capsys, NAME, *arguments, "--max_streamlines", 30)
     assert result.code == 0, result.err
     page = tmp_path / "out" / "explorer.html"
     assert "30 of 40 streamlines" in result.out
@@ -446,7 +447,6 @@ def test_command_as_a_user_runs_it(home, tmp_path, capsys, monkeypatch):
     assert content["names"] == ["AF", "CST"]
     assert content["files"] == ["AF.trk", "CST.trk"]
     before = files_below(tmp_path)
-    monkeypatch.chdir(home)
     result = call_command(capsys, NAME, *arguments)
     assert_refused(result, "explorer.html", "--force")
     assert files_below(tmp_path) == before

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 from scipy.spatial.distance import pdist
+from slow import slow_but
 
 from dipy_tractoencoder.errors import InvalidArgumentError
 from dipy_tractoencoder.latent.codec import encode
@@ -356,7 +357,8 @@ def test_extreme_log_var_keeps_the_loss_finite(bias, points):
 
 
 @pytest.mark.parametrize(
-    "kl_annealing", ["constant", "warmup", "cyclical", "rise_and_fall"]
+    "kl_annealing",
+    slow_but(["constant", "warmup", "cyclical", "rise_and_fall"], "warmup"),
 )
 def test_kl_weight_in_the_history_follows_the_schedule(kl_annealing, data):
     settings = TrainingSettings(

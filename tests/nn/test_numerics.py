@@ -77,7 +77,7 @@ def finite_or_stopped(name, **options):
 
 @pytest.mark.parametrize(
     "name",
-    slow_but(CASES, "huge rate, no clipping", "huge", "one streamline", "much noise"),
+    slow_but(CASES, "huge rate, no clipping", "one streamline"),
 )
 def test_finite_or_stopped(name):
     finished = finite_or_stopped(name, kl_annealing=SCHEDULES[name])
@@ -95,9 +95,8 @@ def test_all_schedules(name, kl_annealing):
     finite_or_stopped(name, kl_annealing=kl_annealing)
 
 
+@slow
 @pytest.mark.parametrize("backbone", ["compact"])
-@pytest.mark.parametrize(
-    "name", slow_but(["huge rate", "constant", "one streamline"], "constant")
-)
+@pytest.mark.parametrize("name", ["huge rate", "constant", "one streamline"])
 def test_convolutions(name, backbone):
     finite_or_stopped(name, backbone=backbone, linear_skip=False)

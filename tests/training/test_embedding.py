@@ -17,6 +17,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks
+from slow import slow
 
 import dipy_tractoencoder as dte
 from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError
@@ -384,6 +385,7 @@ def name_of(check):
 TABLES = OfRows(n_points=4, latent_dim=2, epochs=0)
 
 
+@slow
 @pytest.mark.parametrize("check", checks(TABLES), ids=name_of)
 def test_checks_of_scikit_learn(check):
     if reason := SKIPPED.get(check.func.__name__):

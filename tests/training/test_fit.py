@@ -351,7 +351,9 @@ def test_learning_rate_can_be_constant(data):
     assert history["learning_rate"] == [1e-3, 1e-3]
 
 
-@pytest.mark.parametrize("clip_norm, expected", [(0.5, 0.5), (0.0, None)])
+@pytest.mark.parametrize(
+    "clip_norm, expected", slow_but([(0.5, 0.5), (0.0, None)], 0.5)
+)
 def test_gradient_clipping(data, clip_norm, expected):
     settings = replace(SMALL, epochs=1, clip_norm=clip_norm)
     seen = []

@@ -57,9 +57,9 @@ def home(tmp_path_factory, bundles):
     (home / "notes.txt").write_text("buy milk")
     (home / "fake.keras").write_text("buy milk")
     save_reference(home / "b0.nii.gz")
-    result = run_command(
-        "dipy_train_vae", "sub 1/AF.trk", "sub 2/AF.trk", *TRAINING, "--out_dir", "m",
-        cwd=home,
+    result = call_command_in(
+        home, "dipy_train_vae", "sub 1/AF.trk", "sub 2/AF.trk", *TRAINING,
+        "--out_dir", "m",
     )  # fmt: skip
     assert result.code == 0, result.err
     (home / "train.log").write_text(result.out)

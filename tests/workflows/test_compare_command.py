@@ -7,6 +7,7 @@ from group_data import make_group, train_on
 from made_data import make_tractogram
 import numpy as np
 import pytest
+from slow import slow
 
 from dipy_tractoencoder import load_tractogram, save_model, save_tractogram
 from dipy_tractoencoder.errors import InputFileError
@@ -152,6 +153,7 @@ def test_options_reach_the_library(home, here, call):
     assert {row["detected"] for row in summary} == {"no"}
 
 
+@slow
 def test_the_real_command(home, tmp_path):
     result = run_python(
         ROOT / "bin" / NAME, "vae.keras", "patients/*/*CST.trk",

@@ -116,6 +116,7 @@ def test_missing_tensorboard_is_said_before_the_work(here, capsys, monkeypatch):
     assert_refused(result, "TensorBoard is not installed", "pip install")
 
 
+@slow
 def test_tensorboard_logs(here, capsys):
     if find_spec("tensorboard") is None:
         pytest.skip("TensorBoard is not installed")
