@@ -37,9 +37,7 @@ NOT_YET = {
     "nn",
     "report",
     "segment",
-    "sims",
     "stats",
-    "streamlines",
     "training",
     "viz",
 }

@@ -1,8 +1,10 @@
-"""Streamlines shaped as those of the FiberCup phantom, right and wrong ones, made.
+"""Synthetic streamlines of the FiberCup phantom, plausible and implausible.
 
-The shape and its sources stand in `sims.geometry`, the codes of the labels in
+The shape of the phantom is defined in `sims.geometry`, the codes of the labels in
 `sims.labels`. Coordinates are RASMM, in mm.
 """
+
+from __future__ import annotations
 
 from nibabel.streamlines import ArraySequence
 import numpy as np
@@ -28,43 +30,57 @@ from dipy_tractoencoder.sims.labels import (
     random_generator,
 )
 
-BUNDLE_SIZES = (341, 592, 296, 256, 511, 448, 668)  # of a published training set
+BUNDLE_SIZES = (341, 592, 296, 256, 511, 448, 668)  # as in a published training set
 N_STREAMLINES = sum(BUNDLE_SIZES)
 
-# Shares of the kinds among made implausible streamlines.
+# Fractions of the kinds of synthetic implausible streamlines.
 FAULT_SHARES = {"early_stop": 0.4, "wrong_turn": 0.35, "u_turn": 0.15, "loop": 0.1}
 
-LARGEST_GAP = 6.0  # mm from a bundle's end to that of its streamlines, at most
-# mm from a bundle's ends to early stops, turns and loops, at least.
+LARGEST_GAP = 6.0  # largest distance (mm) of a streamline's end from its bundle's end
+# Smallest distance (mm) of early stops, turns and loops from the ends of the bundle.
 END_DISTANCE = 15.0
 
-_SPREAD = 1.15  # of the beta distribution over the cross-section: nearly uniform
-_PATH_STEP = 0.5  # mm between points of a streamline in the making
+_BETA = 1.15  # of the beta distribution over the cross-section: nearly uniform
+_PATH_STEP = 0.5  # mm between points of a streamline under construction
 _MOST_TRIES = 10_000
 
 
-def make_fibercup(n_plausible=N_STREAMLINES, implausible_fraction=0.3, *, seed=0):
-    """Make plausible and implausible streamlines of the phantom.
+def make_fibercup(
+    n_plausible: int = N_STREAMLINES,
+    implausible_fraction: float = 0.3,
+    *,
+    seed: int | np.random.Generator = 0,
+) -> LabelledStreamlines:
+    """Generate synthetic streamlines of the FiberCup phantom.
 
     Parameters
     ----------
     n_plausible : int, optional
-        Plausible streamlines, shared out among the bundles as in ``BUNDLE_SIZES``.
+        Number of plausible streamlines, distributed over the bundles in proportion to
+        ``BUNDLE_SIZES``.
     implausible_fraction : float, optional
-        Share of implausible streamlines among all, in [0, 1); shared out among the
-        faults as in ``FAULT_SHARES``.
+        Fraction of implausible streamlines among all, in [0, 1), distributed over the
+        kinds of fault as in ``FAULT_SHARES``.
     seed : int or numpy.random.Generator, optional
-        Where everything random comes from.
+        Seed, or random number generator.
 
     Returns
     -------
     made : LabelledStreamlines
-        In random order and direction; all points lie in the white-matter mask.
+        Streamlines in random order and direction, RASMM, mm; all points lie in the
+        white-matter mask.
 
     Raises
     ------
     InvalidArgumentError
-        If the number or the fraction is out of range.
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> made.summary()
+    '30 plausible, 13 implausible (5 early_stop, 5 wrong_turn, 2 u_turn, 1 loop)'
     """
     check_number("n_plausible", n_plausible, low=1, integer=True)
     check_fraction("implausible_fraction", implausible_fraction)
@@ -85,14 +101,14 @@ def make_fibercup(n_plausible=N_STREAMLINES, implausible_fraction=0.3, *, seed=0
     )
 
 
-def wrong_turns():
-    """List all wrong turns that are made.
+def wrong_turns() -> list[tuple]:
+    """List the wrong turns that occur among the synthetic streamlines.
 
     Returns
     -------
     turns : list of tuple
         First and second bundle, the place where they meet (voxel x, y), and the arm
-        followed of each: 0 towards its first waypoint, 1 towards its last.
+        of each that is followed: 0 towards its first waypoint, 1 towards its last.
     """
     return [
         (first, second, place, arms)
@@ -102,7 +118,7 @@ def wrong_turns():
 
 
 def _shared_out(count, fault):
-    """Maker and arguments for each of ``count`` streamlines of a kind."""
+    """Distribute ``count`` streamlines of a kind; function and arguments of each."""
     if fault == "wrong_turn":
         makers, weights = [(_turn, *turn) for turn in wrong_turns()], None
     else:
@@ -118,25 +134,25 @@ def _shared_out(count, fault):
 
 
 def _make_streamline(rng, maker, *arguments):
-    """Draw until a streamline lies in the mask; the streamline and its bundle."""
+    """Draw until a streamline lies in the mask; return it and its bundle."""
     for _ in range(_MOST_TRIES):
         path, bundle = maker(rng, *arguments)
-        height = MID_HEIGHT + 1.5 * VOXEL_SIZE * (2 * rng.beta(_SPREAD, _SPREAD) - 1)
+        height = MID_HEIGHT + 1.5 * VOXEL_SIZE * (2 * rng.beta(_BETA, _BETA) - 1)
         path = np.column_stack([path, np.full(len(path), height)])
         path = gaussian_filter1d(evenly(path, _PATH_STEP), 2, axis=0, mode="nearest")
-        # Along the border there is room for small waves only.
+        # Near the border only small waves fit into the mask.
         for calm in (1.0, 0.6, 0.3, 0.1):
             wavy = path + calm * _waves(rng, lengths_along(path))
             step = np.exp(rng.uniform(np.log(0.5), np.log(2.0)))
             line = evenly(wavy, step)[:: rng.choice([-1, 1])].astype(np.float32)
             if in_white_matter(wavy).all() and in_white_matter(line).all():
                 return line, bundle
-    raise RuntimeError(f"No streamline fits into the mask: {maker} {arguments}.")
+    raise RuntimeError(f"No streamline lies in the mask: {maker} {arguments}.")
 
 
 def _waves(rng, along):
-    """Smooth deviations in mm, shape (n_points, 3), at places along a path in mm."""
-    # 15 to 120 mm long, the longer the higher: a slope of a few degrees each.
+    """Draw smooth deviations (n_points, 3), mm, at positions along a path, mm."""
+    # Wavelengths of 15 to 120 mm, amplitudes in proportion: slopes of a few degrees.
     waves = np.exp(rng.uniform(np.log(15), np.log(120), (4, 3)))
     heights = waves * rng.normal(scale=0.007, size=(4, 3))
     phases = rng.uniform(0, 2 * np.pi, (4, 3))
@@ -145,30 +161,30 @@ def _waves(rng, along):
 
 
 def _offset(rng):
-    """Distance from the centre line, mm; the mask cuts off the outermost."""
-    return HALF_WIDTH * (2 * rng.beta(_SPREAD, _SPREAD) - 1)
+    """Draw a distance from the centre line, mm; the mask excludes the outermost."""
+    return HALF_WIDTH * (2 * rng.beta(_BETA, _BETA) - 1)
 
 
 def _gap(rng):
-    """Distance of a streamline's end from its bundle's, mm."""
+    """Draw the distance of a streamline's end from its bundle's end, mm."""
     return min(rng.exponential(2.0), LARGEST_GAP)
 
 
 def _run(line, start, end, offset):
-    """Path beside a centre line from one place along it to another, in mm."""
+    """Return a path parallel to a centre line, between two positions along it, mm."""
     n_points = max(2, round(abs(end - start) / _PATH_STEP) + 1)
     return line.at(np.linspace(start, end, n_points), offset)
 
 
 def _whole(rng, bundle):
-    """All of a bundle, end to end."""
+    """Draw a plausible path along a whole bundle."""
     line = centre_line(bundle)
     path = _run(line, _gap(rng), line.length - _gap(rng), _offset(rng))
     return path, bundle
 
 
 def _stop(rng, bundle):
-    """Part of a bundle: one end in the middle, or, one time in four, both."""
+    """Draw a path that stops early: at one end, or in a quarter of cases at both."""
     line = centre_line(bundle)
     low, high = END_DISTANCE, line.length - END_DISTANCE
     if rng.random() < 0.25:
@@ -183,7 +199,7 @@ def _stop(rng, bundle):
 
 
 def _u_turn(rng, bundle):
-    """Along a bundle, half a circle, and back to where it came from."""
+    """Draw a path along a bundle, half a circle, and back to the same end."""
     line = centre_line(bundle)
     turn = rng.uniform(END_DISTANCE + 5, line.length - END_DISTANCE)
     out, back = _offset(rng), _offset(rng)
@@ -204,7 +220,7 @@ def _u_turn(rng, bundle):
 
 
 def _loop(rng, bundle):
-    """All of a bundle, with a full circle, drawn out to an oval, on the way."""
+    """Draw a path along a whole bundle with a full turn, an oval, on the way."""
     line = centre_line(bundle)
     place = rng.uniform(END_DISTANCE, line.length - END_DISTANCE)
     offset = _offset(rng)
@@ -222,17 +238,17 @@ def _loop(rng, bundle):
 
 
 def _turn(rng, first, second, place, arms):
-    """In by one bundle's arm, round a corner, and out by another's."""
+    """Draw a path along an arm of one bundle, round a corner, and along another's."""
     corner = rng.uniform(4, 9)
     pieces = []
     for bundle, arm in zip((first, second), arms):
         line = centre_line(bundle)
         meeting = line.along[line.nearest(np.array(place) * VOXEL_SIZE)[1]]
-        gap = _gap(rng) / 2  # Far from the end of the bundle that runs beside.
+        gap = _gap(rng) / 2  # Keeps away from the ends of neighbouring bundles.
         end = line.length - gap if arm else gap
         start = meeting + corner if arm else meeting - corner
         pieces.append(_run(line, end, start, _offset(rng)))
-    # A cubic that leaves one piece and joins the other in their directions.
+    # A cubic curve that continues the directions of both pieces.
     inwards, outwards = pieces[0], pieces[1][::-1]
     start, end = inwards[-1], outwards[0]
     reach = np.linalg.norm(end - start)

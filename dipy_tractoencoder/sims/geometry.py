@@ -1,12 +1,16 @@
 """Shape of the FiberCup phantom: image space, bundles, junctions, white matter.
 
 The phantom :footcite:p:`Poupon2008` is a slab of three slices in which seven bundles
-cross, touch and fork; it became the tractography contest FiberCup
-:footcite:p:`Fillard2011`, later scored by the Tractometer :footcite:p:`Cote2013`. Its
-data are not shipped; centre lines were read off it to +-0.5 voxel. Coordinates are
-RASMM, in mm, unless voxels are said.
+cross, touch and fork; it was used in the FiberCup tractography contest
+:footcite:p:`Fillard2011`, and later scored with the Tractometer
+:footcite:p:`Cote2013`. Its data are not included; the centre lines were read from it
+with an accuracy of 0.5 voxels. Coordinates are RASMM, in mm, unless voxels are
+mentioned.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -20,7 +24,7 @@ AFFINE = np.diag([VOXEL_SIZE, VOXEL_SIZE, VOXEL_SIZE, 1.0])
 HALF_WIDTH = 6.0  # mm, of every bundle
 MID_HEIGHT = VOXEL_SIZE  # z of the middle slice, mm
 
-# Centre lines in voxels (x, y). A's runs a quarter of a voxel lower than read, so that
+# Centre lines in voxels (x, y). That of A is shifted by a quarter of a voxel, so that
 # its borders do not pass through voxel centres.
 WAYPOINTS = {
     "A": ((12.1, 38.75), (48.5, 38.75)),
@@ -85,10 +89,10 @@ WAYPOINTS = {
     ),
 }
 BUNDLES = tuple(WAYPOINTS)  # the position is the bundle's code
-TRUNK = ("E1", "E2", "E3")  # share their first part, up to (36.6, 21.5)
+TRUNK = ("E1", "E2", "E3")  # have their first part in common, up to (36.6, 21.5)
 
-# Where two bundles cross, touch or part, voxel (x, y), and pairs of arms that a wrong
-# turn joins there: 0 is the arm towards the first waypoint, 1 towards the last.
+# Where two bundles cross, touch or separate, voxel (x, y), and the pairs of arms that
+# wrong turns connect: 0 is the arm towards the first waypoint, 1 towards the last.
 _ALL_ARMS = ((0, 0), (0, 1), (1, 0), (1, 1))
 JUNCTIONS = (
     ("A", "B", (17.8, 39), _ALL_ARMS),
@@ -104,19 +108,21 @@ JUNCTIONS = (
 )
 
 _LINE_STEP = 0.25  # mm between points of a centre line
-_CORNER = 3.0  # mm, spread of the Gaussian that rounds the corners at waypoints
+_CORNER = 3.0  # mm, standard deviation of the Gaussian that rounds the corners
 
 
 @dataclass(frozen=True)
 class CentreLine:
-    """Middle of a bundle, as a curve in the plane of the slices.
+    """Centre line of a bundle, as a curve in the plane of the slices.
 
     Attributes
     ----------
     along : ndarray, shape (n_points,)
         Distance from the first point along the curve, mm.
-    points, tangents, normals : ndarray, shape (n_points, 2)
-        Points (x, y) in mm, and unit vectors along the curve and to its left.
+    points : ndarray, shape (n_points, 2)
+        Points (x, y), mm.
+    tangents, normals : ndarray, shape (n_points, 2)
+        Unit vectors along the curve, and to its left.
     """
 
     along: np.ndarray
@@ -125,24 +131,26 @@ class CentreLine:
     normals: np.ndarray
 
     @property
-    def length(self):
-        """Length in mm."""
+    def length(self) -> float:
+        """Length of the curve, mm."""
         return self.along[-1]
 
-    def at(self, along, offset):
-        """Points beside the curve.
+    def at(
+        self, along: Sequence[float] | np.ndarray, offset: float | np.ndarray
+    ) -> np.ndarray:
+        """Return points at given distances along the curve and to its left.
 
         Parameters
         ----------
         along : array_like, shape (n_points,)
             Distance along the curve, mm.
         offset : array_like, shape (n_points,) or float
-            Distance to the left of it, mm.
+            Distance to the left of the curve, mm.
 
         Returns
         -------
         points : ndarray, shape (n_points, 2)
-            (x, y), mm.
+            Points (x, y), mm.
         """
         x, y, normal_x, normal_y = (
             np.interp(along, self.along, values)
@@ -150,27 +158,27 @@ class CentreLine:
         )
         return np.stack([x + offset * normal_x, y + offset * normal_y], axis=1)
 
-    def nearest(self, points):
-        """Find the nearest place of the curve.
+    def nearest(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Find the nearest point of the curve.
 
         Parameters
         ----------
         points : ndarray, shape (..., 2)
-            (x, y), mm.
+            Points (x, y), mm.
 
         Returns
         -------
         distance : ndarray, shape (...,)
-            To the curve, mm.
+            Distance to the curve, mm.
         number : ndarray, shape (...,), int
-            Nearest point of the curve.
+            Index of the nearest point of the curve.
         """
         return cKDTree(self.points).query(points)
 
 
 @cache
-def centre_line(bundle):
-    """Give the rounded centre line of a bundle.
+def centre_line(bundle: str) -> CentreLine:
+    """Return the smoothed centre line of a bundle.
 
     Parameters
     ----------
@@ -180,11 +188,11 @@ def centre_line(bundle):
     Returns
     -------
     line : CentreLine
-        In mm; not to be written to.
+        Centre line, mm; shared, so do not modify it.
     """
     corners = np.array(WAYPOINTS[bundle]) * VOXEL_SIZE
     points = evenly(corners, _LINE_STEP)
-    # Mirrored at its ends the curve keeps them where they are.
+    # Point reflection at the ends keeps them in place during smoothing.
     margin = int(4 * _CORNER / _LINE_STEP)
     before = 2 * points[0] - points[margin:0:-1]
     after = 2 * points[-1] - points[-2 : -margin - 2 : -1]
@@ -198,33 +206,40 @@ def centre_line(bundle):
 
 
 @cache
-def white_matter_mask():
-    """Voxels whose centre lies in a bundle.
+def white_matter_mask() -> np.ndarray:
+    """Return the white-matter mask: voxels whose centre lies in a bundle.
 
     Returns
     -------
     mask : ndarray, shape (64, 64, 3), bool
-        The three slices are alike; not to be written to.
+        Mask with three equal slices; shared, so it cannot be modified.
+
+    Examples
+    --------
+    >>> from dipy_tractoencoder.sims.geometry import white_matter_mask
+    >>> mask = white_matter_mask()
+    >>> mask.shape, int(mask.sum())
+    ((64, 64, 3), 2106)
     """
     x, y = np.indices(DIMENSIONS[:2]) * VOXEL_SIZE
-    inside = bundles_at(np.stack([x, y], axis=-1)).any(axis=-1)
+    inside = np.any(bundles_at(np.stack([x, y], axis=-1)), axis=-1)
     mask = np.repeat(inside[..., None], DIMENSIONS[2], axis=2)
     mask.flags.writeable = False
     return mask
 
 
-def bundles_at(points):
-    """Tell which bundles cover a place.
+def bundles_at(points: np.ndarray) -> np.ndarray:
+    """Find the bundles that contain each point.
 
     Parameters
     ----------
     points : ndarray, shape (..., 2)
-        (x, y), mm.
+        Points (x, y), mm.
 
     Returns
     -------
     covered : ndarray, shape (..., 7), bool
-        True where the point is within 6 mm of the bundle's centre line, and not beyond
+        Whether the point is within 6 mm of the bundle's centre line, and not beyond
         its ends.
     """
     covered = []
@@ -238,18 +253,18 @@ def bundles_at(points):
     return np.stack(covered, axis=-1)
 
 
-def in_white_matter(points):
-    """Tell which points lie in voxels of the white-matter mask.
+def in_white_matter(points: np.ndarray) -> np.ndarray:
+    """Find the points that lie in voxels of the white-matter mask.
 
     Parameters
     ----------
     points : ndarray, shape (n_points, 3)
-        RASMM, mm.
+        Points, RASMM, mm.
 
     Returns
     -------
     inside : ndarray, shape (n_points,), bool
-        False also outside of the image.
+        Whether each point lies in the mask; False outside the image.
     """
     voxels = np.floor(np.asarray(points) / VOXEL_SIZE + 0.5).astype(int)
     fits = np.all((voxels >= 0) & (voxels < DIMENSIONS), axis=1)
@@ -257,13 +272,13 @@ def in_white_matter(points):
     return fits & white_matter_mask()[tuple(voxels.T)]
 
 
-def lengths_along(points):
-    """Measure how far along a curve its points are.
+def lengths_along(points: np.ndarray) -> np.ndarray:
+    """Compute the distance along a curve for each of its points.
 
     Parameters
     ----------
     points : ndarray, shape (n_points, n_axes)
-        Polyline.
+        Points of the curve.
 
     Returns
     -------
@@ -274,20 +289,20 @@ def lengths_along(points):
     return np.concatenate([[0.0], np.cumsum(steps)])
 
 
-def evenly(points, step):
-    """Resample a polyline at even distances.
+def evenly(points: np.ndarray, step: float) -> np.ndarray:
+    """Resample a curve to equally spaced points.
 
     Parameters
     ----------
     points : ndarray, shape (n_points, n_axes)
-        Polyline.
+        Points of the curve.
     step : float
-        Distance wanted, in the same unit.
+        Approximate distance between the new points, in the same unit.
 
     Returns
     -------
-    points : ndarray, shape (any, n_axes)
-        About ``step`` apart; both ends are kept.
+    points : ndarray, shape (n_new_points, n_axes)
+        Resampled curve with the same ends.
     """
     along = lengths_along(points)
     wanted = np.linspace(0, along[-1], max(2, round(along[-1] / step) + 1))

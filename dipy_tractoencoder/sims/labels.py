@@ -1,14 +1,19 @@
 """Labels of the phantom's streamlines: bundle, plausible or not, kind of fault.
 
-Codes, in a tractogram ``data_per_streamline`` of shape (n_streamlines, 1), uint8:
+In a tractogram the labels are ``data_per_streamline``, uint8 codes of shape
+(n_streamlines, 1):
 
-- ``bundle``: 0 A, 1 U, 2 B, 3 S, 4 E1, 5 E2, 6 E3; of an implausible streamline, the
-  bundle in which most of it runs
+- ``bundle``: 0 A, 1 U, 2 B, 3 S, 4 E1, 5 E2, 6 E3; for an implausible streamline, the
+  bundle that contains most of it
 - ``plausible``: 1 plausible, 0 implausible
 - ``fault``: 0 none, 1 early stop, 2 wrong turn, 3 U-turn, 4 loop
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from dipy.tracking.streamline import set_number_of_points
 from dipy.tracking.utils import length
@@ -27,29 +32,39 @@ from dipy_tractoencoder.sims.geometry import (
 )
 from dipy_tractoencoder.utils.short_repr import short_repr
 
+if TYPE_CHECKING:
+    from dipy.io.stateful_tractogram import StatefulTractogram
+
 FAULTS = ("none", "early_stop", "wrong_turn", "u_turn", "loop")  # position: code
 SPLITS = ("train", "validation", "test")
 
-END_REGION = 9.0  # mm along a bundle's end that count as reached
-ROUTE_WIDTH = HALF_WIDTH + VOXEL_SIZE  # mm from the centre line that count as inside
-# Degrees that a streamline turns one way, at least.
+END_REGION = 9.0  # length (mm) of the end regions, along the centre line
+ROUTE_WIDTH = HALF_WIDTH + VOXEL_SIZE  # largest distance (mm) from the centre line
+# Smallest net turn (degrees) of loops and U-turns.
 LOOP_WINDING = 300.0
 U_TURN_WINDING = 120.0
 
 _WINDING_POINTS = 129
-_ROUTE_STEP = 4  # every fourth of them, first and last included
+_ROUTE_STEP = 4  # every fourth of these points, first and last included
 
 
 @dataclass(frozen=True)
 class LabelledStreamlines:
-    """Streamlines of the phantom, each with what it is.
+    """Streamlines of the phantom with their labels.
 
     Attributes
     ----------
     streamlines : ArraySequence
-        RASMM, mm, float32.
+        Streamlines, RASMM, mm, float32.
     bundle, plausible, fault : ndarray, shape (n_streamlines,), uint8
-        Codes, as listed at the top of this module.
+        Codes of the labels; see the documentation of the module `sims.labels`.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> made[made.plausible == 1].summary()
+    '30 plausible, 0 implausible'
     """
 
     streamlines: ArraySequence
@@ -59,11 +74,11 @@ class LabelledStreamlines:
 
     __repr__ = short_repr
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.streamlines)
 
-    def __getitem__(self, index):
-        """Streamlines chosen by a slice, a mask or numbers, with their labels."""
+    def __getitem__(self, index: Any) -> LabelledStreamlines:
+        """Select streamlines by a slice, a mask or indices, with their labels."""
         return LabelledStreamlines(
             self.streamlines[index].copy(),
             self.bundle[index],
@@ -71,13 +86,14 @@ class LabelledStreamlines:
             self.fault[index],
         )
 
-    def tractogram(self):
-        """Streamlines in the phantom's space, labels as ``data_per_streamline``.
+    def tractogram(self) -> StatefulTractogram:
+        """Return the streamlines as a tractogram in the phantom's space.
 
         Returns
         -------
         tractogram : StatefulTractogram
-            RASMM, mm; ``bundle``, ``plausible`` and ``fault`` hold the codes.
+            Streamlines in RASMM, mm; the labels ``bundle``, ``plausible`` and ``fault``
+            are ``data_per_streamline``.
         """
         from dipy.io.stateful_tractogram import Space, StatefulTractogram
         from dipy.io.utils import create_nifti_header
@@ -91,14 +107,14 @@ class LabelledStreamlines:
             self.streamlines, header, Space.RASMM, data_per_streamline=labels
         )
 
-    def groups(self):
-        """Numbers of the streamlines of each kind, for the groups of a TRX file.
+    def groups(self) -> dict[str, np.ndarray]:
+        """Return the indices of streamlines by label, for the groups of a TRX file.
 
         Returns
         -------
         groups : dict of ndarray of uint32
-            "bundle_A" and so on (plausible streamlines only), "plausible",
-            "implausible", "fault_early_stop" and so on; empty ones are left out.
+            Indices for "plausible", "implausible", "bundle_A" etc. (plausible
+            streamlines only) and "fault_early_stop" etc.; empty groups are left out.
         """
         right = self.plausible == 1
         members = {"plausible": right, "implausible": ~right}
@@ -112,8 +128,8 @@ class LabelledStreamlines:
             if chosen.any()
         }
 
-    def summary(self):
-        """Count in words: plausible streamlines, and implausible ones by fault."""
+    def summary(self) -> str:
+        """Describe the numbers of plausible and implausible streamlines in words."""
         faults = np.bincount(self.fault, minlength=len(FAULTS))
         wrong = ", ".join(
             f"{count} {name}" for name, count in zip(FAULTS[1:], faults[1:]) if count
@@ -122,18 +138,18 @@ class LabelledStreamlines:
         return f"{text} ({wrong})" if wrong else text
 
 
-def join(parts):
-    """Put several sets of labelled streamlines together.
+def join(parts: Iterable[LabelledStreamlines]) -> LabelledStreamlines:
+    """Concatenate sets of labelled streamlines.
 
     Parameters
     ----------
     parts : iterable of LabelledStreamlines
-        At least one.
+        One or more sets.
 
     Returns
     -------
     joined : LabelledStreamlines
-        In the order of the parts.
+        All streamlines, in the order of ``parts``.
     """
     parts = list(parts)
     return LabelledStreamlines(
@@ -145,37 +161,49 @@ def join(parts):
     )
 
 
-def score_phantom(streamlines):
-    """Label streamlines by where they end and run, as the Tractometer does.
+def score_phantom(
+    streamlines: ArraySequence | Iterable[np.ndarray],
+) -> LabelledStreamlines:
+    """Label streamlines of the phantom by their ends and their course.
 
-    :footcite:p:`Cote2013`. A streamline is plausible if its ends lie in the two end
-    regions of one bundle (9 mm along the centre line, 9 mm beside it), it keeps within
-    9 mm of that bundle's centre line, and it does not loop. The others are loops if all
-    but the loop is right, U-turns if they turn back to the region they left, early
-    stops if an end lies in no region or both in one without a turn, and else wrong
-    turns.
+    The criteria follow the Tractometer :footcite:p:`Cote2013`. A streamline is
+    plausible if its ends lie in the two end regions of one bundle (9 mm along the
+    centre line, 9 mm to either side), all of it is within 9 mm of that centre line, and
+    it has no loop. An implausible streamline is a loop if the loop is its only fault, a
+    U-turn if it turns back to the region where it started, an early stop if an end lies
+    in no end region, or both ends in the same one without a turn, and a wrong turn
+    otherwise.
 
     Parameters
     ----------
-    streamlines : ArraySequence
-        Streamlines of some length, RASMM, mm.
+    streamlines : ArraySequence or iterable of ndarray
+        Streamlines, RASMM, mm.
 
     Returns
     -------
     scored : LabelledStreamlines
-        In the same order.
+        Streamlines in the same order, with their labels.
 
     Raises
     ------
     InvalidArgumentError
-        If a streamline has no length or a point that is not finite.
+        If a streamline has zero length or a point that is not finite.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> scored = dte.score_phantom(made.streamlines)
+    >>> bool((scored.plausible == made.plausible).all())
+    True
     """
     streamlines = ArraySequence(streamlines)
     sizes = np.fromiter(length(streamlines), float, len(streamlines))
     if not (sizes > 0).all():
         raise InvalidArgumentError(
             "Invalid value received for `streamlines`. Expected finite points and "
-            f"lengths above 0. Received: number {np.flatnonzero(~(sizes > 0))[0]}."
+            f"lengths above 0. Streamline number {np.flatnonzero(~(sizes > 0))[0]} has "
+            "zero length, or a point that is not finite."
         )
     if len(streamlines) == 0:
         none = np.zeros(0, dtype=np.uint8)
@@ -183,19 +211,19 @@ def score_phantom(streamlines):
     points = np.array(set_number_of_points(streamlines, nb_points=_WINDING_POINTS))
     points = points[..., :2].astype(np.float64)
     route = points[:, ::_ROUTE_STEP]
-    reached, distances = zip(*(_ends_and_route(route, name) for name in BUNDLES))
-    reached = np.stack(reached, axis=1)  # streamline, bundle, its end, bundle's end
+    ends, routes = zip(*(_ends_and_route(route, name) for name in BUNDLES))
+    reached = np.stack(ends, axis=1)  # streamline, bundle, its end, bundle's end
     trunk = [name in TRUNK for name in BUNDLES]
-    first_ends = reached[..., 0]  # A view: the trunk's end serves all its bundles.
+    first_ends = reached[..., 0]  # A view: the bundles of the trunk share one end.
     first_ends[:, trunk] = first_ends[:, trunk].any(axis=1, keepdims=True)
-    distances = np.stack(distances, axis=1)  # streamline, bundle, point
+    distances = np.stack(routes, axis=1)  # streamline, bundle, point
     straight = reached[:, :, 0, 0] & reached[:, :, 1, 1]
     turned = reached[:, :, 0, 1] & reached[:, :, 1, 0]
     fits = (straight | turned) & (distances.max(axis=2) <= ROUTE_WIDTH)
     right = fits.any(axis=1)
     turn = winding(points)
-    same = (reached[:, :, 0] & reached[:, :, 1]).any(axis=(1, 2))
-    lost = same | ~reached.any(axis=(1, 3)).all(axis=1)
+    same = np.any(reached[:, :, 0] & reached[:, :, 1], axis=(1, 2))
+    lost = same | ~np.all(np.any(reached, axis=(1, 3)), axis=1)
     fault = np.select(
         [
             right & (turn <= LOOP_WINDING),
@@ -206,7 +234,7 @@ def score_phantom(streamlines):
         [FAULTS.index(name) for name in ("none", "loop", "u_turn", "early_stop")],
         FAULTS.index("wrong_turn"),
     ).astype(np.uint8)
-    # The bundle that fits, or else that with most points inside; ties: the nearest.
+    # The bundle that fits, or else the one that contains most points, or is nearest.
     share = (distances <= HALF_WIDTH).mean(axis=2)
     merit = 2 * fits + share - 1e-6 * distances.mean(axis=2)
     bundle = merit.argmax(axis=1).astype(np.uint8)
@@ -215,18 +243,19 @@ def score_phantom(streamlines):
     )
 
 
-def winding(points):
-    """Largest turn one way on balance, between any two places of a plane curve.
+def winding(points: np.ndarray) -> np.ndarray:
+    """Compute the largest net turn between any two points of plane curves.
 
     Parameters
     ----------
     points : ndarray, shape (n_curves, n_points, 2)
-        Evenly spaced.
+        Equally spaced points of each curve.
 
     Returns
     -------
     degrees : ndarray, shape (n_curves,)
-        360 for a full circle, nothing for a wave's ups and downs.
+        Net turn in degrees: 360 for a full circle; turns to the left and to the right
+        cancel.
     """
     steps = np.diff(points, axis=1)
     headings = np.unwrap(np.arctan2(steps[..., 1], steps[..., 0]), axis=1)
@@ -234,7 +263,7 @@ def winding(points):
 
 
 def _ends_and_route(route, bundle):
-    """Which ends (2) lie in which of a bundle's end regions (2), and distances."""
+    """Find which ends (2) lie in which end regions (2) of a bundle; and distances."""
     line = centre_line(bundle)
     distance, number = line.nearest(route)
     along = line.along[number][:, [0, -1]]
@@ -243,29 +272,44 @@ def _ends_and_route(route, bundle):
     return np.stack([region & beside for region in regions], axis=2), distance
 
 
-def split_streamlines(labelled, fractions, *, seed=0):
-    """Share out streamlines, each kind alike, to training, validation and test.
+def split_streamlines(
+    labelled: LabelledStreamlines,
+    fractions: Mapping[str, float],
+    *,
+    seed: int | np.random.Generator = 0,
+) -> dict[str, LabelledStreamlines]:
+    """Split streamlines at random into training, validation and test sets.
+
+    The split is stratified: each combination of bundle and fault is split in the given
+    fractions, up to rounding to whole streamlines.
 
     Parameters
     ----------
     labelled : LabelledStreamlines
         All streamlines.
     fractions : dict of str to float
-        "train", "validation" or "test" to a share; shares are taken relative to their
-        sum.
+        Fractions of "train", "validation" and "test", or some of them; they are
+        normalised to a sum of 1.
     seed : int or numpy.random.Generator, optional
-        Where the draw comes from.
+        Seed, or random number generator.
 
     Returns
     -------
     splits : dict of LabelledStreamlines
-        Every streamline is in one of them. Within each bundle and fault the shares are
-        kept to one streamline.
+        For each name in ``fractions`` its streamlines; each streamline is in one set.
 
     Raises
     ------
     InvalidArgumentError
-        If a name is unknown or a share is not positive.
+        If a name is unknown or a fraction is not positive.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(70, seed=0)
+    >>> splits = dte.split_streamlines(made, {"train": 0.8, "test": 0.2})
+    >>> {name: len(part) for name, part in splits.items()}
+    {'train': 83, 'test': 17}
     """
     for name, fraction in fractions.items():
         check_choice("fractions", name, SPLITS)
@@ -275,27 +319,27 @@ def split_streamlines(labelled, fractions, *, seed=0):
     kinds = labelled.bundle.astype(np.int64) * len(FAULTS) + labelled.fault
     for kind in np.unique(kinds):
         members = rng.permutation(np.flatnonzero(kinds == kind))
-        # A random order of the splits, so that none always gets the odd one.
+        # Random order: no set systematically gets the remainder.
         order = rng.permutation(len(fractions))
         shares = apportion(len(members), np.array(list(fractions.values()))[order])
         owner[members] = np.repeat(order, shares)
     return {name: labelled[owner == number] for number, name in enumerate(fractions)}
 
 
-def apportion(total, weights):
-    """Share out whole things by weight (largest remainders).
+def apportion(total: int, weights: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Divide a number in proportion to weights, by the largest remainder method.
 
     Parameters
     ----------
     total : int
-        How many.
+        Number to divide.
     weights : sequence of float
-        Relative shares.
+        Relative weights.
 
     Returns
     -------
     shares : ndarray of int
-        Adding up to ``total``.
+        Whole numbers with the sum ``total``.
     """
     exact = total * np.asarray(weights, dtype=np.float64) / np.sum(weights)
     shares = np.floor(exact + 1e-9).astype(np.int64)
@@ -304,20 +348,20 @@ def apportion(total, weights):
     return shares
 
 
-def check_fraction(name, value):
-    """Raise unless ``value`` is in [0, 1).
+def check_fraction(name: str, value: float) -> None:
+    """Raise an error unless ``value`` is in [0, 1).
 
     Parameters
     ----------
     name : str
-        Argument name, for the message.
+        Name of the argument, for the message.
     value : float
         Value received.
 
     Raises
     ------
     InvalidArgumentError
-        If it is not.
+        If ``value`` is out of range or not a number.
     """
     check_number(name, value, low=0)
     if value >= 1:
@@ -327,23 +371,23 @@ def check_fraction(name, value):
         )
 
 
-def random_generator(seed):
-    """Take a seed or a generator.
+def random_generator(seed: int | np.random.Generator) -> np.random.Generator:
+    """Return a random number generator for a seed.
 
     Parameters
     ----------
     seed : int or numpy.random.Generator
-        A generator is returned as it is.
+        Seed; a generator is returned unchanged.
 
     Returns
     -------
     rng : numpy.random.Generator
-        Where random numbers come from.
+        The generator.
 
     Raises
     ------
     InvalidArgumentError
-        If the seed is negative or no whole number.
+        If the seed is negative or not a whole number.
     """
     if not isinstance(seed, np.random.Generator):
         check_number("seed", seed, low=0, high=2**31 - 1, integer=True)

@@ -1,12 +1,15 @@
-"""The harder phantom: simulate its diffusion signal, and track on that.
+"""Tractography of the phantom: simulate its diffusion signal, and track on it.
 
-Streamlines come out of DIPY's tracking then, with the errors that tracking makes at
-crossings, forks and borders, and are labelled by `score_phantom`. The acquisition
-is the FiberCup's :footcite:p:`Fillard2011`: 64 directions, b = 1500 s/mm^2, and a b0.
-Coordinates are RASMM, in mm.
+The streamlines have the errors that DIPY's tracking makes at crossings, forks and
+borders; `score_phantom` labels them. The acquisition is that of the FiberCup
+:footcite:p:`Fillard2011`: 64 directions with b = 1500 s/mm^2, and one b0. Coordinates
+are RASMM, in mm.
 """
 
+from __future__ import annotations
+
 import logging
+from typing import TYPE_CHECKING
 import warnings
 
 from nibabel.streamlines import ArraySequence
@@ -24,10 +27,14 @@ from dipy_tractoencoder.sims.geometry import (
     white_matter_mask,
 )
 from dipy_tractoencoder.sims.labels import (
+    LabelledStreamlines,
     join,
     random_generator,
     score_phantom,
 )
+
+if TYPE_CHECKING:
+    from dipy.core.gradients import GradientTable
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +44,7 @@ N_DIRECTIONS = 64
 B_VALUE = 1500.0  # s/mm^2
 S0 = 1000.0
 FIBRE_EVALS = (1.5e-3, 0.3e-3, 0.3e-3)  # mm^2/s, along and across
-FREE_DIFFUSIVITY = 2.0e-3  # mm^2/s, of the water around
+FREE_DIFFUSIVITY = 2.0e-3  # mm^2/s, of the surrounding water
 SNR = 20.0
 
 SH_ORDER = 8
@@ -45,25 +52,32 @@ MAX_ANGLE = 30.0  # degrees per step
 STEP_SIZE = 1.0  # mm
 MIN_LENGTH = 10.0  # mm
 MAX_LENGTH = 300.0  # mm
-# With a smaller share of plausible streamlines tracking is given up.
+# Tracking ends with an error at a smaller fraction of plausible streamlines.
 LEAST_YIELD = 0.01
 
-_SUBSAMPLES = 4  # places per voxel and axis, for partial volumes
+_SUBSAMPLES = 4  # sampling points per voxel and axis, for partial volumes
 _SMALLEST_BATCH = 200
 
 
-def gradient_scheme(*, seed=0):
-    """Spread gradient directions evenly, after one b0.
+def gradient_scheme(*, seed: int | np.random.Generator = 0) -> GradientTable:
+    """Generate a gradient table: one b0 and 64 evenly distributed directions.
 
     Parameters
     ----------
     seed : int or numpy.random.Generator, optional
-        Of the directions that electrostatic repulsion starts from.
+        Seed of the initial directions of the electrostatic repulsion.
 
     Returns
     -------
     gtab : dipy.core.gradients.GradientTable
-        65 measurements, along the voxel axes, which are the world's.
+        65 measurements; the directions are in RAS, as the voxel axes are.
+
+    Examples
+    --------
+    >>> from dipy_tractoencoder.sims.tracking import gradient_scheme
+    >>> gtab = gradient_scheme()
+    >>> len(gtab.bvals), float(gtab.bvals.max())
+    (65, 1500.0)
     """
     from dipy.core.gradients import generate_bvecs, gradient_table
 
@@ -72,16 +86,17 @@ def gradient_scheme(*, seed=0):
     return gradient_table(bvals, bvecs=np.concatenate([np.zeros((1, 3)), directions]))
 
 
-def fibre_populations():
-    """Volume and direction of each bundle's fibres in each voxel of a slice.
+def fibre_populations() -> tuple[np.ndarray, np.ndarray]:
+    """Compute volume fraction and direction of each bundle's fibres in each voxel.
 
     Returns
     -------
     fractions : ndarray, shape (64, 64, 7)
-        Share of the voxel's volume, adding up to 1 where only fibres are. Where bundles
-        cross they share the volume; E1, E2 and E3 count as one in their common trunk.
+        Fraction of the voxel's volume, with a sum of 1 in voxels without free water.
+        Crossing bundles share the volume equally; E1, E2 and E3 count as one in their
+        common trunk.
     directions : ndarray, shape (64, 64, 7, 3)
-        Mean unit vectors; zero where a bundle is absent.
+        Mean unit vectors in RAS; zero where a bundle is absent.
     """
     places = (np.arange(_SUBSAMPLES) + 0.5) / _SUBSAMPLES - 0.5
     grid = np.indices(DIMENSIONS[:2])
@@ -112,28 +127,38 @@ def fibre_populations():
     return weights.mean(axis=(2, 3)), directions
 
 
-def simulate_signal(gtab, *, snr=SNR, seed=0):
-    """Simulate the diffusion signal with a tensor per fibre population, and noise.
+def simulate_signal(
+    gtab: GradientTable,
+    *,
+    snr: float | None = SNR,
+    seed: int | np.random.Generator = 0,
+) -> np.ndarray:
+    """Simulate the diffusion signal of the phantom, a tensor per fibre population.
 
     Parameters
     ----------
     gtab : dipy.core.gradients.GradientTable
-        Measurements.
+        Gradient table.
     snr : float or None, optional
-        The b0 of a voxel over the noise's standard deviation; the noise is Rician.
-        None for no noise.
+        Signal-to-noise ratio of the b0; the noise is Rician. None for no noise.
     seed : int or numpy.random.Generator, optional
-        Of the noise.
+        Seed of the noise.
 
     Returns
     -------
     signal : ndarray, shape (64, 64, 3, n_measurements), float32
-        The b0 is about 1000.
+        Signal, about 1000 in the b0.
 
     Raises
     ------
     InvalidArgumentError
         If ``snr`` is not above 0.
+
+    Examples
+    --------
+    >>> from dipy_tractoencoder.sims.tracking import gradient_scheme, simulate_signal
+    >>> simulate_signal(gradient_scheme()).shape
+    (64, 64, 3, 65)
     """
     from dipy.sims.voxel import add_noise, multi_tensor
 
@@ -158,37 +183,55 @@ def simulate_signal(gtab, *, snr=SNR, seed=0):
     return add_noise(signal, snr, S0, rng=rng).astype(np.float32)
 
 
-def track(signal, gtab, n_plausible, *, algorithm="probabilistic", seed=0):
-    """Reconstruct fibre orientations, track, and score, until enough is plausible.
+def track(
+    signal: np.ndarray,
+    gtab: GradientTable,
+    n_plausible: int,
+    *,
+    algorithm: str = "probabilistic",
+    seed: int | np.random.Generator = 0,
+) -> LabelledStreamlines:
+    """Track streamlines on the phantom's signal until enough are plausible.
 
-    Constrained spherical deconvolution :footcite:p:`Tournier2007` with the response of
-    the simulated fibres; seeds are drawn all over the white matter, which also is where
-    tracking stops. Streamlines under 10 mm are left out.
+    Fibre orientations are estimated by constrained spherical deconvolution
+    :footcite:p:`Tournier2007` with the response of the simulated fibres. Seeds are
+    distributed uniformly in the white matter; tracking stops where it ends. Streamlines
+    shorter than 10 mm are left out.
 
     Parameters
     ----------
     signal : ndarray, shape (64, 64, 3, n_measurements)
-        As from `simulate_signal`.
+        Signal returned by `simulate_signal`.
     gtab : dipy.core.gradients.GradientTable
-        Its measurements.
+        Gradient table of the signal.
     n_plausible : int
-        Plausible streamlines wanted.
+        Number of plausible streamlines to track.
     algorithm : {"deterministic", "probabilistic"}
-        How a streamline chooses among directions.
+        Tracking algorithm.
     seed : int or numpy.random.Generator, optional
-        Of the seeds and of probabilistic tracking.
+        Seed of the seed points and of probabilistic tracking.
 
     Returns
     -------
     tracked : LabelledStreamlines
-        ``n_plausible`` plausible streamlines, and all implausible ones met on the way.
+        ``n_plausible`` plausible streamlines, and the implausible ones tracked with
+        them, RASMM, mm.
 
     Raises
     ------
     InvalidArgumentError
-        If the number or the algorithm is not allowed.
+        If ``n_plausible`` or ``algorithm`` is invalid.
     EmptyDataError
-        If hardly anything that is tracked is plausible.
+        If less than 1 % of the seeds give plausible streamlines.
+
+    Examples
+    --------
+    >>> from dipy_tractoencoder.sims import tracking
+    >>> gtab = tracking.gradient_scheme()
+    >>> signal = tracking.simulate_signal(gtab)
+    >>> tracked = tracking.track(signal, gtab, 5, algorithm="deterministic")
+    >>> int(tracked.plausible.sum())
+    5
     """
     from dipy.reconst.csdeconv import ConstrainedSphericalDeconvModel
 
@@ -199,7 +242,7 @@ def track(signal, gtab, n_plausible, *, algorithm="probabilistic", seed=0):
         gtab, (np.array(FIBRE_EVALS), S0), sh_order_max=SH_ORDER
     )
     with warnings.catch_warnings():
-        # In single voxels; the last iteration serves as well.
+        # Only in single voxels, where the last iteration is good enough.
         warnings.filterwarnings("ignore", "maximum number of iterations exceeded")
         coefficients = model.fit(signal, mask=white_matter_mask()).shm_coeff
     batches, n_right, n_tracked = [], 0, 0
@@ -213,15 +256,15 @@ def track(signal, gtab, n_plausible, *, algorithm="probabilistic", seed=0):
         logger.debug("%d of %d seeds are plausible.", n_right, n_tracked)
         if n_right < LEAST_YIELD * n_tracked:
             raise EmptyDataError(
-                f"Tracking from {n_tracked} seeds gave {n_right} plausible "
-                "streamlines, too few to go on. Raise snr."
+                f"Tracking from {n_tracked} seeds gave only {n_right} plausible "
+                "streamlines, too few to continue. Increase `snr`."
             )
     tracked = join(batches)
     return tracked[: np.flatnonzero(tracked.plausible)[n_plausible - 1] + 1]
 
 
 def _track_batch(coefficients, n_seeds, algorithm, rng):
-    """Streamlines (ArraySequence, RASMM, mm) from random places in white matter."""
+    """Track streamlines (ArraySequence, RASMM, mm) from random seeds."""
     from dipy.data import default_sphere
     from dipy.tracking.stopping_criterion import BinaryStoppingCriterion
     from dipy.tracking.tracker import deterministic_tracking, probabilistic_tracking
