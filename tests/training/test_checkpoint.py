@@ -18,7 +18,6 @@ from slow import slow, slow_but
 from dipy_tractoencoder import load_model, save_tractogram
 from dipy_tractoencoder.errors import InputFileError, TrainingDivergedError
 from dipy_tractoencoder.training import checkpoint as module
-from dipy_tractoencoder.training.batches import ShuffledRows
 from dipy_tractoencoder.training.checkpoint import FORMAT_VERSION, Checkpoint, FitState
 from dipy_tractoencoder.training.fit import run_training
 from dipy_tractoencoder.training.settings import TrainingSettings
@@ -272,35 +271,6 @@ def test_arrays_of_another_model(bundles, left):
     np.savez(left, **arrays)
     with pytest.raises(InputFileError, match=f"{left.name}.*model"):
         run_training(bundles, **QUICK, checkpoint=left, resume=True)
-
-
-# Shuffling
-
-
-def test_each_epoch_has_its_own_order_and_every_row_once():
-    rows = ShuffledRows(np.arange(10.0)[:, None], batch_size=4, seed=3)
-    orders = []
-    for epoch in (0, 1, 2, 1):
-        rows.shuffle(epoch)
-        batches = [rows[i][0] for i in range(rows.num_batches)]
-        assert [len(batch) for batch in batches] == [4, 4, 2]
-        orders.append(tuple(np.concatenate(batches).ravel()))
-        assert sorted(orders[-1]) == list(range(10))
-    assert orders[1] == orders[3]
-    assert len(set(orders)) == 3
-
-
-def test_training_sees_another_order_in_each_epoch(bundles, monkeypatch):
-    seen = []
-    shuffle = ShuffledRows.shuffle
-
-    def spy(self, epoch):
-        shuffle(self, epoch)
-        seen.append(self.order.copy())
-
-    monkeypatch.setattr(ShuffledRows, "shuffle", spy)
-    run_training(bundles, **QUICK)
-    assert len({tuple(order) for order in seen}) == QUICK["epochs"]
 
 
 # The command

@@ -19,13 +19,11 @@ from dipy_tractoencoder.nn.model_file import load_model, save_model
 from dipy_tractoencoder.streamlines.pca import fit_principal
 from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
 from dipy_tractoencoder.training import fit as training
-from dipy_tractoencoder.training.batches import steps_at_once
 from dipy_tractoencoder.training.callbacks import StopOnNonFinite
 from dipy_tractoencoder.training.dataset import gather, split
 from dipy_tractoencoder.training.fit import (
     build_model,
     fit,
-    learning_rate,
     run_training,
     settle_statistics,
     train,
@@ -315,40 +313,6 @@ def test_groups_are_held_out_together(bundles):
 
 
 # The learning rate
-
-
-def test_learning_rate_is_warmed_up_and_falls_by_a_cosine(data):
-    settings = replace(SMALL, epochs=20)  # 80 steps, 4 of them rising.
-    rate = learning_rate(settings, 80)
-    at = [float(rate(step)) for step in range(81)]
-    assert np.argmax(at) == 4 and max(at) == pytest.approx(2e-3)
-    assert at[0] == pytest.approx(2e-5)
-    assert (np.diff(at[:5]) > 0).all() and (np.diff(at[4:]) < 0).all()
-    assert at[42] == pytest.approx(1e-3) and at[80] == pytest.approx(0, abs=1e-8)
-    settings = replace(settings, epochs=5)
-    rate = learning_rate(settings, 20)
-    at = [float(rate(step)) for step in range(21)]
-    _, history, _ = fit(data.points, None, data.preprocessing, settings)
-    np.testing.assert_allclose(history["learning_rate"], at[4::4], rtol=1e-4, atol=1e-9)
-
-
-@pytest.mark.parametrize("total_steps", [1, 2, 19])
-@pytest.mark.parametrize("backbone", ["dense", "compact", "finta"])
-def test_default_rates_are_lower_for_convolutions(backbone, total_steps):
-    settings = TrainingSettings(backbone=backbone)
-    highest = {"dense": 2e-3, "compact": 5e-4, "finta": 5e-4}[backbone]
-    rate = learning_rate(settings, total_steps)
-    at = [float(rate(step)) for step in range(total_steps + 1)]
-    assert min(at) >= 0 and max(at) <= 1.001 * highest
-    constant = replace(settings, rate_schedule=False)
-    assert learning_rate(constant, total_steps) == highest
-
-
-def test_learning_rate_can_be_constant(data):
-    settings = replace(SMALL, epochs=2, rate_schedule=False, learning_rate=1e-3)
-    assert learning_rate(settings, 80) == 1e-3
-    _, history, _ = fit(data.points, None, data.preprocessing, settings)
-    assert history["learning_rate"] == [1e-3, 1e-3]
 
 
 @pytest.mark.parametrize(
@@ -673,26 +637,3 @@ def test_mixed_precision(backbone, model, bundles, tmp_path):
 def test_unknown_speed_settings(setting):
     with pytest.raises(InvalidArgumentError, match=f"`{setting}`.*Received: 'fast'"):
         TrainingSettings(**{setting: "fast"})
-
-
-@pytest.mark.parametrize("steps_per_epoch, steps", [(1, 1), (7, 7), (60, 25)])
-def test_steps_at_once(steps_per_epoch, steps, monkeypatch):
-    monkeypatch.setattr(keras, "__version__", "3.15.0")
-    assert steps_at_once(TrainingSettings(), steps_per_epoch) == steps
-    assert steps_at_once(TrainingSettings(backbone="compact"), steps_per_epoch) == 1
-    monkeypatch.setattr(keras, "__version__", "3.6.0")
-    assert steps_at_once(TrainingSettings(), steps_per_epoch) == 1
-
-
-@pytest.mark.parametrize("n_streamlines", slow_but([30, 57], 57))
-def test_steps_at_once_do_not_change_the_training(n_streamlines, lines, monkeypatch):
-    some = lines[:n_streamlines]
-    options = {"n_points": 16, "latent_dim": 3, "epochs": 3, "batch_size": 8}
-    histories = []
-    for at_once in (1, 25):
-        monkeypatch.setattr(
-            "dipy_tractoencoder.training.batches.STEPS_AT_ONCE", at_once
-        )
-        histories.append(run_training([some], **options).model.record.history)
-    for name, values in histories[0].items():
-        np.testing.assert_allclose(values, histories[1][name], rtol=1e-4, err_msg=name)
