@@ -15,6 +15,11 @@ import pytest
 from dipy_tractoencoder.training.settings import TrainingSettings
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
+OTHER_FILES = sorted(
+    path
+    for path in PACKAGE.rglob("*")
+    if path.is_file() and path.suffix not in (".py", ".pyc", ".build")
+)
 HEAVY = ("keras", "tensorflow", "torch", "jax", "matplotlib", "sklearn", "jinja2")
 # DIPY's parser finds the type by parts of words; these are what it reads rightly.
 TYPES = {"string", "string or Path", "int", "float", "bool"}
@@ -222,12 +227,25 @@ def test_meson_lists_the_scripts():
     assert re.findall(r"'(dipy_\w+)'", text) == sorted(COMMANDS)
 
 
+def test_meson_lists_what_is_no_module():
+    """Templates, scripts of pages, type stubs and their mark."""
+    for path in OTHER_FILES:
+        near = [folder / "meson.build" for folder in path.parents[:2]]
+        listed = "".join(file.read_text() for file in near if file.is_file())
+        assert f"{path.name}'" in listed, path
+
+
 def test_installed_package_is_whole():
+    """As a wheel leaves it, where the tests run on one."""
     import dipy_tractoencoder
 
     installed = os.path.dirname(dipy_tractoencoder.__file__)
-    for path in MODULES:
-        assert os.path.isfile(os.path.join(installed, identify(path)))
+    assert {".html", ".css", ".js"} <= {path.suffix for path in OTHER_FILES}
+    for path in (*MODULES, *OTHER_FILES):
+        copy = os.path.join(installed, identify(path))
+        assert os.path.isfile(copy), copy
+        with open(copy, "rb") as file:
+            assert file.read() == path.read_bytes(), copy
 
 
 # Imports

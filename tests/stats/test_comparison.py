@@ -153,7 +153,7 @@ def test_bad_groups(model, reference, subjects):
     with pytest.raises(InvalidArgumentError, match="No bundle"):
         compare(model, reference, {})
     few = {"p": {"AF": subjects["bent0"]["AF"][:9]}}
-    with pytest.raises(EmptyDataError, match="AF of p has 9 streamlines.*at least 10"):
+    with pytest.raises(EmptyDataError, match="AF of p .*9 .*10"):
         compare(model, reference, few)
 
 

@@ -293,7 +293,7 @@ def test_arrays_and_plain_lists_are_counted_by_their_depth(bundles):
         (name for name in ["AF_L.trk"]),
         {"AF_L.trk": []},
     ],
-    ids=str,
+    ids=lambda nothing: type(nothing).__name__,
 )
 def test_files_that_were_not_read_are_named(nothing, data):
     with pytest.raises(InvalidArgumentError, match=r"AF_L\.trk.*load_tractogram"):

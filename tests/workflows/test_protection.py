@@ -75,7 +75,7 @@ def test_validation_files_are_held_out(here, capsys):
         capsys, "dipy_train_vae", "a.trk", "b.trk", *QUICK, "--validation_files",
         "./b.trk", "--out_dir", "out2",
     )  # fmt: skip
-    assert_refused(both, "b.trk", "held out")
+    assert_refused(both, "b.trk", "validation")
 
 
 def test_found_files(here):
