@@ -9,7 +9,7 @@ from flow_data import COMMANDS, run_python
 from made_data import make_tractogram
 import numpy as np
 import pytest
-from slow import slow_but
+from slow import slow, slow_but
 
 from dipy_tractoencoder import (
     load_tractogram,
@@ -142,6 +142,7 @@ def test_no_room_is_seen_before_the_work(name, folder, trained_vae, monkeypatch)
     assert not (folder / name).exists()
 
 
+@slow
 def test_a_closed_pipe_does_not_stop_the_work(folder, trained_vae):
     save_model(trained_vae, folder / "vae.keras")
     module, flow = COMMANDS["dipy_encode_vae"]

@@ -7,7 +7,7 @@ from made_data import make_tractogram
 from mutations import arguments, file_name, make_good_files, mutated
 import numpy as np
 import pytest
-from slow import slow, slow_but
+from slow import slow
 
 from dipy_tractoencoder import encode, load_model
 from dipy_tractoencoder.errors import TractoencoderError
@@ -25,10 +25,11 @@ def folder(tmp_path_factory):
     return folder, make_good_files(folder)
 
 
+@slow
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     "kind",
-    slow_but(["trk", "tck", "trx", "keras", "h5", "densities"], "trk"),
+    ["trk", "tck", "trx", "keras", "h5", "densities"],
 )
 def test_mutated_files(folder, kind, capsys, monkeypatch):
     folder, good = folder

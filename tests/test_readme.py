@@ -5,6 +5,7 @@ import shutil
 
 from dipy.data.fetcher import extract_example_tracts
 from flow_data import COMMANDS, ROOT, run_python
+from slow import slow
 
 README = (ROOT / "README.md").read_text()
 
@@ -13,6 +14,7 @@ def code_blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.S)
 
 
+@slow
 def test_python_block_runs(tmp_path):
     (block,) = code_blocks("python")
     extract_example_tracts(tmp_path)

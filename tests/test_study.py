@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from slow import slow_but
+from slow import slow, slow_but
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 SCRIPT = BENCHMARKS / "fibercup_study.py"
@@ -70,6 +70,7 @@ def test_every_run_has_its_own_name_and_data(study_modules):
             assert shorter == rest and not shorter["rate_schedule"]
 
 
+@slow
 def test_what_has_run_is_not_run_again(tmp_path, study_modules):
     from study_rows import study_runs
 

@@ -5,6 +5,7 @@ import shlex
 from html_page import VILE, Page, assert_self_contained
 import numpy as np
 import pytest
+from slow import slow
 
 from dipy_tractoencoder.report.page import Table, render_report
 from dipy_tractoencoder.report.training import training_report
@@ -123,7 +124,9 @@ def test_what_the_latents_hold(run, report):
     assert [row[2] for row in table.rows] == pytest.approx(spread.tolist(), rel=1e-4)
 
 
-@pytest.mark.parametrize("options", [{"model": "ae"}, {"validation_fraction": 0}])
+@pytest.mark.parametrize(
+    "options", [pytest.param({"model": "ae"}, marks=slow), {"validation_fraction": 0}]
+)
 def test_other_trainings(bundles, options):
     run = run_training(bundles, n_points=16, latent_dim=2, epochs=1, **options)
     report = training_report(run)
