@@ -5,6 +5,7 @@ import re
 
 from flow_data import ROOT, run_python
 import pytest
+from slow import slow
 
 BENCHMARKS = ROOT / "benchmarks"
 SCRIPTS = sorted(
@@ -53,6 +54,7 @@ def test_every_script_uses_it():
         assert "ArgumentParser" not in text, path
 
 
+@slow
 @pytest.mark.parametrize("name", ["fibercup_study", "comparison_study", "fuzz_files"])
 def test_scripts_show_help(name):
     path = BENCHMARKS / f"{name}.py"

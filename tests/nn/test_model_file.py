@@ -13,7 +13,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from slow import slow_but
+from slow import slow
 
 from dipy_tractoencoder.errors import (
     FingerprintError,
@@ -103,9 +103,8 @@ def change_card(path, **values):
 # What is saved is loaded
 
 
-@pytest.mark.parametrize(
-    "backend", slow_but(["same", "tensorflow", "jax", "torch"], "same")
-)
+@slow
+@pytest.mark.parametrize("backend", ["same", "tensorflow", "jax", "torch"])
 def test_fresh_process_gives_the_same_numbers(saved, backend):
     here = keras.backend.backend()
     if backend == here:

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from slow import slow_but
+from slow import slow
 
 from dipy_tractoencoder.training.batches import ShuffledRows, steps_at_once
 from dipy_tractoencoder.training.fit import run_training
@@ -27,7 +27,8 @@ def test_steps_at_once(steps_per_epoch, steps, monkeypatch):
     assert steps_at_once(TrainingSettings(), steps_per_epoch) == 1
 
 
-@pytest.mark.parametrize("n_streamlines", slow_but([30, 57], 57))
+@slow
+@pytest.mark.parametrize("n_streamlines", [30, 57])
 def test_steps_at_once_do_not_change_the_training(n_streamlines, lines, monkeypatch):
     some = lines[:n_streamlines]
     options = {"n_points": 16, "latent_dim": 3, "epochs": 3, "batch_size": 8}
@@ -54,6 +55,7 @@ def test_each_epoch_has_its_own_order_and_every_row_once():
     assert len(set(orders)) == 3
 
 
+@slow
 def test_training_sees_another_order_in_each_epoch(bundles, monkeypatch):
     seen = []
     shuffle = ShuffledRows.shuffle

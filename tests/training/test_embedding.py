@@ -284,6 +284,7 @@ def test_pipeline_clusters_and_classifies(lines, labels):
     assert classifier.fit(ArraySequence(lines), labels).score(lines, labels) == 1
 
 
+@slow
 def test_grid_search_over_the_size_of_the_latent(lines, labels):
     pipeline = make_pipeline(dte.StreamlineEmbedding(**SMALL), KNeighborsClassifier(3))
     halves = [(np.arange(0, 60, 2), np.arange(1, 60, 2))]

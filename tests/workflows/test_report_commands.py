@@ -128,7 +128,7 @@ def test_report_of_a_flow_called_from_python(home, tmp_path):
         [str(home / "UF.trk")],
         n_points=16,
         latent_dim=2,
-        epochs=1,
+        epochs=0,
         out_dir=str(tmp_path),
     )
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
