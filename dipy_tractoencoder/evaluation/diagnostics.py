@@ -10,6 +10,7 @@ from keras import ops
 import numpy as np
 
 from dipy_tractoencoder.evaluation.encoded_bundles import encode_side
+from dipy_tractoencoder.nn.keras_settings import standard_keras
 from dipy_tractoencoder.nn.likelihood import kl_per_dimension
 from dipy_tractoencoder.streamlines.metrics import point_distance, pooled_distance
 from dipy_tractoencoder.utils.reservoir import sample_rows
@@ -81,6 +82,7 @@ def latent_use(
     return variance, kl_per_dimension(model, encoded).mean(axis=0)
 
 
+@standard_keras()
 def batch_statistics_error(
     model: StreamlineAutoencoder, points: np.ndarray
 ) -> tuple[float, ...] | None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from dipy_tractoencoder.errors import InvalidArgumentError
 from dipy_tractoencoder.nn.inference import Shift, UpConvolution1D, folded_decoder
+from dipy_tractoencoder.nn.keras_settings import standard_keras
 from dipy_tractoencoder.nn.layers import LinearUpSampling1D, ReflectPadding1D
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 ACTIVATIONS = ("linear", "relu", "gelu")
 
 
+@standard_keras()
 def export_decoder(model: StreamlineAutoencoder) -> list[dict]:
     """List the operations of a trained model's decoder, linear ones folded.
 

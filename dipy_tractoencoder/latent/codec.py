@@ -126,6 +126,7 @@ def encode(model, streamlines, *, tractogram="", batch_size=None):
         If there is no model, or no streamlines.
     """
     from dipy_tractoencoder.nn.inference import folded_encoder
+    from dipy_tractoencoder.nn.keras_settings import standard_keras
     from dipy_tractoencoder.nn.layers import LOG_VAR_MAX, LOG_VAR_MIN
 
     check_model(model)
@@ -133,8 +134,9 @@ def encode(model, streamlines, *, tractogram="", batch_size=None):
     if not isinstance(array, StreamlineArray):
         array = model.preprocessing.array(streamlines)
     made_by = fingerprint(model)
-    encoder = _network(model, folded_encoder, made_by)
-    heads = _run(encoder, array.points, batch_size or BATCH_SIZES[model.backbone])
+    with standard_keras():
+        encoder = _network(model, folded_encoder, made_by)
+        heads = _run(encoder, array.points, batch_size or BATCH_SIZES[model.backbone])
     mean, log_var = heads[:, : model.latent_dim], None
     if model.variational:
         log_var = np.clip(heads[:, model.latent_dim :], LOG_VAR_MIN, LOG_VAR_MAX)
@@ -177,6 +179,7 @@ def decode(model, latents, *, batch_size=None):
         If there is no model, their size is not the model's, or one is not finite.
     """
     from dipy_tractoencoder.nn.inference import folded_decoder
+    from dipy_tractoencoder.nn.keras_settings import standard_keras
 
     check_model(model)
     mean, is_reversed, own = latents, None, None
@@ -200,8 +203,9 @@ def decode(model, latents, *, batch_size=None):
             "Invalid value received for `latents`. Expected finite numbers. Received: "
             f"nan or infinity in row {int((~np.isfinite(mean)).any(axis=1).argmax())}."
         )
-    decoder = _network(model, folded_decoder, own or fingerprint(model))
-    points = _run(decoder, mean, batch_size or BATCH_SIZES[model.backbone])
+    with standard_keras():
+        decoder = _network(model, folded_decoder, own or fingerprint(model))
+        points = _run(decoder, mean, batch_size or BATCH_SIZES[model.backbone])
     if is_reversed is not None:
         points[is_reversed] = points[is_reversed, ::-1]
     return points

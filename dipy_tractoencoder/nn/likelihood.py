@@ -5,7 +5,10 @@ from keras import ops
 import numpy as np
 from scipy.special import logsumexp
 
+from dipy_tractoencoder.nn.keras_settings import standard_keras
 
+
+@standard_keras()
 def log_likelihood(model, points, noise_std, *, n_samples=64, seed=0):
     """Log-likelihood of streamlines under a VAE, by importance sampling.
 
@@ -54,6 +57,7 @@ def log_likelihood(model, points, noise_std, *, n_samples=64, seed=0):
     return logsumexp(log_weights, axis=0) - np.log(n_samples)
 
 
+@standard_keras()
 def best_noise_std(model, points, *, seed=0):
     """Spread of the observation noise that is likeliest for some streamlines.
 

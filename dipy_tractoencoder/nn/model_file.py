@@ -12,6 +12,8 @@ from pathlib import Path
 import tempfile
 import zipfile
 
+import numpy as np
+
 from dipy_tractoencoder.errors import (
     FingerprintError,
     InputFileError,
@@ -67,6 +69,7 @@ def save_model(model, path, *, overwrite=False):
         If the file exists and is not to be replaced, or cannot be written.
     """
     from dipy_tractoencoder.errors import check_model
+    from dipy_tractoencoder.nn.keras_settings import standard_keras
     from dipy_tractoencoder.nn.provenance import fingerprint
 
     check_model(model)
@@ -74,8 +77,9 @@ def save_model(model, path, *, overwrite=False):
     check_model_extension(path)
     check_free(path, overwrite)
     # A clone without optimiser: half the size, and nothing to compile at loading.
-    clone = type(model).from_config(model.get_config())
-    clone.set_weights(model.get_weights())
+    with standard_keras():
+        clone = type(model).from_config(model.get_config())
+        clone.set_weights(model.get_weights())
     card = {"format_version": FORMAT_VERSION, "fingerprint": fingerprint(model)}
     with whole_file(path) as partial:
         clone.save(partial)
@@ -109,18 +113,21 @@ def load_model(path):
 
     import importlib
 
+    from dipy_tractoencoder.nn.keras_settings import standard_keras
     from dipy_tractoencoder.nn.provenance import fingerprint
 
     cls = getattr(importlib.import_module(CLASSES[archive.name]), archive.name)
     try:
         _check_weights(archive.weights, archive.config)
-        model = cls.from_config(archive.config)
-        if not isinstance(model.record, TrainingRecord | None):
-            raise TypeError("its record of the training is none")
-        with tempfile.TemporaryDirectory() as folder:
-            weights_path = Path(folder) / WEIGHTS
-            weights_path.write_bytes(archive.weights)
-            model.load_weights(weights_path)
+        with standard_keras():
+            model = cls.from_config(archive.config)
+            if not isinstance(model.record, TrainingRecord | None):
+                raise TypeError("its record of the training is none")
+            with tempfile.TemporaryDirectory() as folder:
+                weights_path = Path(folder) / WEIGHTS
+                weights_path.write_bytes(archive.weights)
+                model.load_weights(weights_path)
+        check_finite_weights(model)
     # Keras raises many kinds for an archive whose parts do not fit together.
     except Exception as err:
         if isinstance(err, OSError) and err.errno in NO_SPACE:
@@ -139,6 +146,30 @@ def load_model(path):
             "with. The file is damaged or was changed; copy or train it again."
         )
     return model
+
+
+def check_finite_weights(model):
+    """Raise if a model has weights that are not finite numbers.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Model with its weights.
+
+    Raises
+    ------
+    ValueError
+        If a weight is nan or infinite; every latent would be, too.
+    """
+    from keras import ops
+
+    for weight in model.weights:
+        values = ops.convert_to_numpy(weight)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise ValueError(
+                f"{int((~np.isfinite(values)).sum())} of the {values.size} weights in "
+                f"{weight.path} are not finite numbers."
+            )
 
 
 def check_model_extension(path):

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 from nibabel.streamlines import ArraySequence
 import numpy as np
 
-from dipy_tractoencoder.errors import check_choice, check_number
+from dipy_tractoencoder.errors import (
+    InvalidArgumentError,
+    check_choice,
+    check_number,
+    format_received,
+)
 from dipy_tractoencoder.streamlines.array import (
     ORIENTATIONS,
     StreamlineArray,
@@ -70,6 +75,20 @@ class Preprocessing:
         check_number("n_points", self.n_points, low=2, integer=True)
         check_choice("orientation", self.orientation, ORIENTATIONS)
         check_number("scale", self.scale, above=0)
+        for name in ("axis", "centre"):
+            values = getattr(self, name)
+            if len(values) != 3 or not np.isfinite(values).all():
+                raise InvalidArgumentError(
+                    f"Invalid value received for `{name}`. Expected three finite "
+                    f"numbers. Received: {format_received(values)}."
+                )
+        if not np.float32(self.scale) > 0 or not np.isfinite(
+            np.float32(1 / self.scale)
+        ):
+            raise InvalidArgumentError(
+                "Invalid value received for `scale`. Expected mm, as float32 holds "
+                f"them. Received: {self.scale!r}."
+            )
         check_number("min_length", self.min_length, low=0)
         if self.max_length is not None:
             check_number("max_length", self.max_length, above=self.min_length)

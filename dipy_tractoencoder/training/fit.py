@@ -21,6 +21,7 @@ from dipy_tractoencoder.latent.reconstruction import reconstruct_points
 from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
 from dipy_tractoencoder.nn.batch_norm import STATISTICS_SAMPLE, settle_statistics
 from dipy_tractoencoder.nn.build import build_model, dtype_policy
+from dipy_tractoencoder.nn.keras_settings import standard_keras
 from dipy_tractoencoder.nn.provenance import TrainingRecord, software_versions
 from dipy_tractoencoder.streamlines.pca import fit_principal
 from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
@@ -259,6 +260,7 @@ def refit(
     return model
 
 
+@standard_keras()
 def fit(
     points: np.ndarray,
     validation: np.ndarray | None,

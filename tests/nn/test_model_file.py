@@ -104,6 +104,61 @@ def change_card(path, **values):
 
 
 @slow
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"image_data_format": "channels_first"},
+        {"floatx": "float64"},
+        {"floatx": "float16"},
+        {"max_epochs": 1, "max_steps_per_epoch": 1},
+    ],
+    ids=lambda setting: "-".join(map(str, setting.values())),
+)
+def test_the_users_keras_configuration_changes_nothing(saved, tmp_path, setting):
+    folder, expected = saved
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras" / "keras.json").write_text(json.dumps(setting))
+    backend = keras.backend.backend()
+    result = run_python(
+        "-c",
+        ENCODE,
+        folder,
+        *NAMES,
+        HOME=tmp_path,
+        KERAS_BACKEND=backend,
+        KERAS_HOME="",
+    )
+    assert result.code == 0, result.err
+    for name in NAMES:
+        latents, points = expected[name]
+        found = np.load(folder / f"{name}.npz")
+        np.testing.assert_allclose(found["mean"], latents.mean, atol=1e-5, rtol=1e-5)
+        np.testing.assert_allclose(found["points"], points, atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused(trained_vae, tmp_path, value):
+    model = type(trained_vae).from_config(trained_vae.get_config())
+    weights = trained_vae.get_weights()
+    weights[-1] = np.full_like(weights[-1], value)
+    model.set_weights(weights)
+    save_model(model, tmp_path / "nan.keras")  # Its fingerprint is right.
+    with pytest.raises(InputFileError, match="nan.keras.*not finite"):
+        load_model(tmp_path / "nan.keras")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"centre": [float("nan"), 0, 0]}, {"scale": 0.0}, {"axis": [float("inf"), 0, 0]}],
+    ids=lambda change: next(iter(change)),
+)
+def test_preprocessing_that_is_not_finite_is_refused(path, change):
+    change_config(path, lambda config: config["config"]["preprocessing"].update(change))
+    with pytest.raises(InputFileError, match=next(iter(change))):
+        load_model(path)
+
+
+@slow
 @pytest.mark.parametrize("backend", ["same", "tensorflow", "jax", "torch"])
 def test_fresh_process_gives_the_same_numbers(saved, backend):
     here = keras.backend.backend()
