@@ -151,7 +151,8 @@ def run_training(
         min_length=settings.min_length,
         max_length=settings.max_length,
     )
-    build_model(preprocessing, settings)  # Raises for wrong settings before reading.
+    with standard_keras():  # Raises for wrong settings before reading.
+        build_model(preprocessing, settings)
     keeper = None
     if checkpoint is not None:
         keeper = Checkpoint(checkpoint, settings, software_versions(), resume=resume)
