@@ -190,17 +190,85 @@ def test_text_of_docstrings_becomes_markup():
     assert plain('"dipy_tractoencoder[x]"') == r'"dipy\_tractoencoder[x]"'
 
 
-def test_api_reference_has_every_module():
+def package_modules():
+    """Modules of the package, as ``nn.vae``."""
+    folder = ROOT / "dipy_tractoencoder"
+    paths = (path.relative_to(folder) for path in folder.rglob("*.py"))
+    return {
+        ".".join(path.with_suffix("").parts)
+        for path in paths
+        if path.stem != "__init__"
+    }
+
+
+def test_api_reference_has_every_module_in_the_order_of_packages():
     api = extension("api_reference")
     page = api.api_page()
-    modules = {path.stem for path in (ROOT / "dipy_tractoencoder").glob("*.py")}
-    modules.remove("__init__")
-    listed = re.findall(r"^   dipy_tractoencoder\.(\w+)$", page, flags=re.M)
-    assert sorted(listed) == sorted(modules)
+    listed = re.findall(r"^   ([a-z_]+(?:\.\w+)?)$", page, flags=re.M)
+    flows = {name for name in package_modules() if name.startswith("workflows.")}
+    assert sorted(listed) == sorted(package_modules() - flows)
+    order = api.package_order()
+    rows = [order.index(name.partition(".")[0]) for name in listed]
+    assert rows == sorted(rows)
+
+
+def test_api_reference_has_every_public_name():
     import dipy_tractoencoder
 
-    for name in dipy_tractoencoder._HOME:
-        assert f"`{name} <dipy_tractoencoder." in page
+    page = extension("api_reference").api_page()
+    listed = re.findall(r"^   ~dipy_tractoencoder\.([\w.]+)$", page, flags=re.M)
+    names = [name.rpartition(".")[2] for name in listed]
+    assert names == [n for n in dipy_tractoencoder.__all__ if n != "__version__"]
+    for name in listed:
+        module, _, attribute = name.rpartition(".")
+        module = importlib.import_module(f"dipy_tractoencoder.{module}")
+        assert hasattr(module, attribute), name
+
+
+def test_architecture_has_every_package():
+    packages = {name.partition(".")[0] for name in package_modules()}
+    page = (DOC / "architecture.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)` \|", page, flags=re.M)) == packages
+    picture = (DOC / "figures" / "packages.svg").read_text()
+    assert packages <= set(re.findall(r">(\w+)</text>", picture))
+
+
+def test_names_in_docstrings_and_pages_exist():
+    """A `package.module.name` exists, and no `module.name` stands without package."""
+    modules = package_modules()
+    packages = {name.partition(".")[0] for name in modules}
+    stems = {name.rpartition(".")[2] for name in modules} - {"preprocessing"}
+    checked = 0
+    for path in SOURCES:
+        names = re.findall(r"(?<![`:\w])`([a-z_]+\.[A-Za-z_.]+)`", path.read_text())
+        for name in names:
+            first = name.partition(".")[0]
+            if name.endswith(".html"):  # A report's.
+                continue
+            if first in packages and name not in modules:
+                module, _, attribute = name.rpartition(".")
+                assert module in modules, f"{path.name}: {name}"
+                module = importlib.import_module(f"dipy_tractoencoder.{module}")
+                assert hasattr(module, attribute), f"{path.name}: {name}"
+                checked += 1
+            elif first not in packages:
+                assert first not in stems, f"{path.name}: {name}"
+    assert checked > 40
+
+
+def test_names_in_docstrings_become_links():
+    link = extension("api_reference").link_names
+    packages, homes = (
+        ("viz", "nn"),
+        {"encode": "dipy_tractoencoder.latent.codec.encode"},
+    )
+    full = ":py:obj:`viz.base.save <dipy_tractoencoder.viz.base.save>`"
+    assert link("See `viz.base.save`.", packages, homes) == f"See {full}."
+    assert link("`encode`s", packages, homes) == (
+        ":py:obj:`encode <dipy_tractoencoder.latent.codec.encode>`s"
+    )
+    for same in ("``encode``", ":py:mod:`nn.vae`", "`rows`", "`keras.ops`"):
+        assert link(same, packages, homes) == same
 
 
 # Tutorials
@@ -281,6 +349,56 @@ def test_options_shown_are_those_of_the_commands(path):
         # What follows a pipe or a comment is another's.
         shown = set(re.findall(r"(?<=\s)--[\w.]+", re.split(r"[|#]", line)[0]))
         assert shown <= known, line
+
+
+# Spelling
+
+AMERICAN = re.compile(
+    r"\b(?:(?:color|neighbor|behavior|favor|harbor)(?:s|ed|ing|ful)?|center(?:s|ed)?"
+    r"|fibers?|gray|licenses|label(?:ed|ing)|model(?:ed|ing)|cancel(?:ed|ing)"
+    r"|analyz(?:e[sd]?|ing)|fulfill|artifacts?|catalogs?"
+    r"|(?!(?:over|re|down)?size|priz|seiz|horizon)[a-z]{3,}iz(?:e[sdr]?|ing|ations?))\b"
+)
+
+
+def prose(path):
+    """Text of a page, or the docstrings and cells of a module, without code."""
+    text = path.read_text()
+    if path.suffix == ".py":
+        docs = [
+            ast.get_docstring(node) or ""
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
+        ]
+        cells = re.findall(r"^# (.*)$", text, flags=re.M) if path in TUTORIALS else []
+        text = "\n".join([*docs, *cells])
+        text = re.sub(r"^[ \w*,]+ : .*$", "", text, flags=re.M)  # Parameters.
+    text = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    text = re.sub(r"(``?).+?\1", "", text, flags=re.S)
+    return re.sub(r"\]\([^)]*\)|https?://\S+", "", text)
+
+
+def test_spelling_is_told_apart():
+    for word in (
+        "color",
+        "centered",
+        "fibers",
+        "normalized",
+        "labeled",
+        "organization",
+    ):
+        assert AMERICAN.search(f"a {word} b"), word
+    for word in ("colour", "size", "resized", "seize", "labelled", "n_neighbors"):
+        assert not AMERICAN.search(f"a {word} b"), word
+
+
+def test_spelling_is_british():
+    wrong = [
+        f"{path.relative_to(ROOT)}: {word}"
+        for path in sorted({*SOURCES, *MARKDOWN})
+        for word in AMERICAN.findall(prose(path).lower())
+    ]
+    assert not wrong
 
 
 # Links
