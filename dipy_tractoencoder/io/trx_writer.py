@@ -120,7 +120,7 @@ def write_trx(
     counts : list of ndarray of int
         Points per streamline, looked at after the points were written.
     space : dict
-        As `space.tractogram_space` gives.
+        As `io.space.tractogram_space` gives.
     per_streamline, per_point : dict of Column, optional
         ``dps`` and ``dpv``.
     groups : dict of ndarray of int, optional
