@@ -21,7 +21,11 @@ from dipy_tractoencoder.segment.neighbors import nearest_distances
 from dipy_tractoencoder.segment.plausibility_scores import SCORES, fit_scorer
 from dipy_tractoencoder.segment.thresholds import balanced_threshold, filter_metrics
 from dipy_tractoencoder.sims.labels import split_streamlines
-from dipy_tractoencoder.sims.tracking import gradient_scheme, simulate_signal, track
+from dipy_tractoencoder.sims.tracking import (
+    gradient_scheme,
+    simulate_signal,
+    track_fibercup,
+)
 from dipy_tractoencoder.streamlines.metrics import curve_length, mdf_matrix
 from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
 
@@ -36,7 +40,7 @@ def load(route, *, quick=False):
         return {name: make_fibercup(n, 0.3, seed=rng) for name, n in sizes.items()}
     scheme = gradient_scheme(seed=rng)
     signal = simulate_signal(scheme, snr=20.0, seed=rng)
-    tracked = track(signal, scheme, sum(sizes.values()), seed=rng)
+    tracked = track_fibercup(signal, scheme, sum(sizes.values()), seed=rng)
     return split_streamlines(tracked, sizes, seed=rng)
 
 

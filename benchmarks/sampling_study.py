@@ -17,13 +17,13 @@ from study_main import RESULTS, main
 from dipy_tractoencoder.errors import EmptyDataError
 from dipy_tractoencoder.generation.bundle_density import PLAUSIBLE, describe_bundle
 from dipy_tractoencoder.generation.density import DENSITIES
-from dipy_tractoencoder.generation.sampling import draw_plausible, nearest_mdf
+from dipy_tractoencoder.generation.sampling import draw_plausible, sampled_nearest_mdf
 from dipy_tractoencoder.latent.codec import decode, encode
 from dipy_tractoencoder.sims.geometry import (
     AFFINE,
     VOXEL_SIZE,
+    fibercup_mask,
     in_white_matter,
-    white_matter_mask,
 )
 from dipy_tractoencoder.streamlines.metrics import mdf_matrix
 from dipy_tractoencoder.training.fit import run_training
@@ -35,7 +35,7 @@ N_NEW = 500
 JITTER = 1.0  # mm
 # Voxels counted: the phantom's image and what is around it.
 LOWEST, GRID = -32, (128, 128, 67)
-MASK = (white_matter_mask(), AFFINE)
+MASK = (fibercup_mask(), AFFINE)
 BARS = {
     "yield": (0.8, np.inf),
     "nearest_ratio": (0, 1.2),
@@ -183,11 +183,11 @@ def measure(space, density, data_name, n_new, n_draws):
         mask = MASK if on_phantom else None
         new, yielded, n_parts = space.sample(density, members, n_new, mask)
         row = {"n_parts": n_parts, "yield": yielded}
-        row["held_out_mm"] = float(np.median(nearest_mdf(test, train)))
-        row["real_mm"] = float(np.median(nearest_mdf(train)))
+        row["held_out_mm"] = float(np.median(sampled_nearest_mdf(test, train)))
+        row["real_mm"] = float(np.median(sampled_nearest_mdf(train)))
         row["real_similarity"] = shape_similarity(train, test)
         if new is not None and len(new) > 1:
-            row["new_mm"] = float(np.median(nearest_mdf(new, train)))
+            row["new_mm"] = float(np.median(sampled_nearest_mdf(new, train)))
             row["nearest_ratio"] = row["new_mm"] / row["held_out_mm"]
             row["similarity"] = shape_similarity(new, test)
             row["diversity"] = spread(new) / spread(train)

@@ -106,7 +106,7 @@ class BundleDensity:
             code[failed] = REASONS.index(reason)
         if mask is not None:
             rest = np.flatnonzero(code == PLAUSIBLE)
-            outside = share_inside(points[rest], *mask) < min_inside
+            outside = fraction_inside(points[rest], *mask) < min_inside
             code[rest[outside]] = REASONS.index("outside_mask")
         return code
 
@@ -235,7 +235,7 @@ def check_mask(points: np.ndarray, mask: tuple[np.ndarray, ...], what: str) -> N
     InvalidArgumentError
         If no point lies inside: the mask is of another brain or space.
     """
-    if share_inside(points, *mask).any():
+    if fraction_inside(points, *mask).any():
         return
     corners = apply_affine(mask[1], [np.zeros(3), np.array(mask[0].shape) - 1])
     box, image = (
@@ -278,7 +278,7 @@ def sharpest_bend(points: np.ndarray) -> np.ndarray:
     return bends.max(axis=1, initial=0.0)
 
 
-def share_inside(
+def fraction_inside(
     points: np.ndarray, mask: np.ndarray, affine: np.ndarray
 ) -> np.ndarray:
     """Compute the fraction of each streamline's points that lie inside a mask.

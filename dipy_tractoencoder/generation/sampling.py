@@ -236,7 +236,7 @@ def draw_plausible(
     return Samples(points, latents, log_density, n_tried, rejects)
 
 
-def nearest_mdf(
+def sampled_nearest_mdf(
     points: np.ndarray, reference: np.ndarray | None = None, *, seed: int = 0
 ) -> np.ndarray:
     """Compute the distance of each streamline to the nearest of a reference.

@@ -16,8 +16,8 @@ from dipy_tractoencoder.latent.latents_file import EXTENSIONS as LATENTS_EXTENSI
 from dipy_tractoencoder.segment.bundle_files import bundle_chunks, bundle_latents
 from dipy_tractoencoder.segment.plausibility_scores import (
     check_score,
+    fit_latent_scorer,
     fit_scorer,
-    latent_scorer,
     plausibility_scores,
 )
 from dipy_tractoencoder.streamlines.array import CHUNK_SIZE
@@ -27,7 +27,7 @@ from dipy_tractoencoder.utils.short_repr import short_repr
 if TYPE_CHECKING:
     from dipy_tractoencoder.io.mapped import MappedTractogram
     from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
-    from dipy_tractoencoder.segment.plausibility_scores import Scorer
+    from dipy_tractoencoder.segment.plausibility_scores import PlausibilityScorer
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def fit_plausibility_scorer(
     groups: Sequence[str] = (),
     progress: Callable | None = None,
     **options: Any,
-) -> Scorer:
+) -> PlausibilityScorer:
     """Load plausible streamlines and fit the score that filters by plausibility.
 
     Parameters
@@ -84,7 +84,7 @@ def fit_plausibility_scorer(
 
     Returns
     -------
-    scorer : Scorer
+    scorer : PlausibilityScorer
         The fitted score, for `plausibility_scores` and `filter_file`.
 
     Raises
@@ -100,7 +100,7 @@ def fit_plausibility_scorer(
     options = {**options, "groups": groups, "progress": progress}
     if score == "latent":
         known = bundle_latents(model, paths, **options)
-        return latent_scorer(model, known.mean, known.source)
+        return fit_latent_scorer(model, known.mean, known.source)
     latents_files = [p for p in paths if str(p).endswith(LATENTS_EXTENSIONS)]
     if latents_files:
         raise InvalidArgumentError(
@@ -116,13 +116,17 @@ def fit_plausibility_scorer(
 
 
 def read_labelled_scores(
-    scorer: Scorer, path: str | Path, label_name: str, *, chunk_size: int = CHUNK_SIZE
+    scorer: PlausibilityScorer,
+    path: str | Path,
+    label_name: str,
+    *,
+    chunk_size: int = CHUNK_SIZE,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute the scores of a file whose streamlines are labelled.
 
     Parameters
     ----------
-    scorer : Scorer
+    scorer : PlausibilityScorer
         From `fit_plausibility_scorer`.
     path : str or Path
         Tractogram with labels as ``data_per_streamline``: 1 is plausible, 0 is not.
@@ -203,7 +207,7 @@ def read_labels(
 
 
 def filter_file(
-    scorer: Scorer,
+    scorer: PlausibilityScorer,
     path: str | Path,
     threshold: float,
     out_kept: str | Path,
@@ -222,7 +226,7 @@ def filter_file(
 
     Parameters
     ----------
-    scorer : Scorer
+    scorer : PlausibilityScorer
         From `fit_plausibility_scorer`.
     path : str or Path
         Tractogram to filter.

@@ -41,7 +41,7 @@ N_DRAWS = 16  # Samples of the posterior per streamline, for the likelihood.
 
 
 @dataclass(frozen=True)
-class Scorer:
+class PlausibilityScorer:
     """Plausibility score, fitted to plausible reference streamlines.
 
     Attributes
@@ -87,7 +87,7 @@ class Scorer:
 
 def fit_scorer(
     model: StreamlineAutoencoder, read_reference: Callable, *, score: str = "latent"
-) -> Scorer:
+) -> PlausibilityScorer:
     """Fit a plausibility score to streamlines known to be plausible.
 
     Parameters
@@ -103,7 +103,7 @@ def fit_scorer(
 
     Returns
     -------
-    scorer : Scorer
+    scorer : PlausibilityScorer
         The fitted score.
 
     Raises
@@ -119,7 +119,7 @@ def fit_scorer(
             *((encode(model, array).mean, source) for array, source in read_reference())
         )
         source = np.repeat(sources, [len(mean) for mean in means])
-        return latent_scorer(model, np.concatenate(means), source)
+        return fit_latent_scorer(model, np.concatenate(means), source)
     noise_std = None
     if score == "likelihood":
         sizes, stds = zip(
@@ -130,12 +130,12 @@ def fit_scorer(
         _own_scores(model, score, array.points, noise_std)
         for array, _ in read_reference()
     ]
-    return Scorer(model, score, np.concatenate(own), noise_std=noise_std)
+    return PlausibilityScorer(model, score, np.concatenate(own), noise_std=noise_std)
 
 
-def latent_scorer(
+def fit_latent_scorer(
     model: StreamlineAutoencoder, mean: np.ndarray, source: np.ndarray | None = None
-) -> Scorer:
+) -> PlausibilityScorer:
     """Fit the latent score to latents of plausible streamlines.
 
     Parameters
@@ -149,7 +149,7 @@ def latent_scorer(
 
     Returns
     -------
-    scorer : Scorer
+    scorer : PlausibilityScorer
         The fitted score.
 
     Raises
@@ -157,7 +157,9 @@ def latent_scorer(
     EmptyDataError
         If there are fewer than two latents.
     """
-    return Scorer(model, "latent", reference_distances(mean, source), fit(mean))
+    return PlausibilityScorer(
+        model, "latent", reference_distances(mean, source), fit(mean)
+    )
 
 
 def check_score(score: str, model: StreamlineAutoencoder | None = None) -> None:
@@ -184,7 +186,7 @@ def check_score(score: str, model: StreamlineAutoencoder | None = None) -> None:
 
 
 def plausibility_scores(
-    scorer: Scorer,
+    scorer: PlausibilityScorer,
     streamlines: StatefulTractogram | ArraySequence | Sequence[np.ndarray],
     *,
     chunk_size: int = CHUNK_SIZE,
@@ -194,7 +196,7 @@ def plausibility_scores(
 
     Parameters
     ----------
-    scorer : Scorer
+    scorer : PlausibilityScorer
         From `fit_plausibility_scorer`.
     streamlines : StatefulTractogram, ArraySequence, or sequence of ndarray
         Streamlines to score; RASMM, mm.

@@ -206,7 +206,7 @@ def centre_line(bundle: str) -> CentreLine:
 
 
 @cache
-def white_matter_mask() -> np.ndarray:
+def fibercup_mask() -> np.ndarray:
     """Return the white-matter mask: voxels whose centre lies in a bundle.
 
     Returns
@@ -216,8 +216,8 @@ def white_matter_mask() -> np.ndarray:
 
     Examples
     --------
-    >>> from dipy_tractoencoder.sims.geometry import white_matter_mask
-    >>> mask = white_matter_mask()
+    >>> from dipy_tractoencoder.sims.geometry import fibercup_mask
+    >>> mask = fibercup_mask()
     >>> mask.shape, int(mask.sum())
     ((64, 64, 3), 2106)
     """
@@ -269,7 +269,7 @@ def in_white_matter(points: np.ndarray) -> np.ndarray:
     voxels = np.floor(np.asarray(points) / VOXEL_SIZE + 0.5).astype(int)
     fits = np.all((voxels >= 0) & (voxels < DIMENSIONS), axis=1)
     voxels[~fits] = 0
-    return fits & white_matter_mask()[tuple(voxels.T)]
+    return fits & fibercup_mask()[tuple(voxels.T)]
 
 
 def lengths_along(points: np.ndarray) -> np.ndarray:

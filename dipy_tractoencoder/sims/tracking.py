@@ -24,7 +24,7 @@ from dipy_tractoencoder.sims.geometry import (
     VOXEL_SIZE,
     bundles_at,
     centre_line,
-    white_matter_mask,
+    fibercup_mask,
 )
 from dipy_tractoencoder.sims.labels import (
     LabelledStreamlines,
@@ -183,7 +183,7 @@ def simulate_signal(
     return add_noise(signal, snr, S0, rng=rng).astype(np.float32)
 
 
-def track(
+def track_fibercup(
     signal: np.ndarray,
     gtab: GradientTable,
     n_plausible: int,
@@ -229,7 +229,7 @@ def track(
     >>> from dipy_tractoencoder.sims import tracking
     >>> gtab = tracking.gradient_scheme()
     >>> signal = tracking.simulate_signal(gtab)
-    >>> tracked = tracking.track(signal, gtab, 5, algorithm="deterministic")
+    >>> tracked = tracking.track_fibercup(signal, gtab, 5, algorithm="deterministic")
     >>> int(tracked.plausible.sum())
     5
     """
@@ -244,7 +244,7 @@ def track(
     with warnings.catch_warnings():
         # Only in single voxels, where the last iteration is good enough.
         warnings.filterwarnings("ignore", "maximum number of iterations exceeded")
-        coefficients = model.fit(signal, mask=white_matter_mask()).shm_coeff
+        coefficients = model.fit(signal, mask=fibercup_mask()).shm_coeff
     batches, n_right, n_tracked = [], 0, 0
     while n_right < n_plausible:
         n_seeds = max(_SMALLEST_BATCH, 2 * (n_plausible - n_right))
@@ -270,7 +270,7 @@ def _track_batch(coefficients, n_seeds, algorithm, rng):
     from dipy.tracking.tracker import deterministic_tracking, probabilistic_tracking
     from dipy.tracking.utils import length
 
-    mask = white_matter_mask()
+    mask = fibercup_mask()
     voxels = np.argwhere(mask)
     chosen = voxels[rng.integers(len(voxels), size=n_seeds)]
     seeds = (chosen + rng.uniform(-0.5, 0.5, chosen.shape)) * VOXEL_SIZE

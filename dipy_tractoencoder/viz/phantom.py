@@ -9,7 +9,7 @@ import numpy as np
 from dipy_tractoencoder.sims.geometry import (
     BUNDLES,
     VOXEL_SIZE,
-    white_matter_mask,
+    fibercup_mask,
 )
 from dipy_tractoencoder.sims.labels import FAULTS
 from dipy_tractoencoder.viz.base import bundle_colours
@@ -78,7 +78,7 @@ def _draw(axis, labelled, *, linewidth):
     from matplotlib.collections import LineCollection
 
     colours = bundle_colours(BUNDLES)
-    mask = white_matter_mask()[:, :, 1]
+    mask = fibercup_mask()[:, :, 1]
     edges = [size * VOXEL_SIZE - VOXEL_SIZE / 2 for size in mask.shape]
     start = -VOXEL_SIZE / 2
     axis.imshow(

@@ -233,7 +233,7 @@ class LabelVAEFlow(TractoWorkflow):
         batch.finish(early=True)
         outputs = rows[0][1]
         save_table(table, outputs["out_table"])
-        self.table, self.figures = table, {}
+        self.table, self.metrics = table, {}
         shown = {"file": "file", "bundle": "bundle", "n_streamlines": "streamlines"}
         shown["mean_vote_share"] = "fraction of votes"
         for line in format_table(table, shown).splitlines():
@@ -241,8 +241,8 @@ class LabelVAEFlow(TractoWorkflow):
         logger.info("Table: %s", outputs["out_table"])
         if truths:
             truth, bundle = np.concatenate(truths), np.concatenate(found)
-            self.figures = label_metrics(truth, bundle)
-            for name, value in self.figures.items():
+            self.metrics = label_metrics(truth, bundle)
+            for name, value in self.metrics.items():
                 logger.info("Compared with the true bundles: %s %.4f", name, value)
             confusion = confusion_table(neighbors.names, truth, bundle)
             save_table(confusion, outputs["out_confusion"])

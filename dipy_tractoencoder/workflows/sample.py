@@ -330,14 +330,14 @@ def check_bundle_in_mask(
     """
     import numpy as np
 
-    from dipy_tractoencoder.generation.bundle_density import check_mask, share_inside
+    from dipy_tractoencoder.generation.bundle_density import check_mask, fraction_inside
     from dipy_tractoencoder.latent.codec import decode
 
     if points is None:
         rng = np.random.default_rng(0)
         points = decode(model, bundle.density.sample(200, rng))
     check_mask(points, options["mask"], f"the bundle {bundle.name}")
-    share = share_inside(points, *options["mask"]) >= options["min_inside"]
+    share = fraction_inside(points, *options["mask"]) >= options["min_inside"]
     if share.mean() < 0.5:
         logger.warning(
             "Only %.0f %% of the streamlines of %s have the fraction --min_inside of "
@@ -369,7 +369,7 @@ def table_row(
     import numpy as np
 
     from dipy_tractoencoder.generation.bundle_density import REASONS
-    from dipy_tractoencoder.generation.sampling import nearest_mdf
+    from dipy_tractoencoder.generation.sampling import sampled_nearest_mdf
 
     row = {
         "bundle": bundle.name,
@@ -383,6 +383,6 @@ def table_row(
     for reason in REASONS:
         row[f"rejected_{reason}"] = samples.rejects.get(reason, 0)
     if real is not None:
-        row["nearest_mm"] = float(np.median(nearest_mdf(samples.points, real)))
-        row["real_nearest_mm"] = float(np.median(nearest_mdf(real)))
+        row["nearest_mm"] = float(np.median(sampled_nearest_mdf(samples.points, real)))
+        row["real_nearest_mm"] = float(np.median(sampled_nearest_mdf(real)))
     return row

@@ -136,7 +136,7 @@ class SimulateFiberCupFlow(TractoWorkflow):
         import numpy as np
 
         from dipy_tractoencoder.sims.fibercup import make_fibercup
-        from dipy_tractoencoder.sims.geometry import white_matter_mask
+        from dipy_tractoencoder.sims.geometry import fibercup_mask
         from dipy_tractoencoder.sims.labels import join, split_streamlines
         from dipy_tractoencoder.viz.base import save_figure
         from dipy_tractoencoder.viz.phantom import phantom_figure
@@ -146,7 +146,7 @@ class SimulateFiberCupFlow(TractoWorkflow):
             from dipy_tractoencoder.sims.tracking import (
                 gradient_scheme,
                 simulate_signal,
-                track,
+                track_fibercup,
             )
 
             logger.info("Simulating the diffusion signal.")
@@ -154,7 +154,7 @@ class SimulateFiberCupFlow(TractoWorkflow):
             signal = simulate_signal(gtab, snr=snr, seed=rng)
         if tracked:
             logger.info("Tracking, %s.", algorithm)
-            pool = track(
+            pool = track_fibercup(
                 signal, gtab, sum(sizes.values()), algorithm=algorithm, seed=rng
             )
             splits = split_streamlines(pool, sizes, seed=rng)
@@ -168,7 +168,7 @@ class SimulateFiberCupFlow(TractoWorkflow):
         how = f"{algorithm} tracking" if tracked else "generated streamlines"
         figure = phantom_figure(join(splits.values()), what=f"FiberCup-like, {how}")
         save_figure(figure, outputs["out_figure"])
-        save_image(white_matter_mask().astype(np.uint8), outputs["out_mask"])
+        save_image(fibercup_mask().astype(np.uint8), outputs["out_mask"])
         if save_signal:
             save_image(signal, outputs["out_dwi"])
             with whole_file(outputs["out_bval"]) as partial:

@@ -20,8 +20,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dipy_tractoencoder as dte
-from dipy_tractoencoder.streamlines.metrics import point_distance
-from dipy_tractoencoder.viz.base import reconstruction_figure
 
 temporary = tempfile.TemporaryDirectory()
 folder = Path(temporary.name)
@@ -101,14 +99,14 @@ for name, made in reconstructions.items():
 # Errors are largest at the ends, where streamlines fan out.
 
 made = reconstructions["AF_L"]
-figure = reconstruction_figure(made.original, made.points, what="AF_L of sub_5")
+figure = dte.reconstruction_figure(made.original, made.points, what="AF_L of sub_5")
 
 ###############################################################################
 # How are the errors spread over streamlines? The worst ones are what to look at first.
 
 fig, axis = plt.subplots(figsize=(7, 4), layout="constrained")
 for name, made in reconstructions.items():
-    distance = np.sort(point_distance(made.original, made.points))
+    distance = np.sort(dte.point_distance(made.original, made.points))
     axis.plot(distance, np.linspace(0, 1, len(distance)), label=name)
 axis.set(xlabel="error of a streamline (mm)", ylabel="share of streamlines below")
 axis.legend()

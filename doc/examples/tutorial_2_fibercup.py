@@ -13,12 +13,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dipy_tractoencoder as dte
-from dipy_tractoencoder.evaluation.latent_metrics import distance_preservation
-from dipy_tractoencoder.sims.geometry import BUNDLES
-from dipy_tractoencoder.sims.tracking import gradient_scheme, simulate_signal, track
-from dipy_tractoencoder.streamlines.metrics import curve_length
-from dipy_tractoencoder.viz.latent import latent_figure
-from dipy_tractoencoder.viz.phantom import phantom_figure
 
 ###############################################################################
 # The signal: a tensor for each fibre population of a voxel, free water around, 64
@@ -27,8 +21,8 @@ from dipy_tractoencoder.viz.phantom import phantom_figure
 # nothing but noise; weighted by diffusion, bundles are bright where they run across the
 # direction.
 
-gtab = gradient_scheme(seed=0)
-signal = simulate_signal(gtab, snr=20, seed=0)
+gtab = dte.gradient_scheme(seed=0)
+signal = dte.simulate_signal(gtab, snr=20, seed=0)
 print("signal:", signal.shape, signal.dtype)
 
 fig, axes = plt.subplots(1, 3, figsize=(11, 3.8), layout="constrained")
@@ -45,9 +39,9 @@ plt.show()
 # that they run from one end of a bundle to the other. What is met on the way and is not
 # plausible is kept, with the kind of its fault.
 
-tracked = track(signal, gtab, 900, algorithm="probabilistic", seed=0)
+tracked = dte.track_fibercup(signal, gtab, 900, algorithm="probabilistic", seed=0)
 print(tracked.summary())
-figure = phantom_figure(tracked, what="tracked")
+figure = dte.phantom_figure(tracked, what="tracked")
 
 ###############################################################################
 # Tracking makes mostly faulty streamlines here, as it does on the real phantom: many
@@ -89,11 +83,11 @@ latents = dte.encode(model, test.streamlines)
 print("encoded:", latents.mean.shape, "left out:", latents.rejects or "none")
 array = model.preprocessing.array(test.streamlines)
 shown = right[latents.index]
-figure = latent_figure(
+figure = dte.latent_figure(
     latents.mean[shown],
     labels=test.bundle[latents.index][shown],
-    names=dict(enumerate(BUNDLES)),
-    lengths=curve_length(array.points)[shown],
+    names=dict(enumerate(dte.FIBERCUP_BUNDLES)),
+    lengths=dte.curve_length(array.points)[shown],
     unit="mm",
 )
 
@@ -101,7 +95,7 @@ figure = latent_figure(
 # Latents are in mm. How well does the distance of two latents follow the distance of
 # the two streamlines (MDF, the minimum average direct-flip distance)?
 
-agreement = distance_preservation(latents.mean, array.points)
+agreement = dte.distance_preservation(latents.mean, array.points)
 print({name: round(value, 3) for name, value in agreement.items()})
 
 ###############################################################################

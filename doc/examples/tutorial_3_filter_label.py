@@ -21,11 +21,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dipy_tractoencoder as dte
-from dipy_tractoencoder.segment.plausibility_scores import latent_scorer
-from dipy_tractoencoder.segment.thresholds import filter_metrics
-from dipy_tractoencoder.sims.geometry import BUNDLES
-from dipy_tractoencoder.streamlines.metrics import mdf_matrix
-from dipy_tractoencoder.viz.filtering import filter_figure
 
 ###############################################################################
 # Known streamlines to learn from: 1,500 plausible ones and 30 % faulty ones. A labelled
@@ -48,13 +43,13 @@ model = dte.train([known.streamlines], latent_dim=16, epochs=30, seed=0)
 
 plausible = known.streamlines[known.plausible == 1]
 start = time.perf_counter()
-scorer = latent_scorer(model, dte.encode(model, plausible).mean)
+scorer = dte.fit_latent_scorer(model, dte.encode(model, plausible).mean)
 truth = labelled.plausible == 1
 validation_scores, _ = dte.plausibility_scores(scorer, labelled.streamlines)
 threshold = dte.balanced_threshold(validation_scores, truth)
 scores, rejects = dte.plausibility_scores(scorer, new.streamlines)
 seconds = time.perf_counter() - start
-figures = filter_metrics(scores, new.plausible == 1, threshold)
+figures = dte.filter_metrics(scores, new.plausible == 1, threshold)
 print(f"threshold {threshold:.2f} mm; cannot be encoded: {rejects or 'none'}")
 print("latents: ", {k: round(v, 3) for k, v in figures.items()}, f"{seconds:.1f} s")
 
@@ -63,7 +58,7 @@ print("latents: ", {k: round(v, 3) for k, v in figures.items()}, f"{seconds:.1f}
 # other:
 
 without = float(np.quantile(scorer.own, 0.99))
-figures = filter_metrics(scores, new.plausible == 1, without)
+figures = dte.filter_metrics(scores, new.plausible == 1, without)
 print(f"threshold without labels {without:.2f} mm, accuracy {figures['accuracy']:.3f}")
 
 ###############################################################################
@@ -75,14 +70,14 @@ def nearest_mdf(lines):
     first, second = (
         model.preprocessing.array(some).points[:, ::8] for some in (lines, plausible)
     )
-    return mdf_matrix(first, second).min(axis=1)
+    return dte.mdf_matrix(first, second).min(axis=1)
 
 
 start = time.perf_counter()
 mdf_threshold = dte.balanced_threshold(nearest_mdf(labelled.streamlines), truth)
 mdf_scores = nearest_mdf(new.streamlines)
 seconds = time.perf_counter() - start
-figures = filter_metrics(mdf_scores, new.plausible == 1, mdf_threshold)
+figures = dte.filter_metrics(mdf_scores, new.plausible == 1, mdf_threshold)
 print("MDF:     ", {k: round(v, 3) for k, v in figures.items()}, f"{seconds:.1f} s")
 
 ###############################################################################
@@ -90,7 +85,7 @@ print("MDF:     ", {k: round(v, 3) for k, v in figures.items()}, f"{seconds:.1f}
 # PCA, which does as well as the VAE here. The histogram shows where the scores of the
 # new streamlines lie, and the operating characteristic is that of the labelled ones.
 
-figure = filter_figure(
+figure = dte.filter_figure(
     scores, scorer.own, threshold, unit="mm", truth=(validation_scores, truth)
 )
 
@@ -113,7 +108,9 @@ for code, name in enumerate(
 
 chosen = known.plausible == 1
 neighbors = dte.fit_latent_classifier(
-    dte.encode(model, plausible).mean, known.bundle[chosen].astype(int), BUNDLES
+    dte.encode(model, plausible).mean,
+    known.bundle[chosen].astype(int),
+    dte.FIBERCUP_BUNDLES,
 )
 labels = dte.label_streamlines(model, new.streamlines[kept], neighbors)
 for name, rows in labels.members().items():

@@ -14,15 +14,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dipy_tractoencoder as dte
-from dipy_tractoencoder.generation.bundle_density import share_inside
-from dipy_tractoencoder.generation.sampling import nearest_mdf
-from dipy_tractoencoder.sims.geometry import (
-    AFFINE,
-    BUNDLES,
-    VOXEL_SIZE,
-    white_matter_mask,
-)
-from dipy_tractoencoder.streamlines.metrics import mdf_matrix
 
 ###############################################################################
 # A model of all bundles of the made FiberCup, by six numbers.
@@ -34,7 +25,7 @@ model = dte.train([made.streamlines], latent_dim=6, epochs=50, seed=0)
 # The sparse bundle: 25 streamlines of U, the arch at the top. All others of U stand for
 # what the bundle really is, and are only used to judge.
 
-whole = made.streamlines[made.bundle == BUNDLES.index("U")]
+whole = made.streamlines[made.bundle == dte.FIBERCUP_BUNDLES.index("U")]
 rng = np.random.default_rng(0)
 known_rows = rng.permutation(len(whole))[:25]
 array = model.preprocessing.array(whole)
@@ -47,7 +38,7 @@ print(len(known), "of", len(whole), "streamlines are known")
 # chooses. Draws are kept if they are as likely, as long and no more sharply bent than
 # the known ones, and lie in the white matter.
 
-mask = (white_matter_mask(), AFFINE)
+mask = (dte.fibercup_mask(), dte.FIBERCUP_AFFINE)
 bundle = dte.fit_bundle_density(model, known, name="U")
 new = dte.sample_streamlines(model, bundle, 500, mask=mask, min_inside=0.95, seed=0)
 print(f"parts of the mixture: {bundle.density.n_parts}")
@@ -60,7 +51,7 @@ print("left out:", new.rejects)
 
 shift = rng.normal(0, 1.0, (2000, 1, 3)).astype(np.float32)
 copies = known[rng.integers(len(known), size=2000)] + shift
-copies = copies[share_inside(copies, *mask) >= 0.95][:500]
+copies = copies[dte.fraction_inside(copies, *mask) >= 0.95][:500]
 
 ###############################################################################
 # Three questions. Are the new streamlines near to real ones, and not copies? Distance
@@ -72,13 +63,16 @@ copies = copies[share_inside(copies, *mask) >= 0.95][:500]
 
 def voxels(points):
     """Voxels that streamlines visit."""
-    return {tuple(place) for place in np.rint(points.reshape(-1, 3) / VOXEL_SIZE)}
+    return {
+        tuple(place)
+        for place in np.rint(points.reshape(-1, 3) / dte.FIBERCUP_VOXEL_SIZE)
+    }
 
 
 def diversity(points):
     """Mean distance of pairs, mm."""
     some = points[:200, ::8]
-    return mdf_matrix(some, some)[np.triu_indices(len(some), 1)].mean()
+    return dte.mdf_matrix(some, some)[np.triu_indices(len(some), 1)].mean()
 
 
 rest = np.delete(everything, known_rows, axis=0)
@@ -91,8 +85,10 @@ for name, points in (
     added = voxels(points) - voxels(known)
     outside = len(added - voxels(everything)) / max(len(added), 1)
     gain = len(voxels(points) | voxels(known)) / len(voxels(known))
-    to_known = np.median(nearest_mdf(points, known))
-    to_bundle = np.median(nearest_mdf(points, None if points is rest else rest))
+    to_known = np.median(dte.sampled_nearest_mdf(points, known))
+    to_bundle = np.median(
+        dte.sampled_nearest_mdf(points, None if points is rest else rest)
+    )
     print(
         f"{name:16} {to_known:5.2f} mm  {to_bundle:6.2f} mm {diversity(points):7.2f} mm"
         f" {gain:9.2f} {outside:8.0%}"
@@ -114,7 +110,7 @@ panels = {
 }
 for axis, (title, points) in zip(axes, panels.items()):
     axis.imshow(
-        white_matter_mask()[:, :, 1].T,
+        dte.fibercup_mask()[:, :, 1].T,
         origin="lower",
         extent=(-1.5, 190.5, -1.5, 190.5),
         cmap="Greys",
@@ -139,9 +135,10 @@ for count in (10, 25, 100):
         model, fewer, 200, mask=mask, min_inside=0.95, seed=0
     )
     others = np.delete(everything, rows, axis=0)
+    to_bundle = np.median(dte.sampled_nearest_mdf(drawn.points, others))
     print(
         f"{count:4} known: {drawn.acceptance:5.0%} accepted, "
-        f"{np.median(nearest_mdf(drawn.points, others)):.2f} mm to the bundle, "
+        f"{to_bundle:.2f} mm to the bundle, "
         f"diversity {diversity(drawn.points):.2f} mm"
     )
 

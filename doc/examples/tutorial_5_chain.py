@@ -19,9 +19,6 @@ from dipy.workflows.combined_workflow import CombinedWorkflow
 import matplotlib.pyplot as plt
 
 import dipy_tractoencoder as dte
-from dipy_tractoencoder.workflows.filter import FilterVAEFlow
-from dipy_tractoencoder.workflows.label import LabelVAEFlow
-from dipy_tractoencoder.workflows.train import TrainVAEFlow
 
 temporary = tempfile.TemporaryDirectory()
 folder = Path(temporary.name)
@@ -103,7 +100,7 @@ class SortOutFlow(CombinedWorkflow):
     """Train on one tractogram; filter and label another."""
 
     def _get_sub_flows(self):
-        return [TrainVAEFlow, FilterVAEFlow, LabelVAEFlow]
+        return [dte.TrainVAEFlow, dte.FilterVAEFlow, dte.LabelVAEFlow]
 
     def run(self, training_file, new_file, out_dir=""):
         """Train, filter, label.

@@ -24,8 +24,6 @@ from nibabel.streamlines import ArraySequence
 import numpy as np
 
 import dipy_tractoencoder as dte
-from dipy_tractoencoder.latent.file_codec import encode_file
-from dipy_tractoencoder.sims.labels import LabelledStreamlines
 
 temporary = tempfile.TemporaryDirectory()
 folder = Path(temporary.name)
@@ -47,7 +45,7 @@ def make_file(path, n_streamlines):
         seeds.streamlines[row] + shift for row, shift in zip(rows, shifts)
     )
     codes = np.zeros(n_streamlines, dtype=np.uint8)
-    made = LabelledStreamlines(lines, seeds.bundle[rows], codes + 1, codes)
+    made = dte.LabelledStreamlines(lines, seeds.bundle[rows], codes + 1, codes)
     dte.save_tractogram(made.tractogram(), path)
     size = path.stat().st_size / 1e6
     print(f"{path.name}: {n_streamlines:,} streamlines, {size:.0f} MB")
@@ -83,10 +81,9 @@ from pathlib import Path
 import resource
 import sys
 import dipy_tractoencoder as dte
-from dipy_tractoencoder.latent.file_codec import encode_file
 model = dte.load_model("vae.keras")
 if len(sys.argv) > 1:
-    encode_file(model, sys.argv[1], sys.argv[2], chunk_size=int(sys.argv[3]))
+    dte.encode_file(model, sys.argv[1], sys.argv[2], chunk_size=int(sys.argv[3]))
 largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 if sys.platform == "linux":  # Where that counts the process that started this one.
     status = Path("/proc/self/status").read_text()
@@ -161,10 +158,9 @@ for number in range(1, 5):
 
 def encode_subject(path, model_file):
     """Encode the tractogram of a subject beside it."""
-    from dipy_tractoencoder import load_model
-    from dipy_tractoencoder.latent.file_codec import encode_file
+    import dipy_tractoencoder as dte
 
-    counts = encode_file(load_model(model_file), path, path.with_suffix(".h5"))
+    counts = dte.encode_file(dte.load_model(model_file), path, path.with_suffix(".h5"))
     return counts["n_encoded"]
 
 
@@ -190,5 +186,5 @@ for engine, n_jobs in (("serial", 1), ("joblib", 2)):
 
 start = time.perf_counter()
 for path in subjects:
-    encode_file(model, path, path.with_suffix(".hdf5"))
+    dte.encode_file(model, path, path.with_suffix(".hdf5"))
 print(f"one model, one loop: {time.perf_counter() - start:.1f} s")

@@ -21,8 +21,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import dipy_tractoencoder as dte
-from dipy_tractoencoder.sims.geometry import AFFINE, BUNDLES, white_matter_mask
-from dipy_tractoencoder.sims.tracking import gradient_scheme, simulate_signal
 
 ###############################################################################
 # The script's inputs: model bundles (an atlas), a subject's tractogram, a third of
@@ -33,12 +31,12 @@ subject = dte.make_fibercup(900, 0.33, seed=1)
 tractogram = Streamlines(subject.streamlines)
 model_bundles = {
     name: Streamlines(atlas.streamlines[atlas.bundle == code])
-    for code, name in enumerate(BUNDLES)
+    for code, name in enumerate(dte.FIBERCUP_BUNDLES)
 }
-gtab = gradient_scheme(seed=0)
+gtab = dte.gradient_scheme(seed=0)
 print("b-values (s/mm^2):", unique_bvals_tolerance(gtab.bvals))
-signal = simulate_signal(gtab, snr=30, seed=0)
-fa = TensorModel(gtab).fit(signal, mask=white_matter_mask()).fa
+signal = dte.simulate_signal(gtab, snr=30, seed=0)
+fa = TensorModel(gtab).fit(signal, mask=dte.fibercup_mask()).fa
 print("subject:", subject.summary())
 
 ###############################################################################
@@ -69,10 +67,16 @@ seconds_training = time.perf_counter() - start
 
 start = time.perf_counter()
 neighbors = dte.fit_latent_classifier(
-    dte.encode(model, atlas.streamlines).mean, atlas.bundle.astype(int), BUNDLES
+    dte.encode(model, atlas.streamlines).mean,
+    atlas.bundle.astype(int),
+    dte.FIBERCUP_BUNDLES,
 )
 labels = dte.label_streamlines(model, tractogram, neighbors)
-after = {name: rows for name, rows in labels.members().items() if name in BUNDLES}
+after = {
+    name: rows
+    for name, rows in labels.members().items()
+    if name in dte.FIBERCUP_BUNDLES
+}
 seconds_after = time.perf_counter() - start
 print(f"RecoBundles: {seconds_before:.1f} s")
 print(f"latents: {seconds_after:.1f} s, after {seconds_training:.1f} s of training")
@@ -84,7 +88,7 @@ print(f"latents: {seconds_after:.1f} s, after {seconds_training:.1f} s of traini
 
 truth = {
     name: np.flatnonzero((subject.bundle == code) & (subject.plausible == 1))
-    for code, name in enumerate(BUNDLES)
+    for code, name in enumerate(dte.FIBERCUP_BUNDLES)
 }
 
 
@@ -100,7 +104,7 @@ def scores(rows, true):
 print("        RecoBundles           latents")
 print("bundle  found right shape    found right shape")
 table = []
-for name in BUNDLES:
+for name in dte.FIBERCUP_BUNDLES:
     row = [*scores(before[name], truth[name]), *scores(after[name], truth[name])]
     table.append(row)
     print(f"{name:6}", *(f"{value:6.2f}" for value in row))
@@ -127,7 +131,9 @@ N_DISKS = 40
 def profile(name, rows):
     """Mean FA per segment."""
     lines = tractogram[rows]
-    return buan_profile(model_bundles[name], lines, lines, fa, AFFINE, no_disks=N_DISKS)
+    return buan_profile(
+        model_bundles[name], lines, lines, fa, dte.FIBERCUP_AFFINE, no_disks=N_DISKS
+    )
 
 
 shown = ("A", "S", "E1", "E3")
@@ -149,7 +155,7 @@ plt.show()
 for what, found in (("RecoBundles", before), ("latents", after)):
     differences = [
         np.nanmean(np.abs(profile(name, found[name]) - profile(name, truth[name])))
-        for name in BUNDLES
+        for name in dte.FIBERCUP_BUNDLES
     ]
     print(f"{what:12} {np.mean(differences):.4f} (at most {max(differences):.4f})")
 

@@ -19,7 +19,6 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 
 import dipy_tractoencoder as dte
-from dipy_tractoencoder.sims.geometry import BUNDLES
 
 ###############################################################################
 # Streamlines of the synthetic FiberCup, whose seven bundles are known: some to learn
@@ -70,7 +69,7 @@ print(confusion_matrix(new.bundle, pipeline.predict(new.streamlines)))
 
 embedding = pipeline["embed"]
 latents = embedding.transform(new.streamlines)
-kmeans = KMeans(len(BUNDLES), n_init=5, random_state=0).fit(latents)
+kmeans = KMeans(len(dte.FIBERCUP_BUNDLES), n_init=5, random_state=0).fit(latents)
 agreement = adjusted_rand_score(new.bundle, kmeans.labels_)
 print(f"agreement of clusters and bundles (adjusted Rand index): {agreement:.3f}")
 

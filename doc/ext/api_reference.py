@@ -61,12 +61,10 @@ def public_homes():
         Public name to full name, as ``dipy_tractoencoder.latent.codec.encode``.
     """
     package = importlib.import_module(PACKAGE)
-    homes = {}
-    for name in package.__all__:
-        module = getattr(getattr(package, name), "__module__", None)
-        if module is not None:
-            homes[name] = f"{module}.{name}"
-    return homes
+    return {
+        name: f"{PACKAGE}.{module}.{package._OWN_NAME.get(name, name)}"
+        for name, module in sorted(package._HOME.items())
+    }
 
 
 def api_page():
@@ -77,6 +75,7 @@ def api_page():
     page : str
         reStructuredText.
     """
+    homes = public_homes()
     lines = [
         *underlined("API reference", "="),
         "Public names are imported from ``dipy_tractoencoder``, usually as ``dte``:",
@@ -87,7 +86,15 @@ def api_page():
         ".. autosummary::",
         "   :nosignatures:",
         "",
-        *(f"   ~{home}" for home in public_homes().values()),
+        *(f"   ~{home}" for name, home in homes.items() if not name.isupper()),
+        "",
+        "Constants:",
+        "",
+        *(
+            f"- ``{name}``: ``{home}``"
+            for name, home in homes.items()
+            if name.isupper()
+        ),
         "",
         *underlined("Packages", "-"),
         "A package imports only packages listed above it (:doc:`/architecture`). The",

@@ -19,7 +19,6 @@ def make_page(app):
         The site in the making.
     """
     import dipy_tractoencoder as dte
-    from dipy_tractoencoder.sims.geometry import BUNDLES
 
     folder = Path(app.srcdir) / "generated" / "live"
     page = folder / PAGE
@@ -33,7 +32,8 @@ def make_page(app):
     model = dte.train([known.streamlines], latent_dim=6, epochs=40, seed=0)
     new = dte.make_fibercup(N_SHOWN, 0.0, seed=1)
     bundles = {
-        name: new.streamlines[new.bundle == code] for code, name in enumerate(BUNDLES)
+        name: new.streamlines[new.bundle == code]
+        for code, name in enumerate(dte.FIBERCUP_BUNDLES)
     }
     dte.explore(
         model,

@@ -16,14 +16,14 @@ from dipy_tractoencoder.generation.bundle_density import (
     PLAUSIBLE,
     REASONS,
     check_mask,
+    fraction_inside,
     load_mask,
-    share_inside,
     sharpest_bend,
 )
 from dipy_tractoencoder.generation.sampling import (
     fit_bundle_density,
-    nearest_mdf,
     sample_streamlines,
+    sampled_nearest_mdf,
 )
 from dipy_tractoencoder.latent.codec import decode
 from dipy_tractoencoder.streamlines.metrics import curve_length
@@ -71,12 +71,12 @@ def test_bend_of_an_arc_is_its_curvature(rng):
 def test_share_inside_uses_the_masks_own_space():
     line = np.linspace([0, 0, 0], [9, 0, 0], 10)[None]
     mask = np.ones((5, 1, 1), dtype=bool)
-    assert share_inside(line, mask, np.eye(4)) == 0.5
+    assert fraction_inside(line, mask, np.eye(4)) == 0.5
     flipped = np.diag([-1.0, 1, 1, 1])
     flipped[0, 3] = 9
-    assert share_inside(line, mask, flipped) == 0.5
-    assert share_inside(line, np.zeros((10, 1, 1), dtype=bool), np.eye(4)) == 0
-    assert share_inside(line - 0.49, mask, np.eye(4)) == 0.5  # Nearest voxel.
+    assert fraction_inside(line, mask, flipped) == 0.5
+    assert fraction_inside(line, np.zeros((10, 1, 1), dtype=bool), np.eye(4)) == 0
+    assert fraction_inside(line - 0.49, mask, np.eye(4)) == 0.5  # Nearest voxel.
 
 
 def test_bundles_are_plausible_to_themselves(bundle, points):
@@ -103,7 +103,9 @@ def test_new_streamlines_are_of_the_bundle(trained_vae, points, density):
     assert new.n_tried == 100 + sum(new.rejects.values())
     assert rms_distance(decode(trained_vae, new.latents), new.points) < 1e-3
     # Neither copies nor strangers.
-    ratio = np.median(nearest_mdf(new.points, points)) / np.median(nearest_mdf(points))
+    ratio = np.median(sampled_nearest_mdf(new.points, points)) / np.median(
+        sampled_nearest_mdf(points)
+    )
     assert 0.5 < ratio < 1.5
     assert len(np.unique(new.points[:, 0, 0])) == 100
 
@@ -126,7 +128,7 @@ def test_mask_is_obeyed(trained_vae, bundle, points):
     new = sample_streamlines(
         trained_vae, bundle, 20, mask=half, min_inside=0.4, max_tries=5000
     )
-    assert share_inside(new.points, *half).min() >= 0.4
+    assert fraction_inside(new.points, *half).min() >= 0.4
     whole = box(points.min(axis=(0, 1)) - 9, points.max(axis=(0, 1)) + 9)
     assert "outside_mask" not in (
         sample_streamlines(trained_vae, bundle, 20, mask=whole).rejects
@@ -205,5 +207,5 @@ def test_mask_files(tmp_path):
 
 
 def test_nearest_leaves_oneself_out(points):
-    assert nearest_mdf(points[:10], points).max() < 1e-5
-    assert nearest_mdf(points[:10]).min() > 0.01
+    assert sampled_nearest_mdf(points[:10], points).max() < 1e-5
+    assert sampled_nearest_mdf(points[:10]).min() > 0.01

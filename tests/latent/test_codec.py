@@ -14,7 +14,7 @@ from dipy_tractoencoder.nn.provenance import fingerprint
 from dipy_tractoencoder.segment.bundle_classifier import fit_latent_classifier
 from dipy_tractoencoder.segment.labelling import label_streamlines
 from dipy_tractoencoder.segment.plausibility_scores import (
-    latent_scorer,
+    fit_latent_scorer,
     plausibility_scores,
 )
 
@@ -302,7 +302,7 @@ def test_every_function_takes_streamlines_of_the_same_kinds(trained_vae, tractog
     array = trained_vae.preprocessing.array(tractogram).points[:30]
     mean = encode(trained_vae, array).mean
     bundles = fit_latent_classifier(mean, np.arange(30) // 15, ["AF", "UF"])
-    scorer = latent_scorer(trained_vae, mean)
+    scorer = fit_latent_scorer(trained_vae, mean)
     for function in (
         lambda given: encode(trained_vae, given).mean,
         lambda given: reconstruct(trained_vae, given).points,

@@ -24,9 +24,9 @@ from dipy_tractoencoder.sims.geometry import (
     HALF_WIDTH,
     WAYPOINTS,
     centre_line,
+    fibercup_mask,
     in_white_matter,
     lengths_along,
-    white_matter_mask,
 )
 from dipy_tractoencoder.sims.labels import (
     FAULTS,
@@ -42,7 +42,7 @@ from dipy_tractoencoder.sims.tracking import (
     fibre_populations,
     gradient_scheme,
     simulate_signal,
-    track,
+    track_fibercup,
 )
 from dipy_tractoencoder.workflows.simulate import SimulateFiberCupFlow, save_labelled
 
@@ -102,7 +102,7 @@ def is_bundle(first, second):
 
 
 def test_mask_has_the_size_and_place_of_the_phantom():
-    mask = white_matter_mask()
+    mask = fibercup_mask()
     assert mask.shape == (64, 64, 3)
     for z in range(3):
         assert 600 <= mask[..., z].sum() <= 760
@@ -340,7 +340,7 @@ def test_fibre_populations_meet_at_crossings():
     assert np.allclose(np.abs(directions[18, 39, 0]), [1, 0, 0])
     trunk = fractions[27, 12]  # One population of three bundles.
     assert np.allclose(trunk[4:], 1 / 3, atol=0.05) and trunk[:4].sum() == 0
-    inside = white_matter_mask()[..., 1]
+    inside = fibercup_mask()[..., 1]
     assert fractions.sum(axis=2)[inside].min() > 0.2
 
 
@@ -368,7 +368,7 @@ def test_noise_has_the_wanted_size(gtab, signal):
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_tracking_gives_plausible_and_implausible_streamlines(signal, gtab, algorithm):
     tracked, again = (
-        track(signal, gtab, 40, algorithm=algorithm, seed=4) for _ in range(2)
+        track_fibercup(signal, gtab, 40, algorithm=algorithm, seed=4) for _ in range(2)
     )
     assert same(tracked, again)
     assert tracked.plausible.sum() == 40
@@ -385,14 +385,14 @@ def test_tracking_gives_plausible_and_implausible_streamlines(signal, gtab, algo
 def test_tracking_in_noise_is_given_up(gtab):
     noise = simulate_signal(gtab, snr=0.1)
     with pytest.raises(EmptyDataError, match="snr"):
-        track(noise, gtab, 10)
+        track_fibercup(noise, gtab, 10)
 
 
 def test_tracking_refuses_bad_arguments(signal, gtab):
     with pytest.raises(InvalidArgumentError, match="algorithm"):
-        track(signal, gtab, 10, algorithm="probably")
+        track_fibercup(signal, gtab, 10, algorithm="probably")
     with pytest.raises(InvalidArgumentError, match="n_plausible"):
-        track(signal, gtab, 0)
+        track_fibercup(signal, gtab, 0)
 
 
 SMALL = {"n_train": 30, "n_validation": 8, "n_test": 10}
@@ -421,7 +421,7 @@ def test_command_makes_three_sets(tmp_path):
     assert len(starts) == 48 + 8 + 2 + 2
     mask = nib.load(tmp_path / "mask.nii.gz")
     assert np.array_equal(mask.affine, AFFINE)
-    assert np.array_equal(np.asarray(mask.dataobj) == 1, white_matter_mask())
+    assert np.array_equal(np.asarray(mask.dataobj) == 1, fibercup_mask())
     before = (tmp_path / "train.trx").read_bytes()
     with pytest.raises(OutputFileError, match="--force"):
         flow.run(**SMALL, out_dir=str(tmp_path))

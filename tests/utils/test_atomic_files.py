@@ -22,7 +22,7 @@ from dipy_tractoencoder.latent.codec import encode
 from dipy_tractoencoder.segment.bundle_classifier import fit_latent_classifier
 from dipy_tractoencoder.segment.filtering import filter_file
 from dipy_tractoencoder.segment.labelling import label_file
-from dipy_tractoencoder.segment.plausibility_scores import latent_scorer
+from dipy_tractoencoder.segment.plausibility_scores import fit_latent_scorer
 from dipy_tractoencoder.utils.atomic_files import check_writable, whole_file
 
 
@@ -219,7 +219,7 @@ def test_content_is_on_the_disk_before_the_name(tmp_path, monkeypatch):
 
 
 def save_filtered(model, tractogram, path, **options):
-    scorer = latent_scorer(model, encode(model, tractogram).mean)
+    scorer = fit_latent_scorer(model, encode(model, tractogram).mean)
     removed = path.with_name("removed.trk")
     filter_file(scorer, path.parent / "in.trk", 1.0, path, removed, **options)
 
