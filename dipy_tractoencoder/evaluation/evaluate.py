@@ -64,6 +64,18 @@ class Evaluation:
         Test streamlines, encoded by the model and by PCA.
     unit : str
         Unit of the model's latents: "mm" with the linear skip, empty without.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> from dipy_tractoencoder.evaluation.evaluate import evaluate_model
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> points = model.preprocessing.array(made.streamlines).points
+    >>> bundles = {"first": points[:20], "second": points[20:]}
+    >>> evaluation = evaluate_model(model, bundles)
+    >>> evaluation.names, evaluation.unit
+    (['first', 'second'], 'mm')
     """
 
     rows: list
@@ -106,6 +118,20 @@ def evaluate_model(
     ------
     EmptyDataError
         If there are fewer than three test or three reference streamlines.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> from dipy_tractoencoder.evaluation.evaluate import evaluate_model
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> points = model.preprocessing.array(made.streamlines).points
+    >>> bundles = {"first": points[:20], "second": points[20:]}
+    >>> evaluation = evaluate_model(model, bundles)
+    >>> for row in evaluation.rows:
+    ...     print(row["latents"], row["latent_dim"], row["n_streamlines"])
+    model 2 22
+    PCA 2 22
     """
     learned_from = "training"
     if train is None:

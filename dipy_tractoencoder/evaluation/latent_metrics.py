@@ -49,6 +49,17 @@ def distance_preservation(
     -------
     correlations : dict of float
         "spearman" and "pearson" correlation coefficients.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dipy_tractoencoder.evaluation.latent_metrics import distance_preservation
+    >>> shift = np.arange(20.0)[:, None]
+    >>> line = np.linspace([0, 0, 0], [60, 0, 0], 8)
+    >>> points = line + shift[:, None] * [0, 1, 0]
+    >>> scores = distance_preservation(shift, points)
+    >>> round(scores["spearman"], 3)
+    1.0
     """
     rows = sample_rows(len(mean), seed)
     distances = mdf_matrix(points[rows], points[rows])[np.triu_indices(len(rows), 1)]

@@ -34,6 +34,14 @@ def latent_map(
     ------
     InvalidArgumentError
         If the method is unknown or there are fewer than three streamlines.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dipy_tractoencoder.evaluation.projection import latent_map
+    >>> flat, fraction = latent_map(np.random.default_rng(0).normal(size=(50, 4)))
+    >>> flat.shape, 0 < fraction < 1
+    ((50, 2), True)
     """
     check_choice("method", method, PROJECTIONS)
     latent = np.asarray(latent, dtype=np.float64)

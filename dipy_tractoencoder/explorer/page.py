@@ -83,6 +83,15 @@ def explore(
         False.
     EmptyDataError
         If there are too few streamlines to show.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> about = dte.explore(model, {"all": made.streamlines}, "explorer.html")
+    >>> about["n_shown"], about["n_bundles"]
+    (43, 1)
     """
     check_plotly()
     check_free(path, overwrite)

@@ -54,6 +54,15 @@ class BundleDensity:
         Number of streamlines that it was fitted to.
     space : dict
         Image space of their tractogram; see `io.space.tractogram_space`.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> bundle = dte.fit_bundle_density(model, made.streamlines, name="all")
+    >>> bundle.name, bundle.n_streamlines, bundle.min_length < bundle.max_length
+    ('all', 43, True)
     """
 
     name: str
@@ -197,6 +206,17 @@ def load_mask(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     ------
     InputFileError
         If the file is missing, not such an image, or empty.
+
+    Examples
+    --------
+    >>> import nibabel as nib
+    >>> import numpy as np
+    >>> from dipy_tractoencoder.generation.bundle_density import load_mask
+    >>> image = nib.Nifti1Image(np.ones((4, 5, 6), np.uint8), np.eye(4))
+    >>> nib.save(image, "mask.nii.gz")
+    >>> mask, affine = load_mask("mask.nii.gz")
+    >>> mask.shape, mask.dtype
+    ((4, 5, 6), dtype('bool'))
     """
     check_readable(path)
     try:
@@ -296,6 +316,14 @@ def fraction_inside(
     -------
     fraction : ndarray, shape (n_streamlines,), float64
         Fractions, 0 to 1; points outside the image count as outside the mask.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dipy_tractoencoder.generation.bundle_density import share_inside
+    >>> line = np.linspace([0, 0, 0], [7, 0, 0], 8)
+    >>> share_inside(line[None], np.ones((4, 1, 1), bool), np.eye(4))
+    array([0.5])
     """
     voxels = apply_affine(np.linalg.inv(affine), points.reshape(-1, 3))
     voxels = np.floor(voxels + 0.5)

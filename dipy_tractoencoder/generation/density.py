@@ -52,6 +52,15 @@ class Density:
         Means of the components, in the unit of the latents (mm with the linear skip).
     factors : ndarray, shape (n_parts or 1, latent_dim, latent_dim), float64
         Matrix F of each component, or one for all; its covariance is F F^T.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import dipy_tractoencoder as dte
+    >>> rng = np.random.default_rng(0)
+    >>> density = dte.fit_density(rng.normal(size=(40, 3)), "kernel")
+    >>> density.n_parts, density.latent_dim
+    (40, 3)
     """
 
     kind: str

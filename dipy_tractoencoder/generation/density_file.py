@@ -57,6 +57,15 @@ def save_densities(
     OutputFileError
         If the file exists and ``overwrite`` is False, its extension is wrong, or it
         cannot be written.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> from dipy_tractoencoder.nn.provenance import fingerprint
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> bundle = dte.fit_bundle_density(model, made.streamlines, name="all")
+    >>> dte.save_densities([bundle], "densities.h5", fingerprint(model))
     """
     import h5py
 
@@ -105,6 +114,17 @@ def load_densities(
         If the file is missing, damaged, of a newer format, or holds no densities.
     FingerprintError
         If they belong to another model.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> from dipy_tractoencoder.nn.provenance import fingerprint
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> bundle = dte.fit_bundle_density(model, made.streamlines, name="all")
+    >>> dte.save_densities([bundle], "densities.h5", fingerprint(model))
+    >>> [bundle.name for bundle in dte.load_densities("densities.h5", model)]
+    ['all']
     """
     import h5py
 

@@ -55,6 +55,16 @@ class Samples:
         Number of draws up to the last accepted one.
     rejects : dict of str to int
         Number of rejected draws, by reason.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> bundle = dte.fit_bundle_density(model, made.streamlines, max_parts=1)
+    >>> samples = dte.sample_streamlines(model, bundle, 5)
+    >>> len(samples), samples.latents.shape, 0 < samples.acceptance <= 1
+    (5, (5, 2), True)
     """
 
     points: np.ndarray
@@ -110,6 +120,15 @@ def fit_bundle_density(
         If there are fewer than five streamlines.
     InvalidArgumentError
         If an argument is out of range, or ``points`` are not streamlines.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> bundle = dte.fit_bundle_density(model, made.streamlines, name="all")
+    >>> bundle.density.kind, bundle.n_streamlines
+    ('mixture', 43)
     """
     points = _prepared(model, points)
     latents = encode(model, StreamlineArray.from_points(points)).mean
@@ -159,6 +178,15 @@ def sample_streamlines(
     InvalidArgumentError
         If an option is out of range, or the latents do not have the dimensions of the
         model.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> bundle = dte.fit_bundle_density(model, made.streamlines, max_parts=1)
+    >>> dte.sample_streamlines(model, bundle, 5, seed=1).points.shape
+    (5, 32, 3)
     """
     return draw_plausible(
         lambda latents: decode(model, latents), bundle, n_streamlines, **options
@@ -254,6 +282,14 @@ def sampled_nearest_mdf(
     -------
     distance : ndarray, shape (at most 1000,), float64
         Minimum average direct-flip distance (MDF) over about 32 points, mm.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dipy_tractoencoder.generation.sampling import nearest_mdf
+    >>> line = np.linspace([0, 0, 0], [60, 0, 0], 32)
+    >>> nearest_mdf(line[None], np.stack([line + [0, 3, 0], line + [0, 9, 0]])).round(3)
+    array([3.])
     """
     step = max(points.shape[1] // COMPARED_POINTS, 1)
     points = points[sample_rows(len(points), seed, MOST_COMPARED), ::step]

@@ -46,6 +46,13 @@ class Check:
         What to do about it.
     data : dict
         Numbers and names in ``found`` and ``advice``; empty if nothing was found.
+
+    Examples
+    --------
+    >>> from dipy_tractoencoder.report.data_checks import few_held_out
+    >>> check = few_held_out(5)
+    >>> check.code, check.data
+    ('few-held-out', {'n_held_out': 5})
     """
 
     code: str

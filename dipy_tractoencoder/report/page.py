@@ -116,6 +116,13 @@ class Report:
         Names and values that document the origin of the results.
     sections : sequence of Section
         Sections of the report.
+
+    Examples
+    --------
+    >>> from dipy_tractoencoder.report.page import Report, Section
+    >>> report = Report("Training", ("Error: 1 mm.",), sections=(Section("Data", ()),))
+    >>> len(report.findings)
+    0
     """
 
     title: str
@@ -166,6 +173,11 @@ def save_report(report: Report, path: str | Path) -> None:
         If the file has another extension.
     OutputFileError
         If the file cannot be written.
+
+    Examples
+    --------
+    >>> from dipy_tractoencoder.report.page import Report, save_report
+    >>> save_report(Report("Training", ("Error: 1 mm.",)), "report.html")
     """
     check_report_extension(path)
     page = render_report(report)

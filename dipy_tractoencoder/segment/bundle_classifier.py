@@ -40,6 +40,18 @@ class BundleClassifier:
     smallest_share : ndarray, shape (n_bundles,)
         Smallest fraction of the votes for the bundle; streamlines with less stay
         unassigned.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import dipy_tractoencoder as dte
+    >>> rng = np.random.default_rng(0)
+    >>> latents = np.concatenate([rng.normal(0, 1, (50, 2)), rng.normal(9, 1, (50, 2))])
+    >>> codes = np.repeat([0, 1], 50)
+    >>> classifier = dte.fit_latent_classifier(latents, codes, ["AF", "UF"])
+    >>> bundle, share, distance = classifier.label(np.array([[9.0, 9.0]]))
+    >>> classifier.names[bundle[0]], share.item()
+    ('UF', 1.0)
     """
 
     names: tuple

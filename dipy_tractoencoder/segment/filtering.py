@@ -44,6 +44,18 @@ class Filtered:
         Number of streamlines that cannot be encoded, by reason.
     truth : ndarray, shape (n_streamlines,), bool, or None
         Ground truth labels (True is plausible), if the file has them.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> dte.save_tractogram(made.tractogram(), "all.trk")
+    >>> scorer = dte.fit_plausibility_scorer(model, ["all.trk"])
+    >>> outputs = ("kept.trk", "removed.trk")
+    >>> result = dte.filter_file(scorer, "all.trk", 5.0, *outputs)
+    >>> result.n_kept, result.scores.shape, result.truth.sum().item()
+    (43, (43,), 30)
     """
 
     scores: np.ndarray
@@ -95,6 +107,16 @@ def fit_plausibility_scorer(
         If latents were made by another model.
     InputFileError, EmptyDataError
         If a file cannot be read, or holds no streamline that can be encoded.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> dte.save_tractogram(made[made.plausible == 1].tractogram(), "plausible.trk")
+    >>> scorer = dte.fit_plausibility_scorer(model, ["plausible.trk"])
+    >>> scorer.score, len(scorer.own)
+    ('latent', 30)
     """
     check_score(score, model)
     options = {**options, "groups": groups, "progress": progress}
@@ -256,6 +278,21 @@ def filter_file(
     ------
     InputFileError, OutputFileError
         If a file cannot be read or written, or exists and ``overwrite`` is False.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> dte.save_tractogram(made.tractogram(), "all.trk")
+    >>> dte.save_tractogram(made[made.plausible == 1].tractogram(), "plausible.trk")
+    >>> scorer = dte.fit_plausibility_scorer(model, ["plausible.trk"])
+    >>> threshold = float(np.quantile(scorer.own, 0.99))
+    >>> outputs = ("kept.trk", "removed.trk")
+    >>> result = dte.filter_file(scorer, "all.trk", threshold, *outputs)
+    >>> len(dte.load_tractogram("kept.trk")) == result.n_kept
+    True
     """
     for output in (out_kept, out_removed):
         check_free(output, overwrite)

@@ -54,6 +54,15 @@ class Labels:
         Number of streamlines that cannot be encoded, by reason.
     truth : ndarray, shape (n_streamlines,), int64, or None
         Ground truth, if the file has it: index in ``names``, -1 for no bundle.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dipy_tractoencoder.segment.labelling import Labels
+    >>> numbers = np.zeros(3, np.float32)
+    >>> labels = Labels(("AF", "UF"), np.array([0, 1, -1]), numbers, numbers, {})
+    >>> {name: rows.tolist() for name, rows in labels.members().items()}
+    {'AF': [0], 'UF': [1], 'unassigned': [2]}
     """
 
     names: tuple
@@ -116,6 +125,17 @@ def fit_bundle_classifier(
         If latents were made by another model.
     InputFileError, EmptyDataError
         If a file cannot be read, or holds no streamline that can be encoded.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> for code, name in ((1, "U"), (2, "B")):
+    ...     dte.save_tractogram(made[made.bundle == code].tractogram(), f"{name}.trk")
+    >>> classifier = dte.fit_bundle_classifier(model, ["U.trk", "B.trk"], n_neighbors=3)
+    >>> classifier.names, len(classifier.bundle)
+    (('B', 'U'), 13)
     """
     known = bundle_latents(model, paths, **options)
     return fit_latent_classifier(
@@ -160,6 +180,20 @@ def label_streamlines(
     ------
     InvalidArgumentError
         If ``streamlines`` are not streamlines.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> latents = dte.encode(model, made.streamlines)
+    >>> known = made.bundle[latents.index] == 1
+    >>> classifier = dte.fit_latent_classifier(
+    ...     latents.mean, known.astype(int), ["other", "U"], n_neighbors=3
+    ... )
+    >>> labels = dte.label_streamlines(model, made.streamlines, classifier)
+    >>> len(labels.bundle), sorted(labels.members())
+    (43, ['U', 'other', 'unassigned'])
     """
     streamlines = as_sequence(streamlines)
     n_streamlines = len(streamlines)
@@ -230,6 +264,19 @@ def label_file(
     ------
     InputFileError, OutputFileError
         If a file cannot be read or written, or exists and ``overwrite`` is False.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> for code, name in ((1, "U"), (2, "B")):
+    ...     dte.save_tractogram(made[made.bundle == code].tractogram(), f"{name}.trk")
+    >>> classifier = dte.fit_bundle_classifier(model, ["U.trk", "B.trk"], n_neighbors=3)
+    >>> dte.save_tractogram(made.tractogram(), "all.trk")
+    >>> labels = dte.label_file(model, "all.trk", classifier, "labelled.trx")
+    >>> len(dte.load_tractogram("labelled.trx")) == len(labels.bundle)
+    True
     """
     files = outputs.values() if isinstance(outputs, dict) else [outputs]
     for output in files:
@@ -309,6 +356,16 @@ def confusion_table(
     rows : list of dict
         Per true bundle: "true", its name, and the number of streamlines assigned to
         each bundle and to "unassigned".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dipy_tractoencoder.segment.labelling import confusion_table
+    >>> truth, bundle = np.array([0, 0, 1]), np.array([0, -1, 1])
+    >>> for row in confusion_table(["AF", "UF"], truth, bundle):
+    ...     print(row)
+    {'true': 'AF', 'AF': 1, 'UF': 0, 'unassigned': 1}
+    {'true': 'UF', 'AF': 0, 'UF': 1, 'unassigned': 0}
     """
     columns = [*names, UNASSIGNED_NAME]
     codes = [*range(len(names)), UNASSIGNED]
@@ -335,6 +392,14 @@ def label_metrics(truth: np.ndarray, bundle: np.ndarray) -> dict:
         "accuracy" over streamlines that belong to a bundle, "macro_f1" over bundles,
         and, if some belong to none, "outsiders_left_out", the fraction of these that
         are unassigned.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dipy_tractoencoder.segment.labelling import label_metrics
+    >>> metrics = label_metrics(np.array([0, 0, 1, -1]), np.array([0, 1, 1, -1]))
+    >>> round(metrics["accuracy"], 3), metrics["outsiders_left_out"]
+    (0.667, 1.0)
     """
     from sklearn.metrics import f1_score
 

@@ -57,6 +57,16 @@ class PlausibilityScorer:
         Neighbour search among the reference latents, for "latent".
     noise_std : float, optional
         Standard deviation of the observation noise, mm, for "likelihood".
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> dte.save_tractogram(made[made.plausible == 1].tractogram(), "plausible.trk")
+    >>> scorer = dte.fit_plausibility_scorer(model, ["plausible.trk"])
+    >>> scorer(model.preprocessing.array(made.streamlines)).shape
+    (43,)
     """
 
     model: StreamlineAutoencoder
@@ -156,6 +166,17 @@ def fit_latent_scorer(
     ------
     EmptyDataError
         If there are fewer than two latents.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> from dipy_tractoencoder.segment.plausibility_scores import latent_scorer
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> plausible = made[made.plausible == 1]
+    >>> scorer = latent_scorer(model, dte.encode(model, plausible.streamlines).mean)
+    >>> scorer.own.shape
+    (30,)
     """
     return PlausibilityScorer(
         model, "latent", reference_distances(mean, source), fit(mean)
@@ -216,6 +237,17 @@ def plausibility_scores(
     ------
     InvalidArgumentError
         If ``streamlines`` are not streamlines.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> dte.save_tractogram(made[made.plausible == 1].tractogram(), "plausible.trk")
+    >>> scorer = dte.fit_plausibility_scorer(model, ["plausible.trk"])
+    >>> scores, rejects = dte.plausibility_scores(scorer, made.streamlines)
+    >>> scores.shape, rejects
+    ((43,), {})
     """
     streamlines = as_sequence(streamlines)
     scores = np.full(len(streamlines), np.nan)

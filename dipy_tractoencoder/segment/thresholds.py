@@ -70,6 +70,14 @@ def filter_metrics(scores: np.ndarray, plausible: np.ndarray, threshold: float) 
     ------
     InvalidArgumentError
         If all streamlines are plausible, or none.
+
+    Examples
+    --------
+    >>> from dipy_tractoencoder.segment.thresholds import filter_metrics
+    >>> scores = [1.0, 2.0, 3.0, 9.0]
+    >>> metrics = filter_metrics(scores, [True, True, False, False], threshold=3.0)
+    >>> metrics["sensitivity"], metrics["specificity"]
+    (1.0, 0.5)
     """
     from sklearn.metrics import roc_auc_score
 

@@ -65,6 +65,23 @@ class BundleComparison:
         (mean negative log density of the latents under the Gaussian of the reference
         group, nats), "latent_distance" (Wasserstein, in the unit of the latents) and
         "bmd" (bundle-minimum distance, mm).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> rng = np.random.default_rng(0)
+    >>> line = np.linspace([0, 0, 0], [60, 20, 0], 32)
+    >>> def bundle():
+    ...     return [line + rng.normal(scale=3, size=3) for _ in range(20)]
+    >>> reference = {f"control{i}": {"AF": bundle()} for i in range(5)}
+    >>> subjects = {"patient": {"AF": bundle()}}
+    >>> found = dte.compare(model, reference, subjects, n_segments=9)
+    >>> bundle = found.bundles["AF"]
+    >>> bundle.profiles.shape, bundle.is_reference.sum().item(), bundle.subjects[-1]
+    ((6, 9), 5, 'patient')
     """
 
     subjects: list
@@ -94,6 +111,22 @@ class Comparison:
         Measure of the profiles, one of `stats.profiles.MEASURES`.
     alpha : float
         False discovery rate: a segment whose corrected p-value is below it is detected.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> rng = np.random.default_rng(0)
+    >>> line = np.linspace([0, 0, 0], [60, 20, 0], 32)
+    >>> def bundle():
+    ...     return [line + rng.normal(scale=3, size=3) for _ in range(20)]
+    >>> reference = {f"control{i}": {"AF": bundle()} for i in range(5)}
+    >>> subjects = {"patient": {"AF": bundle()}}
+    >>> found = dte.compare(model, reference, subjects, n_segments=9)
+    >>> len(found.profile_rows()), len(found.summary_rows())
+    (54, 6)
     """
 
     bundles: dict
@@ -218,17 +251,20 @@ def compare(
     --------
     >>> import numpy as np
     >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
     >>> rng = np.random.default_rng(0)
     >>> line = np.linspace([0, 0, 0], [60, 20, 0], 32)
-    >>> def bundle():
-    ...     return [line + rng.normal(scale=3, size=3) for _ in range(20)]
+    >>> def bundle(shift=0):
+    ...     start = [0, 0, shift]
+    ...     return [line + start + rng.normal(scale=3, size=3) for _ in range(20)]
     >>> reference = {f"control{i}": {"AF": bundle()} for i in range(5)}
-    >>> patients = {"patient": {"AF": [each + [0, 0, 20] for each in bundle()]}}
-    >>> model = dte.train(
-    ...     reference["control0"]["AF"], n_points=32, latent_dim=2, epochs=0
-    ... )
     >>> found = dte.compare(
-    ...     model, reference, patients, measure="displacement", n_segments=10
+    ...     model,
+    ...     reference,
+    ...     {"patient": {"AF": bundle(shift=20)}},
+    ...     measure="displacement",
+    ...     n_segments=9,
     ... )
     >>> [row["detected"] for row in found.summary_rows()]
     ['no', 'no', 'no', 'no', 'no', 'yes']

@@ -77,6 +77,14 @@ def train(tractograms, settings=None, **options):
     See Also
     --------
     run_training : The same, giving the validation streamlines too.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> dte.encode(model, made.streamlines).mean.shape
+    (43, 2)
     """
     return run_training(tractograms, settings, **options).model
 
@@ -136,6 +144,15 @@ def run_training(
         If the loss stops being finite.
     InputFileError
         If the checkpoint is damaged, or of another training.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> from dipy_tractoencoder.training.fit import run_training
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> run = run_training(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> run.model.record.data["n_validation"], len(run.points)
+    (4, 4)
     """
     settings = replace_settings(
         settings, options, [*signature(run_training).parameters][1:-1]

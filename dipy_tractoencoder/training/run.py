@@ -33,6 +33,17 @@ class TrainingRun:
     source : ndarray, shape (n_streamlines,), int
         Index of the tractogram of each of ``points``: training tractograms first, then
         validation tractograms.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> from dipy_tractoencoder.training.fit import run_training
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> run = run_training(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> run.points.shape == run.reconstructed.shape == run.pca_reconstructed.shape
+    True
+    >>> run.held_out
+    True
     """
 
     model: StreamlineAutoencoder

@@ -59,6 +59,21 @@ def training_figure(
     -------
     figure : matplotlib.figure.Figure
         Figure, for `save_figure`.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> from dipy_tractoencoder.viz.base import training_figure
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> points = model.preprocessing.array(made.streamlines).points
+    >>> history = {"loss": [9.0, 8.0], "error_mm": [5.0, 4.0]}
+    >>> history["learning_rate"] = [2e-3, 1e-3]
+    >>> figure = training_figure(
+    ...     history, points, points, pca_error=4.5, best_epoch=2, what="Training"
+    ... )
+    >>> len(figure.axes)
+    13
     """
     from matplotlib.figure import Figure
 
@@ -94,6 +109,15 @@ def curves_figure(
     -------
     figure : matplotlib.figure.Figure
         Figure, for `save_figure`.
+
+    Examples
+    --------
+    >>> from dipy_tractoencoder.viz.base import curves_figure
+    >>> history = {"loss": [9.0, 8.0], "error_mm": [5.0, 4.0]}
+    >>> history["learning_rate"] = [2e-3, 1e-3]
+    >>> figure = curves_figure(history, pca_error=4.5, best_epoch=2)
+    >>> [axis.get_title() for axis in figure.axes]
+    ['Reconstruction error', 'Loss', 'Schedules']
     """
     from matplotlib.figure import Figure
 
@@ -124,6 +148,15 @@ def reconstruction_figure(
     -------
     figure : matplotlib.figure.Figure
         Figure, for `save_figure`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dipy_tractoencoder.viz.base import reconstruction_figure
+    >>> points = np.linspace([0, 0, 0], [60, 20, 0], 32)[None]
+    >>> figure = reconstruction_figure(points, points + [0, 0, 1], what="A line")
+    >>> print(figure.get_suptitle())
+    A line: error 1.00 mm over 1 streamlines, 1 drawn
     """
     from matplotlib.figure import Figure
 
@@ -199,6 +232,14 @@ def save_figure(figure: Figure, path: str | Path) -> None:
         Figure to save.
     path : str or Path
         File to write (.png, .pdf, .svg, ...).
+
+    Examples
+    --------
+    >>> from dipy_tractoencoder.viz.base import curves_figure, save_figure
+    >>> history = {"loss": [9.0, 8.0], "error_mm": [5.0, 4.0]}
+    >>> history["learning_rate"] = [2e-3, 1e-3]
+    >>> figure = curves_figure(history, pca_error=4.5, best_epoch=2)
+    >>> save_figure(figure, "curves.png")
     """
     with whole_file(path) as partial:
         figure.savefig(partial, dpi=110)

@@ -28,6 +28,23 @@ def comparison_figure(comparison: Comparison) -> Figure:
         Per bundle: mean of the reference group plus and minus two standard deviations,
         the profiles of the subjects, and dots where they differ; for
         `viz.base.save_figure`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import dipy_tractoencoder as dte
+    >>> from dipy_tractoencoder.viz.comparison import comparison_figure
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> rng = np.random.default_rng(0)
+    >>> line = np.linspace([0, 0, 0], [60, 20, 0], 32)
+    >>> def bundle():
+    ...     return [line + rng.normal(scale=3, size=3) for _ in range(20)]
+    >>> reference = {f"control{i}": {"AF": bundle()} for i in range(5)}
+    >>> subjects = {"patient": {"AF": bundle()}}
+    >>> found = dte.compare(model, reference, subjects, n_segments=9)
+    >>> [axis.get_title() for axis in comparison_figure(found).axes]
+    ['AF']
     """
     from matplotlib import colormaps
     from matplotlib.figure import Figure

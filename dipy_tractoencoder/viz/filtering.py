@@ -43,6 +43,15 @@ def filter_figure(
     -------
     figure : matplotlib.figure.Figure
         Figure, for `viz.base.save_figure`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dipy_tractoencoder.viz.filtering import filter_figure
+    >>> scores = np.array([1.0, 2.0, 9.0])
+    >>> figure = filter_figure(scores, scores[:2], 2.0, unit="mm")
+    >>> figure.axes[0].get_xlabel()
+    'score (mm)'
     """
     from matplotlib.figure import Figure
 

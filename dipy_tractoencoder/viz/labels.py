@@ -47,6 +47,15 @@ def bundles_figure(
     -------
     figure : matplotlib.figure.Figure
         Figure, for `viz.base.save_figure`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dipy_tractoencoder.viz.labels import bundles_figure
+    >>> line = np.linspace([0, 0, 0], [60, 20, 0], 32)
+    >>> figure = bundles_figure([line, line + 5], {"AF": [0], "UF": [1]}, what="Two")
+    >>> print(figure.get_suptitle())
+    Two: up to 100 streamlines of each bundle drawn
     """
     from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure

@@ -121,6 +121,16 @@ def latent_figure(
     ------
     InvalidArgumentError
         If neither labels nor lengths are given, or their sizes differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dipy_tractoencoder.viz.latent import latent_figure
+    >>> latent = np.random.default_rng(0).normal(size=(20, 3))
+    >>> names = {0: "AF", 1: "UF"}
+    >>> figure = latent_figure(latent, labels=np.arange(20) % 2, names=names)
+    >>> figure.axes[0].get_xlabel()
+    'principal component 1 (no unit)'
     """
     from matplotlib.figure import Figure
 

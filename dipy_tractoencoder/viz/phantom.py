@@ -43,6 +43,15 @@ def phantom_figure(
     figure : matplotlib.figure.Figure
         Figure with the white matter of the middle slice in grey, seen from above, mm;
         for `viz.base.save_figure`.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> from dipy_tractoencoder.viz.phantom import phantom_figure
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> figure = phantom_figure(made, what="Synthetic FiberCup")
+    >>> figure.axes[0].get_title()
+    'plausible: 30, 30 drawn'
     """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D

@@ -35,6 +35,15 @@ def samples_figure(
     -------
     figure : matplotlib.figure.Figure
         Figure, for `viz.base.save_figure`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dipy_tractoencoder.viz.sampling import samples_figure
+    >>> points = np.linspace([0, 0, 0], [60, 20, 0], 32)[None]
+    >>> figure = samples_figure({"AF": points + 1}, {"AF": points})
+    >>> len(figure.axes)
+    6
     """
     from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
