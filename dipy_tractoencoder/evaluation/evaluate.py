@@ -68,12 +68,11 @@ class Evaluation:
     Examples
     --------
     >>> import dipy_tractoencoder as dte
-    >>> from dipy_tractoencoder.evaluation.evaluate import evaluate_model
     >>> made = dte.make_fibercup(30, seed=0)
     >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
     >>> points = model.preprocessing.array(made.streamlines).points
     >>> bundles = {"first": points[:20], "second": points[20:]}
-    >>> evaluation = evaluate_model(model, bundles)
+    >>> evaluation = dte.evaluate_model(model, bundles)
     >>> evaluation.names, evaluation.unit
     (['first', 'second'], 'mm')
     """
@@ -122,12 +121,11 @@ def evaluate_model(
     Examples
     --------
     >>> import dipy_tractoencoder as dte
-    >>> from dipy_tractoencoder.evaluation.evaluate import evaluate_model
     >>> made = dte.make_fibercup(30, seed=0)
     >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
     >>> points = model.preprocessing.array(made.streamlines).points
     >>> bundles = {"first": points[:20], "second": points[20:]}
-    >>> evaluation = evaluate_model(model, bundles)
+    >>> evaluation = dte.evaluate_model(model, bundles)
     >>> for row in evaluation.rows:
     ...     print(row["latents"], row["latent_dim"], row["n_streamlines"])
     model 2 22

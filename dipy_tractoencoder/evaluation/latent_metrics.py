@@ -53,11 +53,11 @@ def distance_preservation(
     Examples
     --------
     >>> import numpy as np
-    >>> from dipy_tractoencoder.evaluation.latent_metrics import distance_preservation
+    >>> import dipy_tractoencoder as dte
     >>> shift = np.arange(20.0)[:, None]
     >>> line = np.linspace([0, 0, 0], [60, 0, 0], 8)
     >>> points = line + shift[:, None] * [0, 1, 0]
-    >>> scores = distance_preservation(shift, points)
+    >>> scores = dte.distance_preservation(shift, points)
     >>> round(scores["spearman"], 3)
     1.0
     """

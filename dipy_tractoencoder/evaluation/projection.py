@@ -38,8 +38,8 @@ def latent_map(
     Examples
     --------
     >>> import numpy as np
-    >>> from dipy_tractoencoder.evaluation.projection import latent_map
-    >>> flat, fraction = latent_map(np.random.default_rng(0).normal(size=(50, 4)))
+    >>> import dipy_tractoencoder as dte
+    >>> flat, fraction = dte.latent_map(np.random.default_rng(0).normal(size=(50, 4)))
     >>> flat.shape, 0 < fraction < 1
     ((50, 2), True)
     """

@@ -211,10 +211,10 @@ def load_mask(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     --------
     >>> import nibabel as nib
     >>> import numpy as np
-    >>> from dipy_tractoencoder.generation.bundle_density import load_mask
+    >>> import dipy_tractoencoder as dte
     >>> image = nib.Nifti1Image(np.ones((4, 5, 6), np.uint8), np.eye(4))
     >>> nib.save(image, "mask.nii.gz")
-    >>> mask, affine = load_mask("mask.nii.gz")
+    >>> mask, affine = dte.load_mask("mask.nii.gz")
     >>> mask.shape, mask.dtype
     ((4, 5, 6), dtype('bool'))
     """
@@ -320,9 +320,9 @@ def fraction_inside(
     Examples
     --------
     >>> import numpy as np
-    >>> from dipy_tractoencoder.generation.bundle_density import share_inside
+    >>> import dipy_tractoencoder as dte
     >>> line = np.linspace([0, 0, 0], [7, 0, 0], 8)
-    >>> share_inside(line[None], np.ones((4, 1, 1), bool), np.eye(4))
+    >>> dte.fraction_inside(line[None], np.ones((4, 1, 1), bool), np.eye(4))
     array([0.5])
     """
     voxels = apply_affine(np.linalg.inv(affine), points.reshape(-1, 3))

@@ -61,11 +61,10 @@ def save_densities(
     Examples
     --------
     >>> import dipy_tractoencoder as dte
-    >>> from dipy_tractoencoder.nn.provenance import fingerprint
     >>> made = dte.make_fibercup(30, seed=0)
     >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
     >>> bundle = dte.fit_bundle_density(model, made.streamlines, name="all")
-    >>> dte.save_densities([bundle], "densities.h5", fingerprint(model))
+    >>> dte.save_densities([bundle], "densities.h5", dte.fingerprint(model))
     """
     import h5py
 
@@ -118,11 +117,10 @@ def load_densities(
     Examples
     --------
     >>> import dipy_tractoencoder as dte
-    >>> from dipy_tractoencoder.nn.provenance import fingerprint
     >>> made = dte.make_fibercup(30, seed=0)
     >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
     >>> bundle = dte.fit_bundle_density(model, made.streamlines, name="all")
-    >>> dte.save_densities([bundle], "densities.h5", fingerprint(model))
+    >>> dte.save_densities([bundle], "densities.h5", dte.fingerprint(model))
     >>> [bundle.name for bundle in dte.load_densities("densities.h5", model)]
     ['all']
     """

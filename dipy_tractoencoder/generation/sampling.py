@@ -286,9 +286,10 @@ def sampled_nearest_mdf(
     Examples
     --------
     >>> import numpy as np
-    >>> from dipy_tractoencoder.generation.sampling import nearest_mdf
+    >>> import dipy_tractoencoder as dte
     >>> line = np.linspace([0, 0, 0], [60, 0, 0], 32)
-    >>> nearest_mdf(line[None], np.stack([line + [0, 3, 0], line + [0, 9, 0]])).round(3)
+    >>> others = np.stack([line + [0, 3, 0], line + [0, 9, 0]])
+    >>> dte.sampled_nearest_mdf(line[None], others).round(3)
     array([3.])
     """
     step = max(points.shape[1] // COMPARED_POINTS, 1)

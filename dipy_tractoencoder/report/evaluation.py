@@ -144,19 +144,16 @@ def evaluation_report(
     Examples
     --------
     >>> import dipy_tractoencoder as dte
-    >>> from dipy_tractoencoder.evaluation.evaluate import evaluate_model
-    >>> from dipy_tractoencoder.report.evaluation import evaluation_report
-    >>> from dipy_tractoencoder.viz.evaluation import evaluation_figure
     >>> made = dte.make_fibercup(30, seed=0)
     >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
     >>> points = model.preprocessing.array(made.streamlines).points
     >>> bundles = {"first": points[:20], "second": points[20:]}
-    >>> evaluation = evaluate_model(model, bundles)
-    >>> report = evaluation_report(
+    >>> evaluation = dte.evaluate_model(model, bundles)
+    >>> report = dte.evaluation_report(
     ...     model,
     ...     evaluation,
     ...     name="vae.keras",
-    ...     figure=evaluation_figure(evaluation),
+    ...     figure=dte.evaluation_figure(evaluation),
     ...     files=[{"file": "a.trk", "use": "Test", "n_read": 43, "rejects": {}}],
     ...     settings={},
     ...     defaults={},

@@ -119,8 +119,10 @@ class Report:
 
     Examples
     --------
-    >>> from dipy_tractoencoder.report.page import Report, Section
-    >>> report = Report("Training", ("Error: 1 mm.",), sections=(Section("Data", ()),))
+    >>> import dipy_tractoencoder as dte
+    >>> from dipy_tractoencoder.report.page import Section
+    >>> data = Section("Data", ("43 streamlines.",))
+    >>> report = dte.Report("Training", ("Error: 1 mm.",), sections=(data,))
     >>> len(report.findings)
     0
     """
@@ -176,8 +178,8 @@ def save_report(report: Report, path: str | Path) -> None:
 
     Examples
     --------
-    >>> from dipy_tractoencoder.report.page import Report, save_report
-    >>> save_report(Report("Training", ("Error: 1 mm.",)), "report.html")
+    >>> import dipy_tractoencoder as dte
+    >>> dte.save_report(dte.Report("Training", ("Error: 1 mm.",)), "report.html")
     """
     check_report_extension(path)
     page = render_report(report)

@@ -88,11 +88,9 @@ def training_report(
     Examples
     --------
     >>> import dipy_tractoencoder as dte
-    >>> from dipy_tractoencoder.report.training import training_report
-    >>> from dipy_tractoencoder.training.fit import run_training
     >>> made = dte.make_fibercup(30, seed=0)
-    >>> run = run_training(made.streamlines, n_points=32, latent_dim=2, epochs=0)
-    >>> report = training_report(run, name="vae.keras")
+    >>> run = dte.run_training(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> report = dte.training_report(run, name="vae.keras")
     >>> report.title
     'Training of vae.keras'
     """

@@ -172,11 +172,10 @@ def bundle_arrays(
     Examples
     --------
     >>> import dipy_tractoencoder as dte
-    >>> from dipy_tractoencoder.segment.bundle_files import bundle_arrays
     >>> made = dte.make_fibercup(30, seed=0)
     >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
     >>> dte.save_tractogram(made[made.bundle == 1].tractogram(), "U.trk")
-    >>> points, spaces = bundle_arrays(model, ["U.trk"])
+    >>> points, spaces = dte.bundle_arrays(model, ["U.trk"])
     >>> points["U"].shape
     (8, 32, 3)
     """

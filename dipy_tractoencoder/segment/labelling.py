@@ -58,9 +58,9 @@ class Labels:
     Examples
     --------
     >>> import numpy as np
-    >>> from dipy_tractoencoder.segment.labelling import Labels
+    >>> import dipy_tractoencoder as dte
     >>> numbers = np.zeros(3, np.float32)
-    >>> labels = Labels(("AF", "UF"), np.array([0, 1, -1]), numbers, numbers, {})
+    >>> labels = dte.Labels(("AF", "UF"), np.array([0, 1, -1]), numbers, numbers, {})
     >>> {name: rows.tolist() for name, rows in labels.members().items()}
     {'AF': [0], 'UF': [1], 'unassigned': [2]}
     """
@@ -360,9 +360,9 @@ def confusion_table(
     Examples
     --------
     >>> import numpy as np
-    >>> from dipy_tractoencoder.segment.labelling import confusion_table
+    >>> import dipy_tractoencoder as dte
     >>> truth, bundle = np.array([0, 0, 1]), np.array([0, -1, 1])
-    >>> for row in confusion_table(["AF", "UF"], truth, bundle):
+    >>> for row in dte.confusion_table(["AF", "UF"], truth, bundle):
     ...     print(row)
     {'true': 'AF', 'AF': 1, 'UF': 0, 'unassigned': 1}
     {'true': 'UF', 'AF': 0, 'UF': 1, 'unassigned': 0}
@@ -396,8 +396,8 @@ def label_metrics(truth: np.ndarray, bundle: np.ndarray) -> dict:
     Examples
     --------
     >>> import numpy as np
-    >>> from dipy_tractoencoder.segment.labelling import label_metrics
-    >>> metrics = label_metrics(np.array([0, 0, 1, -1]), np.array([0, 1, 1, -1]))
+    >>> import dipy_tractoencoder as dte
+    >>> metrics = dte.label_metrics(np.array([0, 0, 1, -1]), np.array([0, 1, 1, -1]))
     >>> round(metrics["accuracy"], 3), metrics["outsiders_left_out"]
     (0.667, 1.0)
     """

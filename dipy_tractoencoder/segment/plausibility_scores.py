@@ -170,11 +170,11 @@ def fit_latent_scorer(
     Examples
     --------
     >>> import dipy_tractoencoder as dte
-    >>> from dipy_tractoencoder.segment.plausibility_scores import latent_scorer
     >>> made = dte.make_fibercup(30, seed=0)
     >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
     >>> plausible = made[made.plausible == 1]
-    >>> scorer = latent_scorer(model, dte.encode(model, plausible.streamlines).mean)
+    >>> latents = dte.encode(model, plausible.streamlines)
+    >>> scorer = dte.fit_latent_scorer(model, latents.mean)
     >>> scorer.own.shape
     (30,)
     """

@@ -73,9 +73,9 @@ def filter_metrics(scores: np.ndarray, plausible: np.ndarray, threshold: float) 
 
     Examples
     --------
-    >>> from dipy_tractoencoder.segment.thresholds import filter_metrics
+    >>> import dipy_tractoencoder as dte
     >>> scores = [1.0, 2.0, 3.0, 9.0]
-    >>> metrics = filter_metrics(scores, [True, True, False, False], threshold=3.0)
+    >>> metrics = dte.filter_metrics(scores, [True, True, False, False], threshold=3.0)
     >>> metrics["sensitivity"], metrics["specificity"]
     (1.0, 0.5)
     """

@@ -148,9 +148,8 @@ def run_training(
     Examples
     --------
     >>> import dipy_tractoencoder as dte
-    >>> from dipy_tractoencoder.training.fit import run_training
     >>> made = dte.make_fibercup(30, seed=0)
-    >>> run = run_training(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> run = dte.run_training(made.streamlines, n_points=32, latent_dim=2, epochs=0)
     >>> run.model.record.data["n_validation"], len(run.points)
     (4, 4)
     """

@@ -37,9 +37,8 @@ class TrainingRun:
     Examples
     --------
     >>> import dipy_tractoencoder as dte
-    >>> from dipy_tractoencoder.training.fit import run_training
     >>> made = dte.make_fibercup(30, seed=0)
-    >>> run = run_training(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> run = dte.run_training(made.streamlines, n_points=32, latent_dim=2, epochs=0)
     >>> run.points.shape == run.reconstructed.shape == run.pca_reconstructed.shape
     True
     >>> run.held_out

@@ -63,13 +63,12 @@ def training_figure(
     Examples
     --------
     >>> import dipy_tractoencoder as dte
-    >>> from dipy_tractoencoder.viz.base import training_figure
     >>> made = dte.make_fibercup(30, seed=0)
     >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
     >>> points = model.preprocessing.array(made.streamlines).points
     >>> history = {"loss": [9.0, 8.0], "error_mm": [5.0, 4.0]}
     >>> history["learning_rate"] = [2e-3, 1e-3]
-    >>> figure = training_figure(
+    >>> figure = dte.training_figure(
     ...     history, points, points, pca_error=4.5, best_epoch=2, what="Training"
     ... )
     >>> len(figure.axes)
@@ -112,10 +111,10 @@ def curves_figure(
 
     Examples
     --------
-    >>> from dipy_tractoencoder.viz.base import curves_figure
+    >>> import dipy_tractoencoder as dte
     >>> history = {"loss": [9.0, 8.0], "error_mm": [5.0, 4.0]}
     >>> history["learning_rate"] = [2e-3, 1e-3]
-    >>> figure = curves_figure(history, pca_error=4.5, best_epoch=2)
+    >>> figure = dte.curves_figure(history, pca_error=4.5, best_epoch=2)
     >>> [axis.get_title() for axis in figure.axes]
     ['Reconstruction error', 'Loss', 'Schedules']
     """
@@ -152,9 +151,9 @@ def reconstruction_figure(
     Examples
     --------
     >>> import numpy as np
-    >>> from dipy_tractoencoder.viz.base import reconstruction_figure
+    >>> import dipy_tractoencoder as dte
     >>> points = np.linspace([0, 0, 0], [60, 20, 0], 32)[None]
-    >>> figure = reconstruction_figure(points, points + [0, 0, 1], what="A line")
+    >>> figure = dte.reconstruction_figure(points, points + [0, 0, 1], what="A line")
     >>> print(figure.get_suptitle())
     A line: error 1.00 mm over 1 streamlines, 1 drawn
     """
@@ -235,11 +234,11 @@ def save_figure(figure: Figure, path: str | Path) -> None:
 
     Examples
     --------
-    >>> from dipy_tractoencoder.viz.base import curves_figure, save_figure
+    >>> import dipy_tractoencoder as dte
     >>> history = {"loss": [9.0, 8.0], "error_mm": [5.0, 4.0]}
     >>> history["learning_rate"] = [2e-3, 1e-3]
-    >>> figure = curves_figure(history, pca_error=4.5, best_epoch=2)
-    >>> save_figure(figure, "curves.png")
+    >>> figure = dte.curves_figure(history, pca_error=4.5, best_epoch=2)
+    >>> dte.save_figure(figure, "curves.png")
     """
     with whole_file(path) as partial:
         figure.savefig(partial, dpi=110)

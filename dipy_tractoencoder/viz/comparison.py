@@ -33,7 +33,6 @@ def comparison_figure(comparison: Comparison) -> Figure:
     --------
     >>> import numpy as np
     >>> import dipy_tractoencoder as dte
-    >>> from dipy_tractoencoder.viz.comparison import comparison_figure
     >>> made = dte.make_fibercup(30, seed=0)
     >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
     >>> rng = np.random.default_rng(0)
@@ -43,7 +42,7 @@ def comparison_figure(comparison: Comparison) -> Figure:
     >>> reference = {f"control{i}": {"AF": bundle()} for i in range(5)}
     >>> subjects = {"patient": {"AF": bundle()}}
     >>> found = dte.compare(model, reference, subjects, n_segments=9)
-    >>> [axis.get_title() for axis in comparison_figure(found).axes]
+    >>> [axis.get_title() for axis in dte.comparison_figure(found).axes]
     ['AF']
     """
     from matplotlib import colormaps

@@ -40,14 +40,12 @@ def evaluation_figure(evaluation: Evaluation, *, method: str = "pca") -> Figure:
     Examples
     --------
     >>> import dipy_tractoencoder as dte
-    >>> from dipy_tractoencoder.evaluation.evaluate import evaluate_model
-    >>> from dipy_tractoencoder.viz.evaluation import evaluation_figure
     >>> made = dte.make_fibercup(30, seed=0)
     >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
     >>> points = model.preprocessing.array(made.streamlines).points
     >>> bundles = {"first": points[:20], "second": points[20:]}
-    >>> evaluation = evaluate_model(model, bundles)
-    >>> figure = evaluation_figure(evaluation)
+    >>> evaluation = dte.evaluate_model(model, bundles)
+    >>> figure = dte.evaluation_figure(evaluation)
     >>> figure.axes[0].get_title()
     'Error: median, quartiles, 5 to 95 %'
     """
@@ -109,8 +107,8 @@ def kl_figure(kl: np.ndarray | Sequence[float]) -> Figure:
 
     Examples
     --------
-    >>> from dipy_tractoencoder.viz.evaluation import kl_figure
-    >>> figure = kl_figure([3.0, 0.5])
+    >>> import dipy_tractoencoder as dte
+    >>> figure = dte.kl_figure([3.0, 0.5])
     >>> figure.axes[0].get_ylabel()
     'KL (nats)'
     """

@@ -47,9 +47,9 @@ def filter_figure(
     Examples
     --------
     >>> import numpy as np
-    >>> from dipy_tractoencoder.viz.filtering import filter_figure
+    >>> import dipy_tractoencoder as dte
     >>> scores = np.array([1.0, 2.0, 9.0])
-    >>> figure = filter_figure(scores, scores[:2], 2.0, unit="mm")
+    >>> figure = dte.filter_figure(scores, scores[:2], 2.0, unit="mm")
     >>> figure.axes[0].get_xlabel()
     'score (mm)'
     """

@@ -51,9 +51,10 @@ def bundles_figure(
     Examples
     --------
     >>> import numpy as np
-    >>> from dipy_tractoencoder.viz.labels import bundles_figure
+    >>> import dipy_tractoencoder as dte
     >>> line = np.linspace([0, 0, 0], [60, 20, 0], 32)
-    >>> figure = bundles_figure([line, line + 5], {"AF": [0], "UF": [1]}, what="Two")
+    >>> members = {"AF": [0], "UF": [1]}
+    >>> figure = dte.bundles_figure([line, line + 5], members, what="Two")
     >>> print(figure.get_suptitle())
     Two: up to 100 streamlines of each bundle drawn
     """

@@ -125,10 +125,10 @@ def latent_figure(
     Examples
     --------
     >>> import numpy as np
-    >>> from dipy_tractoencoder.viz.latent import latent_figure
+    >>> import dipy_tractoencoder as dte
     >>> latent = np.random.default_rng(0).normal(size=(20, 3))
     >>> names = {0: "AF", 1: "UF"}
-    >>> figure = latent_figure(latent, labels=np.arange(20) % 2, names=names)
+    >>> figure = dte.latent_figure(latent, labels=np.arange(20) % 2, names=names)
     >>> figure.axes[0].get_xlabel()
     'principal component 1 (no unit)'
     """

@@ -47,9 +47,8 @@ def phantom_figure(
     Examples
     --------
     >>> import dipy_tractoencoder as dte
-    >>> from dipy_tractoencoder.viz.phantom import phantom_figure
     >>> made = dte.make_fibercup(30, seed=0)
-    >>> figure = phantom_figure(made, what="Synthetic FiberCup")
+    >>> figure = dte.phantom_figure(made, what="Synthetic FiberCup")
     >>> figure.axes[0].get_title()
     'plausible: 30, 30 drawn'
     """

@@ -39,9 +39,9 @@ def samples_figure(
     Examples
     --------
     >>> import numpy as np
-    >>> from dipy_tractoencoder.viz.sampling import samples_figure
+    >>> import dipy_tractoencoder as dte
     >>> points = np.linspace([0, 0, 0], [60, 20, 0], 32)[None]
-    >>> figure = samples_figure({"AF": points + 1}, {"AF": points})
+    >>> figure = dte.samples_figure({"AF": points + 1}, {"AF": points})
     >>> len(figure.axes)
     6
     """
