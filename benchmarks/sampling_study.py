@@ -26,7 +26,7 @@ from dipy_tractoencoder.sims.geometry import (
     in_white_matter,
 )
 from dipy_tractoencoder.streamlines.metrics import mdf_matrix
-from dipy_tractoencoder.training.fit import run_training
+from dipy_tractoencoder.training.train import run_training
 
 # Share of a bundle that are seeds (five at least), and of points inside of the mask.
 COVERAGES = {"": (0.05, 0.95), "strict_": (0.05, 1.0), "few_": (0.01, 1.0)}

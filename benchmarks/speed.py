@@ -95,7 +95,7 @@ def row_train_torch():
 def row_train_ours(**settings):
     from study_measures import Watch
 
-    from dipy_tractoencoder.training.fit import run_training
+    from dipy_tractoencoder.training.train import run_training
 
     dense = settings.get("backbone", "dense") == "dense"
     n, epochs = (3072, 60) if dense else (1024, 8)

@@ -20,7 +20,8 @@ from dipy_tractoencoder.streamlines.metrics import (
 )
 from dipy_tractoencoder.streamlines.pca import fit_principal
 from dipy_tractoencoder.streamlines.preprocessing import Preprocessing, fit_axis
-from dipy_tractoencoder.training.fit import run_training, settle_statistics
+from dipy_tractoencoder.training.fit import settle_statistics
+from dipy_tractoencoder.training.train import run_training
 from dipy_tractoencoder.utils.reservoir import sample_rows
 
 N_POINTS = 256

@@ -69,7 +69,7 @@ def time_ours(epochs, backbone):
     """Seconds of each epoch of our training, and of everything."""
     from study_rows import SEED_MODEL
 
-    from dipy_tractoencoder.training.fit import run_training
+    from dipy_tractoencoder.training.train import run_training
 
     train, validation = streamlines()
     settings = SEED_MODEL if backbone == "finta" else {}

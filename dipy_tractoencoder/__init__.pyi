@@ -8,7 +8,6 @@ from dipy_tractoencoder.errors import (
     OutputFileError,
     TractoencoderError,
     TrainingDivergedError,
-    UnknownArgumentError,
 )
 from dipy_tractoencoder.evaluation.evaluate import Evaluation, evaluate_model
 from dipy_tractoencoder.evaluation.latent_metrics import distance_preservation
@@ -99,9 +98,10 @@ from dipy_tractoencoder.streamlines.metrics import (
 )
 from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
 from dipy_tractoencoder.training.embedding import StreamlineEmbedding
-from dipy_tractoencoder.training.fit import run_training, train
+from dipy_tractoencoder.training.fit import train_with_settings
 from dipy_tractoencoder.training.run import TrainingRun
 from dipy_tractoencoder.training.settings import TrainingSettings
+from dipy_tractoencoder.training.train import run_training, train
 from dipy_tractoencoder.viz.base import (
     curves_figure,
     reconstruction_figure,
@@ -177,7 +177,6 @@ __all__ = [
     "TrainingRecord",
     "TrainingRun",
     "TrainingSettings",
-    "UnknownArgumentError",
     "VAEDemoFlow",
     "balanced_threshold",
     "bundle_arrays",
@@ -248,6 +247,7 @@ __all__ = [
     "split_streamlines",
     "track_fibercup",
     "train",
+    "train_with_settings",
     "training_figure",
     "training_report",
 ]

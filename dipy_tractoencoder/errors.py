@@ -17,10 +17,6 @@ class InvalidArgumentError(TractoencoderError, ValueError):
     """An argument has an invalid value."""
 
 
-class UnknownArgumentError(InvalidArgumentError, TypeError):
-    """A function was called with an argument that it does not have."""
-
-
 class InputFileError(TractoencoderError, OSError):
     """An input file is missing, damaged, or of the wrong kind."""
 

@@ -56,7 +56,7 @@ def trained_convolutional_vae(bundles):
 
 
 def _train(bundles, **options):
-    from dipy_tractoencoder.training.fit import train
+    from dipy_tractoencoder.training.train import train
 
     # No validation: the weights kept are those trained, not the untrained ones.
     return train(

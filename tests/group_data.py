@@ -50,7 +50,7 @@ def make_group(seed, n_subjects, *, bend_mm=0.0, name="c"):
 
 def train_on(group):
     """Train a small model on a group."""
-    from dipy_tractoencoder.training.fit import train
+    from dipy_tractoencoder.training.train import train
 
     return train(
         [lines for given in group.values() for lines in given.values()],

@@ -33,10 +33,6 @@ SOURCES = [
 
 # What takes the further keywords of a function.
 PASSED_ON = {
-    "train": (
-        ("dipy_tractoencoder.training.fit", "run_training"),
-        ("dipy_tractoencoder.training.settings", "TrainingSettings"),
-    ),
     "sample_streamlines": (
         ("dipy_tractoencoder.generation.sampling", "draw_plausible"),
     ),

@@ -64,7 +64,7 @@ def training_report(
     Parameters
     ----------
     run : TrainingRun
-        From `training.fit.run_training`.
+        From `training.train.run_training`.
     name : str, optional
         Name of the model: its file.
     files : sequence of str, optional

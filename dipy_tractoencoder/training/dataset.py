@@ -11,7 +11,11 @@ import numpy as np
 from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError, check_number
 from dipy_tractoencoder.io.chunks import TractogramChunks, as_tractogram_list
 from dipy_tractoencoder.nn.provenance import source_digest
-from dipy_tractoencoder.streamlines.array import as_sequence, merge_rejects
+from dipy_tractoencoder.streamlines.array import (
+    REJECT_REASONS,
+    as_sequence,
+    merge_rejects,
+)
 from dipy_tractoencoder.streamlines.orientation import runs_backwards
 from dipy_tractoencoder.streamlines.preprocessing import (
     Preprocessing,
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from dipy.io.stateful_tractogram import StatefulTractogram
 
     from dipy_tractoencoder.streamlines.array import StreamlineArray
+
+N_NAMED = 10  # streamlines that an error names one by one
 
 
 @dataclass(frozen=True)
@@ -301,3 +307,28 @@ def counts_of(data: TrainingData, held_out: np.ndarray) -> list[dict]:
         {**read, "n_training": n_training, "n_validation": n_validation}
         for read, n_training, n_validation in zip(data.reads, *used)
     ]
+
+
+def refuse_rejects(parts: Sequence[np.ndarray]) -> None:
+    """Raise if some streamlines cannot be encoded, and say which and why.
+
+    Parameters
+    ----------
+    parts : sequence of ndarray of int
+        Codes of `reject_codes`, part by part.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If one is not 0.
+    """
+    codes = np.concatenate([np.empty(0, dtype=np.int8), *parts])
+    bad = np.flatnonzero(codes)
+    if len(bad) == 0:
+        return
+    named = ", ".join(f"{row} ({REJECT_REASONS[codes[row]]})" for row in bad[:N_NAMED])
+    more = f" and {len(bad) - N_NAMED} more" if len(bad) > N_NAMED else ""
+    raise InvalidArgumentError(
+        f"{len(bad)} of {len(codes)} streamlines cannot be encoded: {named}{more}. "
+        'Remove them, or set rejects="nan" to get rows of nan for them.'
+    )

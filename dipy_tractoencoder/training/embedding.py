@@ -3,7 +3,7 @@
 Imported when `StreamlineEmbedding` is first used: its bases are scikit-learn's classes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 import tempfile
@@ -26,14 +26,13 @@ from dipy_tractoencoder.errors import (
 )
 from dipy_tractoencoder.io.chunks import each_chunk, each_tractogram
 from dipy_tractoencoder.streamlines.array import (
-    REJECT_REASONS,
     StreamlineArray,
     reject_codes,
 )
+from dipy_tractoencoder.training.dataset import refuse_rejects
 from dipy_tractoencoder.training.settings import TrainingSettings
 
 REJECTS = ("raise", "nan")
-N_NAMED = 10  # streamlines that an error names one by one
 
 
 class StreamlineEmbedding(
@@ -55,53 +54,66 @@ class StreamlineEmbedding(
     Parameters
     ----------
     model : {"vae", "ae"}, optional
-        Variational autoencoder or autoencoder.
+        Type of model: vae (variational autoencoder) or ae (autoencoder).
     backbone : {"dense", "compact", "finta"}, optional
-        Networks of the model.
+        Architecture of encoder and decoder: dense (fully connected), compact or finta
+        (convolutional).
     linear_skip : bool, optional
-        Start from principal components; latents are then in mm.
+        Add a linear path through the principal components, so that the untrained model
+        is PCA and the networks learn what PCA misses.
     upsampling : {"nearest", "linear"}, optional
-        Upsampling in the convolutional decoders.
+        Upsampling in the decoders of finta and compact: nearest or linear.
     n_points : int, optional
-        Points per resampled streamline.
+        Number of points that streamlines are resampled to: a multiple of 32, at least
+        64 for finta and 32 for compact; any number from 2 for dense.
     latent_dim : int, optional
-        Number of latents per streamline.
-    epochs, batch_size : int, optional
-        Passes over the training streamlines, and streamlines per step.
+        Number of latent dimensions.
+    epochs : int, optional
+        Largest number of passes over the streamlines; 0 gives PCA.
+    batch_size : int, optional
+        Streamlines per training step.
     learning_rate : float, optional
-        Highest learning rate; by default chosen by the backbone.
+        Highest learning rate of the Adam optimiser; by default 0.002 for dense and
+        0.0005 for compact and finta.
     rate_schedule : bool, optional
-        Warm up and decay the learning rate.
+        Warm the learning rate up over the first 5 % of the steps, then decay it by a
+        cosine.
     clip_norm : float, optional
-        Largest norm of the gradient; 0 does not clip.
+        Largest norm of the gradient; 0 switches clipping off.
     loss : {"likelihood", "mse"}, optional
-        Form of the reconstruction term.
+        Reconstruction term of the loss: likelihood (Gaussian negative log-likelihood
+        with the optimal noise level, nats) or mse (mean squared error, mm^2).
     kl_weight : float, optional
-        Factor on the Kullback-Leibler term.
+        Weight of the Kullback-Leibler (KL) term.
     kl_annealing : {"constant", "warmup", "cyclical", "rise_and_fall"}, optional
-        Course of that factor.
+        Schedule of the KL weight: constant, warmup, cyclical or rise_and_fall.
     epsilon_std : float, optional
-        Standard deviation of the sampling noise.
+        Standard deviation of the noise in the reparametrisation trick.
     orientation : {"canonical", "augment", "as_is"}, optional
-        With "canonical", a streamline and its reverse have the same latents.
+        Handling of the direction of streamlines: canonical (a streamline and its
+        reverse get the same latent), augment (reversed at random in training) or as_is.
     normalise : bool, optional
         Centre and scale coordinates.
-    min_length, max_length : float, optional
-        Lengths in mm outside of which a streamline cannot be encoded.
+    min_length : float, optional
+        Shortest streamline to use, in mm.
+    max_length : float, optional
+        Longest streamline to use, in mm.
     validation_fraction : float, optional
-        Fraction of the streamlines held out to choose the best epoch.
+        Fraction held out to choose the best epoch; 0 for none.
     patience : int, optional
-        Epochs without improvement after which training stops; by default it does not.
+        Epochs without improvement after which training stops; by default it runs to the
+        end. The best epoch is kept in any case.
     refit : bool, optional
-        Train once more on all streamlines, for the number of epochs chosen.
+        Train a second time on all streamlines, for as many epochs as validation chose.
     max_streamlines : int, optional
-        Train on a random subset of this size.
+        Train on a random subset of this size, which limits the memory needed.
     precision : {"float32", "mixed_bfloat16"}, optional
-        Number format of the networks' products.
+        Number format of the networks' products: float32, or mixed_bfloat16 for devices
+        that are faster with it.
     xla : {"auto", "on", "off"}, optional
-        Compile training steps by XLA.
+        Compile training steps with XLA: auto, on or off.
     seed : int, optional
-        Seed of the training.
+        Seed of all random numbers.
     rejects : {"raise", "nan"}, optional
         What becomes of streamlines that cannot be encoded: with fewer than two
         different points, coordinates that are not finite, or a length out of the
@@ -120,7 +132,7 @@ class StreamlineEmbedding(
 
     See Also
     --------
-    dipy_tractoencoder.training.fit.train : The training, without scikit-learn.
+    dipy_tractoencoder.training.train.train : The training, without scikit-learn.
 
     Notes
     -----
@@ -235,12 +247,13 @@ class StreamlineEmbedding(
         chunks = self._chunks(X)
         if self.rejects == "raise":
             low, high = self.min_length, self.max_length
-            _check_codes(
+            refuse_rejects(
                 [reject_codes(x, min_length=low, max_length=high) for x in chunks]
             )
-        from dipy_tractoencoder.training.fit import run_training
+        from dipy_tractoencoder.training.fit import train_with_settings
 
-        self.model_ = run_training(each_tractogram(X, self.reference), settings).model
+        tractograms = each_tractogram(X, self.reference)
+        self.model_ = train_with_settings(tractograms, settings).model
         self.n_features_out_ = self._n_features_out = self.model_.latent_dim
         return self
 
@@ -372,7 +385,7 @@ class StreamlineEmbedding(
             codes.append(reject_codes(chunk, **limits))
             yield len(chunk), preprocessing.array(chunk)
         if self.rejects == "raise":
-            _check_codes(codes)
+            refuse_rejects(codes)
 
     def __getstate__(self):
         state = dict(super().__getstate__())
@@ -403,17 +416,3 @@ class StreamlineEmbedding(
 
     def _more_tags(self):
         return {"X_types": ["3darray"], "preserves_dtype": ["float32"]}
-
-
-def _check_codes(parts: Sequence[np.ndarray]) -> None:
-    """Raise if some streamlines cannot be encoded, and say which and why."""
-    codes = np.concatenate([np.empty(0, dtype=np.int8), *parts])
-    bad = np.flatnonzero(codes)
-    if len(bad) == 0:
-        return
-    named = ", ".join(f"{row} ({REJECT_REASONS[codes[row]]})" for row in bad[:N_NAMED])
-    more = f" and {len(bad) - N_NAMED} more" if len(bad) > N_NAMED else ""
-    raise InvalidArgumentError(
-        f"{len(bad)} of {len(codes)} streamlines cannot be encoded: {named}{more}. "
-        'Remove them, or set rejects="nan" to get rows of nan for them.'
-    )

@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
-from inspect import signature
 import logging
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
-from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError
+from dipy_tractoencoder.errors import (
+    EmptyDataError,
+    InvalidArgumentError,
+    format_received,
+)
 from dipy_tractoencoder.io.chunks import as_tractogram_list
 from dipy_tractoencoder.latent.reconstruction import reconstruct_points
 from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
@@ -43,11 +46,10 @@ from dipy_tractoencoder.training.coefficient_trainer import (
 from dipy_tractoencoder.training.dataset import add_held_out, counts_of, gather, split
 from dipy_tractoencoder.training.run import TrainingRun
 from dipy_tractoencoder.training.schedule import learning_rate
-from dipy_tractoencoder.training.settings import replace_settings
+from dipy_tractoencoder.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from dipy_tractoencoder.training.dataset import TrainingData
-    from dipy_tractoencoder.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
 
@@ -55,89 +57,56 @@ logger = logging.getLogger(__name__)
 FOLD_FACTOR = 2
 
 
-def train(tractograms, settings=None, **options):
-    """Train an autoencoder or VAE on streamlines.
+def train_with_settings(
+    tractograms: Any,
+    settings: TrainingSettings,
+    *,
+    validation: Any = None,
+    groups: Sequence[Any] | None = None,
+    tensorboard: str | Path | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+) -> TrainingRun:
+    """Train a model with settings in one record, and return the held-out streamlines.
 
     Parameters
     ----------
     tractograms : StatefulTractogram, or iterable of them or of sequences of ndarray
         Training tractograms, RASMM, mm; one item per file, for example. An array of
         shape (n_streamlines, n_points, 3) is one tractogram.
-    settings : TrainingSettings, optional
-        All choices; the defaults if not given.
-    **options
-        Fields of `TrainingSettings` to set or change, as ``latent_dim=16``, and
-        arguments of `run_training`.
-
-    Returns
-    -------
-    model : StreamlineAutoencoder or StreamlineVAE
-        With the weights of the best validation epoch, and ``model.record``.
-
-    See Also
-    --------
-    run_training : The same, giving the validation streamlines too.
-
-    Examples
-    --------
-    >>> import dipy_tractoencoder as dte
-    >>> made = dte.make_fibercup(30, seed=0)
-    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
-    >>> dte.encode(model, made.streamlines).mean.shape
-    (43, 2)
-    """
-    return run_training(tractograms, settings, **options).model
-
-
-def run_training(
-    tractograms,
-    settings=None,
-    *,
-    validation=None,
-    groups=None,
-    tensorboard=None,
-    callbacks=(),
-    checkpoint=None,
-    resume=False,
-    **options,
-):
-    """Train a model, and keep the streamlines that were held out.
-
-    Parameters
-    ----------
-    tractograms : StatefulTractogram, or iterable of them or of sequences of ndarray
-        What to learn from, RASMM, mm; one item may be one file. An array of shape
-        (n_streamlines, n_points, 3) is one tractogram.
-    settings : TrainingSettings, optional
-        All choices; the defaults if not given.
+    settings : TrainingSettings
+        Settings of the training.
     validation : StatefulTractogram, or iterable as ``tractograms``, optional
-        What to choose the best epoch on; by default ``validation_fraction`` of the
-        tractograms.
+        Validation tractograms, RASMM, mm, to choose the best epoch on; by default
+        ``validation_fraction`` of the training streamlines is held out.
     groups : sequence, optional
-        A label per tractogram; those of one label are held out together.
+        Label of each tractogram, such as its subject; tractograms with the same label
+        are held out together.
     tensorboard : str or Path, optional
         Folder for TensorBoard logs.
     callbacks : sequence of keras.callbacks.Callback, optional
-        Called besides our own, in the training that validation watches. Their own
-        state is not kept in the checkpoint.
+        Additional callbacks, called after those of this package. Their own state is
+        not kept in the checkpoint.
     checkpoint : str or Path, optional
-        File that keeps the state of the training, every few seconds and when it is
-        interrupted. It stays at the end, and may be deleted once the model is saved.
+        File that stores the full training state every few seconds and when the
+        training is interrupted. It stays when the training ends, and can be deleted
+        once the model is saved.
     resume : bool, optional
-        Go on from the checkpoint, if it exists. The model is the same, bit for bit,
-        as without the interruption, given the same data, backend and machine.
-    **options
-        Fields of `TrainingSettings` to set or change, as ``latent_dim=16``.
+        Resume the training from the checkpoint, if it exists. Given the same data,
+        settings, backend and machine, the model is the same, bit for bit, as without
+        the interruption.
 
     Returns
     -------
     run : TrainingRun
-        The model, with the weights of the best validation epoch, and streamlines.
+        Trained model with the weights of the best validation epoch, and the held-out
+        streamlines with their reconstructions.
 
     Raises
     ------
     InvalidArgumentError
-        If a setting is out of range or unknown, or something given is no streamlines.
+        If a setting is out of range, or something given is not a tractogram.
     EmptyDataError
         If no streamline is left to train on.
     TrainingDivergedError
@@ -149,13 +118,16 @@ def run_training(
     --------
     >>> import dipy_tractoencoder as dte
     >>> made = dte.make_fibercup(30, seed=0)
-    >>> run = dte.run_training(made.streamlines, n_points=32, latent_dim=2, epochs=0)
-    >>> run.model.record.data["n_validation"], len(run.points)
-    (4, 4)
+    >>> settings = dte.TrainingSettings(n_points=32, latent_dim=2, epochs=1)
+    >>> run = dte.train_with_settings(made.tractogram(), settings)
+    >>> run.model.record.settings["latent_dim"]
+    2
     """
-    settings = replace_settings(
-        settings, options, [*signature(run_training).parameters][1:-1]
-    )
+    if not isinstance(settings, TrainingSettings):
+        raise InvalidArgumentError(
+            "Invalid value received for `settings`. Expected `TrainingSettings`. "
+            f"Received: {format_received(settings)}."
+        )
     if tensorboard is not None and find_spec("tensorboard") is None:
         raise InvalidArgumentError(
             "Cannot write TensorBoard logs: TensorBoard is not installed. Install it "

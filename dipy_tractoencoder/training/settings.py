@@ -1,17 +1,9 @@
 """Settings of a training, in one frozen record."""
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, replace
-from difflib import get_close_matches
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from dipy_tractoencoder.errors import (
-    InvalidArgumentError,
-    UnknownArgumentError,
-    check_choice,
-    check_number,
-    format_received,
-)
+from dipy_tractoencoder.errors import check_choice, check_number
 
 MODELS = ("vae", "ae")
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -23,67 +15,72 @@ CONVOLUTION_RATE = 5e-4
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Settings of a training; the defaults are those of the command line.
+    """Settings of a training.
+
+    Names, defaults and descriptions are the same in `train`, `run_training`,
+    `StreamlineEmbedding` and the training command; a test compares them with these.
 
     Attributes
     ----------
     model : {"vae", "ae"}
-        Variational autoencoder or plain autoencoder.
+        Type of model: vae (variational autoencoder) or ae (autoencoder).
     backbone : {"dense", "compact", "finta"}
-        Architecture of encoder and decoder: dense networks on principal components,
-        or one of two convolutional networks.
+        Architecture of encoder and decoder: dense (fully connected), compact or finta
+        (convolutional).
     linear_skip : bool
-        Add a linear path through the principal components, so that the untrained
-        model is PCA and the networks learn what PCA misses.
+        Add a linear path through the principal components, so that the untrained model
+        is PCA and the networks learn what PCA misses.
     upsampling : {"nearest", "linear"}
-        Upsampling of the convolutional decoders.
+        Upsampling in the decoders of finta and compact: nearest or linear.
     n_points : int
-        Points per resampled streamline.
+        Number of points that streamlines are resampled to: a multiple of 32, at least
+        64 for finta and 32 for compact; any number from 2 for dense.
     latent_dim : int
         Number of latent dimensions.
     epochs : int
-        Passes over the training streamlines; 0 gives the untrained model.
+        Largest number of passes over the streamlines; 0 gives PCA.
     batch_size : int
         Streamlines per training step.
     learning_rate : float or None
-        Highest learning rate of the Adam optimiser; None is 2e-3 for the dense backbone
-        and 5e-4 for the convolutional ones, which diverge at higher rates.
+        Highest learning rate of the Adam optimiser; by default 0.002 for dense and
+        0.0005 for compact and finta.
     rate_schedule : bool
         Warm the learning rate up over the first 5 % of the steps, then decay it by a
-        cosine; otherwise it is constant.
+        cosine.
     clip_norm : float
         Largest norm of the gradient; 0 switches clipping off.
     loss : {"likelihood", "mse"}
-        Reconstruction term of the loss: Gaussian negative log-likelihood with the noise
-        level that is optimal for the batch, or mean squared error.
+        Reconstruction term of the loss: likelihood (Gaussian negative log-likelihood
+        with the optimal noise level, nats) or mse (mean squared error, mm^2).
     kl_weight : float
         Weight of the Kullback-Leibler (KL) term.
     kl_annealing : {"constant", "warmup", "cyclical", "rise_and_fall"}
-        Schedule of that weight over the training.
+        Schedule of the KL weight: constant, warmup, cyclical or rise_and_fall.
     epsilon_std : float
-        Standard deviation of the noise when latents are sampled in training.
+        Standard deviation of the noise in the reparametrisation trick.
     orientation : {"canonical", "augment", "as_is"}
-        Handling of the direction of streamlines, which is arbitrary: reverse them to
-        one canonical direction, reverse them at random in training, or keep them.
+        Handling of the direction of streamlines: canonical (a streamline and its
+        reverse get the same latent), augment (reversed at random in training) or as_is.
     normalise : bool
         Centre and scale coordinates.
-    min_length, max_length : float or None
-        Shortest and longest streamline used, mm; None sets no limit.
+    min_length : float
+        Shortest streamline to use, in mm.
+    max_length : float or None
+        Longest streamline to use, in mm.
     validation_fraction : float
-        Fraction of the streamlines held out to choose the best epoch.
+        Fraction held out to choose the best epoch; 0 for none.
     patience : int or None
-        Epochs without improvement after which training stops; None never stops early.
-        Most of the gain of the rate schedule comes in the last epochs, and the best
-        epoch is kept in any case, so stopping early only saves time.
+        Epochs without improvement after which training stops; by default it runs to the
+        end. The best epoch is kept in any case.
     refit : bool
         Train a second time on all streamlines, for as many epochs as validation chose.
     max_streamlines : int or None
-        Train on a random subset of this size; None uses all streamlines.
+        Train on a random subset of this size, which limits the memory needed.
     precision : {"float32", "mixed_bfloat16"}
-        Number format of the networks' products; weights, PCA and losses are float32.
+        Number format of the networks' products: float32, or mixed_bfloat16 for devices
+        that are faster with it.
     xla : {"auto", "on", "off"}
-        Compile training steps with XLA; "auto" leaves the choice to Keras. With JAX
-        they are always compiled.
+        Compile training steps with XLA: auto, on or off.
     seed : int
         Seed of all random numbers.
 
@@ -145,47 +142,3 @@ class TrainingSettings:
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as a plain dictionary."""
         return asdict(self)
-
-
-def replace_settings(
-    settings: TrainingSettings | None, options: dict, others: Iterable[str] = ()
-) -> TrainingSettings:
-    """Return a copy of settings with some fields replaced.
-
-    Parameters
-    ----------
-    settings : TrainingSettings or None
-        Settings to start from; None is the defaults.
-    options : dict of object
-        New value of each field to replace, by name.
-    others : iterable of str, optional
-        Other valid names, to suggest for a misspelt one.
-
-    Returns
-    -------
-    settings : TrainingSettings
-        The changed copy.
-
-    Raises
-    ------
-    UnknownArgumentError
-        If there is no setting of a name in ``options``.
-    InvalidArgumentError
-        If a value is out of range, or ``settings`` is not a TrainingSettings.
-    """
-    if not isinstance(settings, TrainingSettings | None):
-        raise InvalidArgumentError(
-            "Invalid value received for `settings`. Expected `TrainingSettings`, or "
-            "its fields by name, as latent_dim=16. Received: "
-            f"{format_received(settings)}."
-        )
-    known = [field.name for field in fields(TrainingSettings)]
-    for name in options:
-        if name not in known:
-            known += others
-            near = ", ".join(get_close_matches(name, known) or sorted(known))
-            raise UnknownArgumentError(
-                f"Invalid argument received: `{name}`. Expected arguments of "
-                f"`run_training` or fields of `TrainingSettings`, as {near}."
-            )
-    return replace(settings or TrainingSettings(), **options)

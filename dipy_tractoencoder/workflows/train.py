@@ -114,7 +114,7 @@ class TrainVAEFlow(TractoWorkflow):
         latent_dim : int, optional
             Number of latent dimensions.
         epochs : int, optional
-            Largest number of passes over the streamlines.
+            Largest number of passes over the streamlines; 0 gives PCA.
         batch_size : int, optional
             Streamlines per training step.
         learning_rate : float, optional
@@ -152,8 +152,8 @@ class TrainVAEFlow(TractoWorkflow):
         validation_files : variable string or Path, optional
             Validation tractograms, instead of a fraction of the input files.
         patience : int, optional
-            Epochs without improvement after which training stops; by default it runs
-            to the end. The best epoch is kept in any case.
+            Epochs without improvement after which training stops; by default it runs to
+            the end. The best epoch is kept in any case.
         refit : bool, optional
             Train a second time on all streamlines, for as many epochs as validation
             chose.
@@ -335,10 +335,10 @@ def train_files(
     if tensorboard is not None:
         check_writable(Path(tensorboard) / "events")
     load_backend()
-    from dipy_tractoencoder.training.fit import run_training
+    from dipy_tractoencoder.training.fit import train_with_settings
 
     try:
-        run = run_training(
+        run = train_with_settings(
             chunked(paths, "Reading", reference=reference),
             settings,
             validation=validation_paths

@@ -107,7 +107,7 @@ def test_length_is_read_off_a_linear_latent(rng):
 
 def test_likelihood_of_a_linear_decoder_is_that_of_a_gaussian(bundles):
     """The untrained model with the skip is probabilistic PCA, with a known answer."""
-    from dipy_tractoencoder.training.fit import train
+    from dipy_tractoencoder.training.train import train
 
     model = train(bundles, n_points=8, latent_dim=3, epochs=0, validation_fraction=0)
     points = model.preprocessing.array([line for b in bundles for line in b]).points

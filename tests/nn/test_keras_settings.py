@@ -6,7 +6,7 @@ import pytest
 
 from dipy_tractoencoder.latent.codec import encode
 from dipy_tractoencoder.nn.keras_settings import STANDARD, standard_keras
-from dipy_tractoencoder.training.fit import train
+from dipy_tractoencoder.training.train import train
 
 
 @pytest.fixture

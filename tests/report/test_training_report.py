@@ -9,7 +9,7 @@ from slow import slow
 
 from dipy_tractoencoder.report.page import Table, render_report
 from dipy_tractoencoder.report.training import training_report
-from dipy_tractoencoder.training.fit import run_training
+from dipy_tractoencoder.training.train import run_training
 
 
 @pytest.fixture(scope="module")

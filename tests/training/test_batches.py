@@ -6,8 +6,8 @@ import pytest
 from slow import slow
 
 from dipy_tractoencoder.training.batches import ShuffledRows, steps_at_once
-from dipy_tractoencoder.training.fit import run_training
 from dipy_tractoencoder.training.settings import TrainingSettings
+from dipy_tractoencoder.training.train import run_training
 
 QUICK = {
     "n_points": 32,

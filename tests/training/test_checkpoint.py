@@ -19,8 +19,8 @@ from dipy_tractoencoder import load_model, save_tractogram
 from dipy_tractoencoder.errors import InputFileError, TrainingDivergedError
 from dipy_tractoencoder.training import checkpoint as module
 from dipy_tractoencoder.training.checkpoint import FORMAT_VERSION, Checkpoint, FitState
-from dipy_tractoencoder.training.fit import run_training
 from dipy_tractoencoder.training.settings import TrainingSettings
+from dipy_tractoencoder.training.train import run_training
 
 QUICK = {
     "n_points": 32,

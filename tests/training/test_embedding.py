@@ -60,11 +60,11 @@ def test_settings_reach_the_training(fitted, lines, monkeypatch):
 
     given = []
 
-    def run_training(tractograms, settings):
+    def record(tractograms, settings):
         given.append((list(tractograms), settings))
         return SimpleNamespace(model=fitted.model_)
 
-    monkeypatch.setattr(training, "run_training", run_training)
+    monkeypatch.setattr(training, "train_with_settings", record)
     changed = {"model": "ae", "orientation": "as_is", "min_length": 2.0, "seed": 3}
     assert dte.StreamlineEmbedding(**changed).fit(lines).model_ is fitted.model_
     assert given == [([lines], TrainingSettings(**changed))]
@@ -189,7 +189,7 @@ def test_rejects_are_named_before_any_training(fitted, lines, monkeypatch):
     from dipy_tractoencoder.training import fit as training
 
     mixed = [*lines[:3], FAULTY[0], *lines[3:], FAULTY[1]]
-    monkeypatch.setattr(training, "run_training", None)
+    monkeypatch.setattr(training, "train_with_settings", None)
     named = r"2 of 62 .* 3 \(too_few_points\), 61 \(non_finite\)\. .*rejects=\"nan\""
     for use in (fitted.transform, fitted.score, clone(fitted).fit):
         with pytest.raises(InvalidArgumentError, match=named):

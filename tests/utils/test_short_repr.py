@@ -4,7 +4,7 @@ from made_data import make_tractogram
 import numpy as np
 
 import dipy_tractoencoder as dte
-from dipy_tractoencoder.training.fit import run_training
+from dipy_tractoencoder.training.train import run_training
 from dipy_tractoencoder.utils.short_repr import short_repr
 
 
