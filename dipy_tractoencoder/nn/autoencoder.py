@@ -13,7 +13,7 @@ from dipy_tractoencoder.nn.backbones import (
 )
 from dipy_tractoencoder.nn.folding import decode_folded, encode_folded
 from dipy_tractoencoder.nn.layers import PrincipalProjection, RandomReverse, register
-from dipy_tractoencoder.nn.provenance import TrainingRecord
+from dipy_tractoencoder.nn.provenance import TrainingRecord, describe_model
 from dipy_tractoencoder.streamlines.pca import (
     N_COMPONENTS,
     PCABaseline,
@@ -384,6 +384,8 @@ class StreamlineAutoencoder(keras.Model):
         n_coordinates = 3 * self.preprocessing.n_points
         variance = variance + SMALLEST_NOISE**2
         return 0.5 * n_coordinates * (ops.log(2 * np.pi * variance) + 1.0)
+
+    __repr__ = describe_model
 
     def architecture(self):
         """Arguments that determine what the model computes by its weights."""

@@ -1,10 +1,16 @@
 """How a model came about: settings, data, history and versions, kept in its file."""
 
+from __future__ import annotations
+
 from dataclasses import asdict, dataclass, field
 import hashlib
 import json
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
 
 N_RECOGNISED = 50  # streamlines that tell a tractogram from others
 
@@ -19,7 +25,7 @@ class TrainingRecord:
         Training settings, by name.
     data : dict
         Files, numbers of streamlines and rejects by reason; of each tractogram also
-        its `source_digest`.
+        its `source_digest`; errors of the model and of PCA.
     history : dict of list
         A list per quantity, one number per epoch.
     best_epoch : int
@@ -142,3 +148,44 @@ def _numbers(weight):
         return np.ascontiguousarray(value)
     except (TypeError, RuntimeError):  # PyTorch's, with a gradient or on a device.
         return np.ascontiguousarray(ops.convert_to_numpy(weight))
+
+
+def describe_model(model: StreamlineAutoencoder) -> str:
+    """Describe a model in one line: kind, size, training and error beside PCA's.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Model, trained or not.
+
+    Returns
+    -------
+    text : str
+        Models that were trained by older versions have no errors in their record; the
+        text leaves them out.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    <StreamlineVAE: 2 latent dimensions, dense backbone with linear skip, trained on 39
+    streamlines; held-out error ... mm, PCA ... mm>
+    """
+    skip = "with" if model.linear_skip else "without"
+    text = (
+        f"{type(model).__name__}: {model.latent_dim} latent dimensions, "
+        f"{model.backbone} backbone {skip} linear skip"
+    )
+    data = getattr(model.record, "data", None)
+    if not isinstance(data, dict) or not data:
+        return f"<{text}, no record of a training>"
+    if "n_training" in data:
+        text += f", trained on {data['n_training']} streamlines"
+    errors = data.get("errors")
+    if isinstance(errors, dict):
+        which = "held-out" if errors.get("held_out") else "training"
+        own, pca = (errors.get(name) for name in ("error_mm", "pca_error_mm"))
+        if isinstance(own, float) and isinstance(pca, float):
+            text += f"; {which} error {own:.3g} mm, PCA {pca:.3g} mm"
+    return f"<{text}>"

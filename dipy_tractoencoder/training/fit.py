@@ -184,6 +184,15 @@ def train_with_settings(
         pca_reconstructed = model.pca_baseline().reconstruct(shown)
         if settings.refit and held_out.any():
             model = refit(data, settings, best_epoch, keeper)
+    held_any = bool(held_out.any())
+    run = TrainingRun(
+        model=model,
+        points=shown,
+        reconstructed=reconstructed,
+        pca_reconstructed=pca_reconstructed,
+        held_out=held_any,
+        source=data.source[held_out] if held_any else data.source,
+    )
     model.record = TrainingRecord(
         settings=settings.to_dict(),
         data={
@@ -192,19 +201,13 @@ def train_with_settings(
             "n_read": data.n_read,
             "rejects": data.rejects,
             "tractograms": counts_of(data, held_out),
+            "errors": {"held_out": held_any, **run.errors()},
         },
         history=history,
         best_epoch=best_epoch,
         versions=software_versions(),
     )
-    return TrainingRun(
-        model=model,
-        points=shown,
-        reconstructed=reconstructed,
-        pca_reconstructed=pca_reconstructed,
-        held_out=bool(held_out.any()),
-        source=data.source[held_out] if held_out.any() else data.source,
-    )
+    return run
 
 
 def refit(

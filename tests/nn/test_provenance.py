@@ -14,6 +14,7 @@ from dipy_tractoencoder.nn import provenance
 from dipy_tractoencoder.nn.provenance import fingerprint
 from dipy_tractoencoder.streamlines.array import StreamlineArray
 from dipy_tractoencoder.streamlines.pca import fit_principal
+from dipy_tractoencoder.training.train import run_training
 
 
 def anew(model):
@@ -192,3 +193,34 @@ def test_it_is_not_saved_with_the_model(tmp_path):
     model.__dict__.pop("_fingerprinted")
     model.save_weights(path)
     assert path.stat().st_size == size
+
+
+# What a model says of itself
+
+
+def test_repr_says_kind_size_training_and_errors(bundles):
+    run = run_training(bundles, n_points=32, latent_dim=2, epochs=1, seed=0)
+    text = repr(run.model)
+    errors = run.errors()
+    for part in (
+        "StreamlineVAE",
+        "2 latent dimensions",
+        "dense backbone with linear skip",
+        "trained on 54 streamlines",
+        f"held-out error {errors['error_mm']:.3g} mm",
+        f"PCA {errors['pca_error_mm']:.3g} mm",
+    ):
+        assert part in text
+    assert "\n" not in text
+
+
+def test_repr_of_models_without_errors_or_record(trained_vae):
+    model = type(trained_vae).from_config(trained_vae.get_config())
+    del model.record.data["errors"]  # As in files of older versions.
+    assert repr(model).endswith("trained on 60 streamlines>")
+    model.record.data["errors"] = {"error_mm": "x"}
+    assert repr(model).endswith("trained on 60 streamlines>")
+    model.record = None
+    assert "no record" in repr(model)
+    text = repr(type(model)(model.preprocessing, latent_dim=3, linear_skip=False))
+    assert "3 latent dimensions" in text and "without linear skip" in text

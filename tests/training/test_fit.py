@@ -107,6 +107,10 @@ def test_record_of_a_training(bundles):
     record = model.record
     data = dict(record.data)
     first, second = data.pop("tractograms")
+    errors = data.pop("errors")
+    assert errors["held_out"] and errors["n_streamlines"] == 10
+    # Epoch 0, the model's best error of all epochs at most, is PCA.
+    assert 0 < errors["error_mm"] <= errors["pca_error_mm"] + 1e-4
     assert (first["n_read"], first["rejects"]) == (21, {"non_finite": 1})
     assert (second["n_read"], second["rejects"]) == (20, {})
     for key, total in (("n_training", 30), ("n_validation", 10)):
