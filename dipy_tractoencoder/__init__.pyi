@@ -54,12 +54,11 @@ from dipy_tractoencoder.segment.filtering import (
     filter_file,
     fit_plausibility_scorer,
 )
+from dipy_tractoencoder.segment.label_metrics import confusion_table, label_metrics
 from dipy_tractoencoder.segment.labelling import (
     Labels,
-    confusion_table,
     fit_bundle_classifier,
     label_file,
-    label_metrics,
     label_streamlines,
 )
 from dipy_tractoencoder.segment.plausibility_scores import (

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import re
 
 from flow_data import COMMANDS, PACKAGE, ROOT
@@ -144,3 +145,12 @@ def test_pages_with_python_are_found():
     assert all(python_of(path) for path in TUTORIALS)
     # A script within a tutorial.
     assert max(len(python_of(path)) for path in TUTORIALS) >= 2
+
+
+def test_public_functions_name_their_arguments():
+    for name in dte._HOME:
+        value = getattr(dte, name)
+        if isinstance(value, type) or not callable(value):
+            continue
+        kinds = {p.kind for p in inspect.signature(value).parameters.values()}
+        assert not kinds & {inspect.Parameter.VAR_KEYWORD}, name

@@ -31,16 +31,6 @@ SOURCES = [
     *sorted((ROOT / "dipy_tractoencoder").rglob("*.py")),
 ]
 
-# What takes the further keywords of a function.
-PASSED_ON = {
-    "sample_streamlines": (
-        ("dipy_tractoencoder.generation.sampling", "draw_plausible"),
-    ),
-    "fit_bundle_density": (
-        ("dipy_tractoencoder.generation.bundle_density", "describe_bundle"),
-    ),
-}
-
 every_tutorial = pytest.mark.parametrize(
     "path", TUTORIALS, ids=[path.stem for path in TUTORIALS]
 )
@@ -313,9 +303,6 @@ def test_keywords_of_calls_to_the_library_exist(path):
             continue
         function = getattr(dipy_tractoencoder, node.func.attr)
         known = set(inspect.signature(function).parameters)
-        for module, behind in PASSED_ON.get(node.func.attr, ()):
-            value = getattr(importlib.import_module(module), behind)
-            known |= set(inspect.signature(value).parameters)
         given = {keyword.arg for keyword in node.keywords} - {None}
         assert given <= known, f"{ast.unparse(node)[:60]}: {given - known}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,9 +40,11 @@ def explore(
     model_name: str = "",
     max_streamlines: int = 2000,
     projection: str = "pca",
+    groups: Sequence[str] | None = None,
+    reference: str | Path | None = None,
     seed: int = 0,
+    progress: Callable | None = None,
     overwrite: bool = False,
-    **options: Any,
 ) -> dict:
     """Write an interactive web page of a latent space, which decodes in the browser.
 
@@ -62,12 +65,16 @@ def explore(
     projection : {"pca", "tsne"}, optional
         Map shown first: PCA of the latents, which every page has, or t-SNE; see
         `evaluation.projection.latent_map`.
+    groups : sequence of str, optional
+        Patterns that select groups of TRX files; all by default.
+    reference : str or Path, optional
+        Reference image or TRK for formats without a header (TCK, VTK, ...).
     seed : int, optional
         Seed of the random choice and of t-SNE.
+    progress : callable, optional
+        Function called with the number of streamlines of each chunk.
     overwrite : bool, optional
         Replace an existing page.
-    **options
-        Further arguments of `explorer.data.explorer_data`.
 
     Returns
     -------
@@ -98,7 +105,13 @@ def explore(
     check_choice("projection", projection, PROJECTIONS)
     check_max_streamlines(max_streamlines)
     data = explorer_data(
-        model, bundles, max_streamlines=max_streamlines, seed=seed, **options
+        model,
+        bundles,
+        groups=groups,
+        max_streamlines=max_streamlines,
+        reference=reference,
+        seed=seed,
+        progress=progress,
     )
     page = explorer_page(
         model, data, model_name=model_name, projection=projection, seed=seed

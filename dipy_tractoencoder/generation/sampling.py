@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from dipy_tractoencoder.generation.bundle_density import (
     REASONS,
     describe_bundle,
 )
-from dipy_tractoencoder.generation.density import DEFAULT_DENSITY
+from dipy_tractoencoder.generation.density import DEFAULT_DENSITY, MOST_PARTS
 from dipy_tractoencoder.io.mapped import MappedTractogram
 from dipy_tractoencoder.io.writers import save_selection
 from dipy_tractoencoder.latent.codec import decode, encode
@@ -88,7 +88,10 @@ def fit_bundle_density(
     model: StreamlineAutoencoder,
     points: np.ndarray,
     density: str = DEFAULT_DENSITY,
-    **options: Any,
+    *,
+    max_parts: int = MOST_PARTS,
+    name: str = "",
+    space: dict | None = None,
 ) -> BundleDensity:
     """Fit the density that new streamlines of a bundle are sampled from.
 
@@ -105,9 +108,12 @@ def fit_bundle_density(
         else is oriented and resampled first.
     density : {"mixture", "kernel", "prior"}, optional
         Kind of density; see `fit_density`.
-    **options
-        ``max_parts``, ``name`` and ``space`` of
-        `generation.bundle_density.describe_bundle`.
+    max_parts : int, optional
+        Largest number of components of the mixture; see `fit_density`.
+    name : str, optional
+        Name of the bundle.
+    space : dict, optional
+        Image space, stored for the tractogram of new streamlines.
 
     Returns
     -------
@@ -132,7 +138,15 @@ def fit_bundle_density(
     """
     points = _prepared(model, points)
     latents = encode(model, StreamlineArray.from_points(points)).mean
-    return describe_bundle(latents, points, density, unit=model.latent_unit, **options)
+    return describe_bundle(
+        latents,
+        points,
+        density,
+        unit=model.latent_unit,
+        max_parts=max_parts,
+        name=name,
+        space=space,
+    )
 
 
 def _prepared(model, streamlines):
@@ -149,7 +163,12 @@ def sample_streamlines(
     model: StreamlineAutoencoder,
     bundle: BundleDensity,
     n_streamlines: int,
-    **options: Any,
+    *,
+    mask: tuple[np.ndarray, ...] | None = None,
+    min_inside: float = MIN_INSIDE,
+    max_tries: int | None = None,
+    seed: int = 0,
+    progress: Callable | None = None,
 ) -> Samples:
     """Sample new plausible streamlines of a bundle.
 
@@ -161,9 +180,17 @@ def sample_streamlines(
         From `fit_bundle_density` or `load_densities`.
     n_streamlines : int
         Number of streamlines to sample.
-    **options
-        ``mask``, ``min_inside``, ``max_tries``, ``seed`` and ``progress`` of
-        `generation.sampling.draw_plausible`.
+    mask : tuple of ndarray, optional
+        Boolean image and its affine, as from `load_mask`, in which streamlines have to
+        lie.
+    min_inside : float, optional
+        Smallest fraction of the points of a streamline that lie inside the mask.
+    max_tries : int, optional
+        Largest number of draws, by default 20 per streamline.
+    seed : int, optional
+        Seed of the draws; bundles with different names get different draws.
+    progress : callable, optional
+        Function called with the number of streamlines accepted in each batch.
 
     Returns
     -------
@@ -189,7 +216,14 @@ def sample_streamlines(
     (5, 32, 3)
     """
     return draw_plausible(
-        lambda latents: decode(model, latents), bundle, n_streamlines, **options
+        lambda latents: decode(model, latents),
+        bundle,
+        n_streamlines,
+        mask=mask,
+        min_inside=min_inside,
+        max_tries=max_tries,
+        seed=seed,
+        progress=progress,
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+    import keras
 
 N_RECOGNISED = 50  # streamlines that tell a tractogram from others
 
@@ -150,7 +150,7 @@ def _numbers(weight):
         return np.ascontiguousarray(ops.convert_to_numpy(weight))
 
 
-def describe_model(model: StreamlineAutoencoder) -> str:
+def describe_model(model: keras.Model) -> str:
     """Describe a model in one line: kind, size, training and error beside PCA's.
 
     Parameters

@@ -142,9 +142,13 @@ def bundle_arrays(
     model: StreamlineAutoencoder,
     paths: Sequence[str | Path],
     *,
+    groups: Sequence[str] | None = None,
     max_streamlines: int | None = None,
+    reference: str | Path | None = None,
+    chunk_size: int = CHUNK_SIZE,
     seed: int = 0,
-    **options: Any,
+    progress: Callable | None = None,
+    on_read: Callable | None = None,
 ) -> tuple[dict[str, np.ndarray], dict]:
     """Read and preprocess labelled bundles, or a random subset of each.
 
@@ -154,12 +158,20 @@ def bundle_arrays(
         Model whose preprocessing is used.
     paths : sequence of str or Path
         As for `bundle_chunks`.
+    groups : sequence of str, optional
+        Patterns that select groups of TRX files; all by default.
     max_streamlines : int, optional
         Number of random streamlines per bundle; all by default.
+    reference : str or Path, optional
+        Reference image or TRK for formats without a header (TCK, VTK, ...).
+    chunk_size : int, optional
+        Streamlines processed at a time.
     seed : int, optional
         Seed of the random subset.
-    **options
-        Other arguments of `bundle_chunks`.
+    progress : callable, optional
+        Function called with the number of streamlines of each chunk.
+    on_read : callable, optional
+        Function called with the path of the file and each StreamlineArray read of it.
 
     Returns
     -------
@@ -182,7 +194,15 @@ def bundle_arrays(
     rng = np.random.default_rng(seed)
     found: dict[str, UniformSample] = {}
     spaces: dict[str, dict] = {}
-    for chunk in bundle_chunks(model, paths, **options):
+    for chunk in bundle_chunks(
+        model,
+        paths,
+        groups=groups,
+        reference=reference,
+        chunk_size=chunk_size,
+        progress=progress,
+        on_read=on_read,
+    ):
         spaces.setdefault(chunk.name, chunk.space)
         if chunk.name not in found:
             found[chunk.name] = UniformSample(max_streamlines, rng)

@@ -72,8 +72,9 @@ def fit_plausibility_scorer(
     *,
     score: str = "latent",
     groups: Sequence[str] = (),
+    reference: str | Path | None = None,
+    chunk_size: int = CHUNK_SIZE,
     progress: Callable | None = None,
-    **options: Any,
 ) -> PlausibilityScorer:
     """Load plausible streamlines and fit the score that filters by plausibility.
 
@@ -89,10 +90,12 @@ def fit_plausibility_scorer(
         negative log-likelihood in nats.
     groups : sequence of str, optional
         Patterns that select groups of TRX files; all by default.
+    reference : str or Path, optional
+        Reference image or TRK for formats without a header (TCK, VTK, ...).
+    chunk_size : int, optional
+        Streamlines processed at a time.
     progress : callable, optional
         Function called with the number of streamlines of each chunk.
-    **options
-        ``reference`` and ``chunk_size`` of `segment.bundle_files.bundle_chunks`.
 
     Returns
     -------
@@ -119,7 +122,12 @@ def fit_plausibility_scorer(
     ('latent', 30)
     """
     check_score(score, model)
-    options = {**options, "groups": groups, "progress": progress}
+    options: dict[str, Any] = {
+        "groups": groups,
+        "reference": reference,
+        "chunk_size": chunk_size,
+        "progress": progress,
+    }
     if score == "latent":
         known = bundle_latents(model, paths, **options)
         return fit_latent_scorer(model, known.mean, known.source)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from dipy_tractoencoder.segment.bundle_classifier import (
     fit_latent_classifier,
 )
 from dipy_tractoencoder.segment.bundle_files import bundle_latents
+from dipy_tractoencoder.segment.label_metrics import UNASSIGNED_NAME
 from dipy_tractoencoder.streamlines.array import CHUNK_SIZE, as_sequence, merge_rejects
 from dipy_tractoencoder.utils.atomic_files import check_free
 from dipy_tractoencoder.utils.short_repr import short_repr
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from dipy_tractoencoder.io.mapped import MappedTractogram
     from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
     from dipy_tractoencoder.segment.bundle_classifier import BundleClassifier
-
-UNASSIGNED_NAME = "unassigned"
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,10 @@ def fit_bundle_classifier(
     *,
     n_neighbors: int = N_NEIGHBORS,
     margin: float = MARGIN,
-    **options: Any,
+    groups: Sequence[str] | None = None,
+    reference: str | Path | None = None,
+    chunk_size: int = CHUNK_SIZE,
+    progress: Callable | None = None,
 ) -> BundleClassifier:
     """Load labelled bundles and fit the classifier that labels streamlines.
 
@@ -109,8 +111,14 @@ def fit_bundle_classifier(
         Number of neighbours that vote.
     margin : float, optional
         Factor on the distances within a bundle; see `fit_latent_classifier`.
-    **options
-        Other arguments of `segment.bundle_files.bundle_chunks`.
+    groups : sequence of str, optional
+        Patterns that select groups of TRX files; all by default.
+    reference : str or Path, optional
+        Reference image or TRK for formats without a header (TCK, VTK, ...).
+    chunk_size : int, optional
+        Streamlines processed at a time.
+    progress : callable, optional
+        Function called with the number of streamlines of each chunk.
 
     Returns
     -------
@@ -137,7 +145,14 @@ def fit_bundle_classifier(
     >>> classifier.names, len(classifier.bundle)
     (('B', 'U'), 13)
     """
-    known = bundle_latents(model, paths, **options)
+    known = bundle_latents(
+        model,
+        paths,
+        groups=groups,
+        reference=reference,
+        chunk_size=chunk_size,
+        progress=progress,
+    )
     return fit_latent_classifier(
         known.mean,
         known.bundle,
@@ -337,79 +352,3 @@ def true_bundles(
     for code, name in enumerate(names):
         truth[source.groups.get(name, [])] = code
     return truth
-
-
-def confusion_table(
-    names: Sequence[str], truth: np.ndarray, bundle: np.ndarray
-) -> list[dict]:
-    """Count streamlines by true and by predicted bundle.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Names of the bundles.
-    truth, bundle : ndarray, shape (n_streamlines,), int
-        True and predicted index in ``names``, -1 for no bundle.
-
-    Returns
-    -------
-    rows : list of dict
-        Per true bundle: "true", its name, and the number of streamlines assigned to
-        each bundle and to "unassigned".
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import dipy_tractoencoder as dte
-    >>> truth, bundle = np.array([0, 0, 1]), np.array([0, -1, 1])
-    >>> for row in dte.confusion_table(["AF", "UF"], truth, bundle):
-    ...     print(row)
-    {'true': 'AF', 'AF': 1, 'UF': 0, 'unassigned': 1}
-    {'true': 'UF', 'AF': 0, 'UF': 1, 'unassigned': 0}
-    """
-    columns = [*names, UNASSIGNED_NAME]
-    codes = [*range(len(names)), UNASSIGNED]
-    rows = []
-    for true_name, true_code in zip(columns, codes):
-        found = bundle[truth == true_code]
-        if len(found):
-            counts = {n: int((found == c).sum()) for n, c in zip(columns, codes)}
-            rows.append({"true": true_name, **counts})
-    return rows
-
-
-def label_metrics(truth: np.ndarray, bundle: np.ndarray) -> dict:
-    """Measure how well labels agree with the ground truth.
-
-    Parameters
-    ----------
-    truth, bundle : ndarray, shape (n_streamlines,), int
-        Index of the true and of the predicted bundle, -1 for no bundle.
-
-    Returns
-    -------
-    metrics : dict of float
-        "accuracy" over streamlines that belong to a bundle, "macro_f1" over bundles,
-        and, if some belong to none, "outsiders_left_out", the fraction of these that
-        are unassigned.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import dipy_tractoencoder as dte
-    >>> metrics = dte.label_metrics(np.array([0, 0, 1, -1]), np.array([0, 1, 1, -1]))
-    >>> round(metrics["accuracy"], 3), metrics["outsiders_left_out"]
-    (0.667, 1.0)
-    """
-    from sklearn.metrics import f1_score
-
-    inside = truth != UNASSIGNED
-    metrics = {}
-    if inside.any():
-        metrics["accuracy"] = float((truth == bundle)[inside].mean())
-        metrics["macro_f1"] = float(
-            f1_score(truth, bundle, labels=np.unique(truth[inside]), average="macro")
-        )
-    if not inside.all():
-        metrics["outsiders_left_out"] = float((bundle[~inside] == UNASSIGNED).mean())
-    return metrics

@@ -39,7 +39,7 @@ def bundles_figure(
     what : str
         Description of the streamlines, for the title.
     confusion : sequence of dict, optional
-        Rows of `segment.labelling.confusion_table`.
+        Rows of `segment.label_metrics.confusion_table`.
     seed : int, optional
         Seed of the choice of streamlines that are drawn.
 
@@ -111,7 +111,7 @@ def draw_confusion(axis: Axes, confusion: Sequence[dict]) -> None:
     axis : matplotlib.axes.Axes
         Axes to draw in.
     confusion : sequence of dict
-        Rows of `segment.labelling.confusion_table`.
+        Rows of `segment.label_metrics.confusion_table`.
     """
     columns = [name for name in confusion[0] if name != "true"]
     counts = np.array([[row[name] for name in columns] for row in confusion])

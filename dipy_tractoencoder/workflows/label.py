@@ -163,11 +163,13 @@ class LabelVAEFlow(TractoWorkflow):
 
         import numpy as np
 
-        from dipy_tractoencoder.segment.labelling import (
+        from dipy_tractoencoder.segment.label_metrics import (
             confusion_table,
+            label_metrics,
+        )
+        from dipy_tractoencoder.segment.labelling import (
             fit_bundle_classifier,
             label_file,
-            label_metrics,
         )
         from dipy_tractoencoder.utils.tables import format_table, save_table
         from dipy_tractoencoder.workflows.reconstruct import distinct_file_names
@@ -267,7 +269,7 @@ def draw_bundles(
     target : Path
         Picture to write.
     """
-    from dipy_tractoencoder.segment.labelling import confusion_table
+    from dipy_tractoencoder.segment.label_metrics import confusion_table
     from dipy_tractoencoder.viz.base import save_figure
     from dipy_tractoencoder.viz.labels import bundles_figure
 
