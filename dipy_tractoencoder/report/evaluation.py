@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -111,7 +111,7 @@ def evaluation_report(
     defaults: dict,
     command: str | None = None,
     fingerprint: str | None = None,
-    **facts: Any,
+    facts: dict[str, str] | None = None,
 ) -> Report:
     """Make the report of an evaluation of a model, next to PCA.
 
@@ -133,7 +133,7 @@ def evaluation_report(
         Command line.
     fingerprint : str, optional
         Fingerprint of the model, if known.
-    **facts
+    facts : dict of str, optional
         Further facts on the origin of the results, by name.
 
     Returns
@@ -237,7 +237,7 @@ def evaluation_report(
             fingerprint or fingerprint_of(model),
             software_versions(),
             model_file=name,
-            **facts,
+            **(facts or {}),
         ),
         sections=tuple(sections),
     )

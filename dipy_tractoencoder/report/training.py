@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dipy_tractoencoder.evaluation.diagnostics import (
     batch_statistics_error,
@@ -57,7 +57,7 @@ def training_report(
     defaults: dict | None = None,
     command: str | None = None,
     fingerprint: str | None = None,
-    **facts: Any,
+    facts: dict[str, str] | None = None,
 ) -> Report:
     """Make the report of a training: data, settings, errors, loss curves and pictures.
 
@@ -77,7 +77,7 @@ def training_report(
         Command line.
     fingerprint : str, optional
         Fingerprint of the model, if known.
-    **facts
+    facts : dict of str, optional
         Further facts on the origin of the results, by name.
 
     Returns
@@ -165,7 +165,7 @@ def training_report(
             fingerprint or fingerprint_of(model),
             record.versions,
             model_file=name,
-            **facts,
+            **(facts or {}),
             seed=str(given["seed"]),
             epoch_kept=f"{record.best_epoch} of {given['epochs']}",
         ),

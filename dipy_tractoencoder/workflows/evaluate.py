@@ -191,8 +191,7 @@ class EvaluateVAEFlow(TractoWorkflow):
             settings=chosen,
             defaults=defaults,
             command=self.command,
-            folder=str(Path.cwd()),
-            seed=str(seed),
+            facts={"folder": str(Path.cwd()), "seed": str(seed)},
         )
         save_report(self.report, outputs["out_report"])
         for check in self.report.findings:

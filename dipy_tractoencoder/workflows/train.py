@@ -375,7 +375,7 @@ def train_files(
         name=str(model_path),
         files=files,
         fingerprint=mark,
-        folder=str(Path.cwd()),
+        facts={"folder": str(Path.cwd())},
         **about,
     )
     save_report(report, report_path)
