@@ -3,13 +3,13 @@
 1. Train on real bundles and look at the reconstruction
 =======================================================
 
-A variational autoencoder learns from the streamlines of four subjects to describe each
-streamline by 16 numbers. We look at the training, then at what it makes of a fifth
-subject that it has never seen, beside the simplest answer there is, principal component
-analysis (PCA) with as many numbers.
+Train a variational autoencoder on the streamlines of four subjects, with 16 latent
+dimensions. Then look at the training, and reconstruct a fifth subject that was not used
+for training. The error is compared with that of principal component analysis (PCA) with
+the same number of dimensions.
 
-The data ship inside DIPY: the left arcuate fasciculus, the right corticospinal tract
-and the forceps major of five subjects, 50 streamlines each.
+The data ship with DIPY: the left arcuate fasciculus, the right corticospinal tract and
+the forceps major of five subjects, 50 streamlines each.
 """
 
 from pathlib import Path
@@ -36,10 +36,10 @@ lengths = {len(line) for sft in tractograms.values() for line in sft.streamlines
 print(len(tractograms), "files; points per streamline:", sorted(lengths))
 
 ###############################################################################
-# Training takes a list of tractograms. ``groups`` says which of them belong together:
-# one whole subject is held out, and the epoch that is best on it is the one that
-# counts. With ``refit``, a second training then uses all four subjects for that many
-# epochs. ``seed`` makes all of this repeatable.
+# `train` takes a list of tractograms. ``groups`` gives the subject of each tractogram,
+# so that one whole subject is held out to choose the best epoch. With ``refit``, a
+# second training then uses all four subjects for that number of epochs. ``seed`` makes
+# the result reproducible.
 
 training = [key for key in tractograms if key[0] != "sub_5"]
 model = dte.train(
@@ -57,11 +57,11 @@ print({name: record.data[name] for name in counts})
 print("best epoch:", record.best_epoch)
 
 ###############################################################################
-# The record of the training is kept with the model. Below, the error on the held-out
-# subject is the one to look at. It falls little, or not at all, while that of the
-# training goes on falling: the networks learn what is particular to three subjects. The
-# best epoch is the one whose weights count; epoch 0 would be the untrained model, which
-# is PCA.
+# The record of the training is stored with the model. Look at the error on the held-out
+# subject: it decreases little, or not at all, while the training error keeps
+# decreasing, because the networks learn what is specific to the three training
+# subjects. The best epoch is the one with the smallest error on the held-out subject;
+# epoch 0 is the untrained model, which is PCA.
 
 history = record.history
 epochs = np.arange(1, len(history["error_mm"]) + 1)
@@ -74,9 +74,10 @@ axis.legend()
 plt.show()
 
 ###############################################################################
-# Now the fifth subject. `reconstruct` encodes and decodes, and does the same with PCA.
-# ``error_mm`` is the root mean squared distance of points; ``pca_error_mm`` that of PCA
-# with 16 numbers, from the same training streamlines.
+# Now the fifth subject. `reconstruct` encodes and decodes its streamlines with the
+# model and with PCA. ``error_mm`` is the root mean squared distance of points, and
+# ``pca_error_mm`` that of PCA with 16 components, fitted to the same training
+# streamlines.
 
 reconstructions = {
     name: dte.reconstruct(model, tractograms["sub_5", name]) for name in BUNDLES
@@ -90,31 +91,32 @@ for name, made in reconstructions.items():
     )
 
 ###############################################################################
-# On 600 streamlines of unaligned subjects the two are about equal, and which one is
-# ahead changes with bundle and subject: with so many numbers PCA leaves little that can
-# be learned from so little. :doc:`/defaults` has the table by number of dimensions; the
-# model gains where numbers are scarce or data plenty (see the next tutorial).
+# With 600 streamlines of subjects that are not aligned, the two errors are about equal,
+# and which one is smaller depends on bundle and subject: with 16 components PCA misses
+# little, and there are too few data to learn it. The model is better than PCA with few
+# dimensions or many data (see the next tutorial, and :doc:`/defaults` for the errors by
+# number of dimensions).
 #
-# The picture shows input, reconstruction and error of the arcuate in three views.
-# Errors are largest at the ends, where streamlines fan out.
+# The figure shows input, reconstruction and error of the arcuate fasciculus in three
+# views. Errors are largest at the ends, where streamlines fan out.
 
 made = reconstructions["AF_L"]
 figure = dte.reconstruction_figure(made.original, made.points, what="AF_L of sub_5")
 
 ###############################################################################
-# How are the errors spread over streamlines? The worst ones are what to look at first.
+# The distribution of the errors over streamlines. Inspect the worst ones first.
 
 fig, axis = plt.subplots(figsize=(7, 4), layout="constrained")
 for name, made in reconstructions.items():
     distance = np.sort(dte.point_distance(made.original, made.points))
     axis.plot(distance, np.linspace(0, 1, len(distance)), label=name)
-axis.set(xlabel="error of a streamline (mm)", ylabel="share of streamlines below")
+axis.set(xlabel="error of a streamline (mm)", ylabel="fraction of streamlines")
 axis.legend()
 plt.show()
 
 ###############################################################################
-# One file holds all that is needed to encode with this model later: weights,
-# preprocessing, and the record.
+# Save the model. The file contains everything needed to encode with it later: weights,
+# preprocessing and the record of the training.
 
 dte.save_model(model, folder / "vae.keras")
 again = dte.load_model(folder / "vae.keras")
@@ -123,7 +125,7 @@ print("latents:", latents.mean.shape, "left out:", latents.rejects or "none")
 print(f"size of the model's file: {(folder / 'vae.keras').stat().st_size / 1e6:.1f} MB")
 
 ###############################################################################
-# The same from the shell::
+# The same on the command line::
 #
 #     dipy_train_vae sub_[1-4]/*.trk --latent_dim 16 --epochs 60 --refit \
 #         --validation_by folder --validation_fraction 0.25 --out_dir model

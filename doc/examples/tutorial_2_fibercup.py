@@ -4,9 +4,9 @@
 =================================================
 
 The FiberCup is a phantom of seven bundles that cross, touch and fork
-:footcite:p:`Poupon2008,Fillard2011`. Here its diffusion signal is simulated,
-streamlines are tracked on it by DIPY, scored by where they end, and a VAE learns to
-describe each by six numbers.
+:footcite:p:`Poupon2008,Fillard2011`. Simulate its diffusion signal, track streamlines
+with DIPY, classify them as plausible or implausible by the regions where they end, and
+train a VAE with six latent dimensions.
 """
 
 import matplotlib.pyplot as plt
@@ -15,11 +15,11 @@ import numpy as np
 import dipy_tractoencoder as dte
 
 ###############################################################################
-# The signal: a tensor for each fibre population of a voxel, free water around, 64
-# directions at b = 1500 s/mm\ :sup:`2` and one b0, with Rician noise at a
-# signal-to-noise ratio of 20. In the b0 water and fibres are alike, so that it shows
-# nothing but noise; weighted by diffusion, bundles are bright where they run across the
-# direction.
+# The signal has a tensor for each fibre population of a voxel, surrounded by free
+# water. There are 64 directions at b = 1500 s/mm\ :sup:`2` and one b0, with Rician
+# noise at a signal-to-noise ratio of 20. Water and fibres have the same b0 signal, so
+# the b0 image shows only noise. In diffusion-weighted images, bundles are bright where
+# they are perpendicular to the gradient direction.
 
 gtab = dte.gradient_scheme(seed=0)
 signal = dte.simulate_signal(gtab, snr=20, seed=0)
@@ -34,22 +34,22 @@ for axis, number in zip(axes, (0, 1, 40)):
 plt.show()
 
 ###############################################################################
-# Tracking: constrained spherical deconvolution and DIPY's probabilistic tracking, from
-# seeds all over the white matter, until 900 streamlines are plausible, which is to say
-# that they run from one end of a bundle to the other. What is met on the way and is not
-# plausible is kept, with the kind of its fault.
+# Track with constrained spherical deconvolution and DIPY's probabilistic tracking, from
+# seeds in the whole white matter, until there are 900 plausible streamlines, that is,
+# streamlines that run from one end of a bundle to the other. Implausible streamlines
+# are kept as well, with the kind of their fault.
 
 tracked = dte.track_fibercup(signal, gtab, 900, algorithm="probabilistic", seed=0)
 print(tracked.summary())
 figure = dte.phantom_figure(tracked, what="tracked")
 
 ###############################################################################
-# Tracking makes mostly faulty streamlines here, as it does on the real phantom: many
-# stop early, or take a wrong turn where bundles cross.
+# Most tracked streamlines are implausible, as on the real phantom: many stop early, or
+# take a wrong turn where bundles cross.
 #
-# The model learns from plausible and implausible ones alike, as FINTA's does
-# :footcite:p:`Legarreta2021`. Each kind is shared out alike to training, validation and
-# test.
+# The model is trained on plausible and implausible streamlines, as in FINTA
+# :footcite:p:`Legarreta2021`. Training, validation and test sets have the same
+# proportions of each kind.
 
 parts = dte.split_streamlines(
     tracked, {"train": 0.7, "validation": 0.1, "test": 0.2}, seed=0
@@ -63,7 +63,7 @@ model = dte.train(
 )
 
 ###############################################################################
-# On test streamlines, beside PCA with six numbers:
+# Errors on test streamlines, next to those of PCA with six components:
 
 test = parts["test"]
 right = test.plausible == 1
@@ -75,9 +75,10 @@ for what, chosen in (("plausible", right), ("implausible", ~right)):
     )
 
 ###############################################################################
-# The latent map of the plausible test streamlines. Bundles form groups; E1, E2 and E3,
-# which share a trunk, lie side by side. The map shows the two main components of six
-# numbers; groups that touch in it may be apart in the others.
+# The map of the latents of the plausible test streamlines. Bundles form groups; E1, E2
+# and E3, which share a trunk, are next to each other. The map shows only the first two
+# principal components of six dimensions: groups that touch in the map may be apart in
+# the other dimensions.
 
 latents = dte.encode(model, test.streamlines)
 print("encoded:", latents.mean.shape, "left out:", latents.rejects or "none")
@@ -99,17 +100,17 @@ agreement = dte.distance_preservation(latents.mean, array.points)
 print({name: round(value, 3) for name, value in agreement.items()})
 
 ###############################################################################
-# The order is kept nearly perfectly, here with six numbers. It cannot be perfect: MDF
-# compares both directions of a streamline and takes the better one, while a latent
-# knows one direction only.
+# With six dimensions the order of distances is preserved almost perfectly. It cannot be
+# perfect: MDF compares both directions of a streamline and takes the smaller distance,
+# while a latent is encoded from one direction only.
 #
-# From the shell::
+# On the command line::
 #
 #     dipy_simulate_fibercup --tracked --snr 20 --out_dir fibercup
 #     dipy_train_vae fibercup/train.trx --validation_files fibercup/validation.trx \
 #         --latent_dim 6 --out_dir model
 #     dipy_encode_vae model/vae.keras fibercup/test.trx --out_dir latents
 #
-# .. rubric:: Sources
+# .. rubric:: References
 #
 # .. footbibliography::

@@ -3,13 +3,15 @@
 3. Filter and label a new subject
 =================================
 
-Tractography makes streamlines that cannot be. With a model and some plausible
-streamlines, a new tractogram is filtered by the distance of each latent to the nearest
-plausible one (FINTA's rule :footcite:p:`Legarreta2021`); what is left is labelled by
-the vote of its nearest labelled neighbours (CINTA's rule :footcite:p:`Legarreta2022`).
-Both rules are run beside the same rules without a model, on distances of streamlines.
+Tractography produces implausible streamlines. With a model and some plausible
+streamlines, filter a new tractogram by the distance of each latent to the nearest
+plausible one, as in FINTA :footcite:p:`Legarreta2021`. Then label the streamlines that
+were kept by a vote of their nearest labelled neighbours, as in CINTA
+:footcite:p:`Legarreta2022`. The filter is compared with the same rule without a model,
+which uses distances between streamlines.
 
-First on the made FiberCup, where the truth is known; then on a real subject.
+The first part uses the synthetic FiberCup, where the truth is known; the second part a
+real subject.
 """
 
 from pathlib import Path
@@ -23,8 +25,9 @@ import numpy as np
 import dipy_tractoencoder as dte
 
 ###############################################################################
-# Known streamlines to learn from: 1,500 plausible ones and 30 % faulty ones. A labelled
-# set finds the threshold. The new tractogram is another draw, with more faults.
+# The training set has 1,500 plausible streamlines, and 30 % of all are implausible. A
+# second labelled set is used to choose the threshold. The new tractogram is generated
+# with another seed and has more implausible streamlines.
 
 known = dte.make_fibercup(1500, 0.3, seed=0)
 labelled = dte.make_fibercup(300, 0.3, seed=1)
@@ -38,8 +41,7 @@ model = dte.train([known.streamlines], latent_dim=16, epochs=30, seed=0)
 # ------
 #
 # The score of a streamline is the distance (mm) of its latent to the nearest plausible
-# one. The threshold is where as large a share of plausible as of implausible
-# streamlines is judged rightly, on the labelled set.
+# one. The threshold is where the labelled set has equal sensitivity and specificity.
 
 plausible = known.streamlines[known.plausible == 1]
 start = time.perf_counter()
@@ -54,8 +56,8 @@ print(f"threshold {threshold:.2f} mm; cannot be encoded: {rejects or 'none'}")
 print("latents: ", {k: round(v, 3) for k, v in figures.items()}, f"{seconds:.1f} s")
 
 ###############################################################################
-# Without labels the threshold is what 99 % of the plausible streamlines have to each
-# other:
+# Without labels, the threshold is the 99 % quantile of the nearest-neighbour distances
+# among the plausible streamlines:
 
 without = float(np.quantile(scorer.own, 0.99))
 figures = dte.filter_metrics(scores, new.plausible == 1, without)
@@ -81,16 +83,17 @@ figures = dte.filter_metrics(mdf_scores, new.plausible == 1, mdf_threshold)
 print("MDF:     ", {k: round(v, 3) for k, v in figures.items()}, f"{seconds:.1f} s")
 
 ###############################################################################
-# Both are good on made faults; :doc:`/uses` has larger numbers, tracked streamlines and
-# PCA, which does as well as the VAE here. The histogram shows where the scores of the
-# new streamlines lie, and the operating characteristic is that of the labelled ones.
+# Both are accurate on generated streamlines; :doc:`/uses` has results for more and for
+# tracked streamlines, and for PCA, which does as well as the VAE here. The figure shows
+# the histogram of the scores of the new streamlines, and the receiver operating
+# characteristic of the labelled ones.
 
 figure = dte.filter_figure(
     scores, scorer.own, threshold, unit="mm", truth=(validation_scores, truth)
 )
 
 ###############################################################################
-# What was judged wrongly, by kind of fault:
+# Streamlines kept, by kind of fault:
 
 kept = scores <= threshold
 for code, name in enumerate(
@@ -103,8 +106,8 @@ for code, name in enumerate(
 # Label
 # -----
 #
-# The five nearest labelled streamlines vote; a streamline stays unassigned if it is too
-# far from its bundle, or the vote is too close.
+# The five nearest labelled streamlines vote. A streamline stays unassigned if it is too
+# far from its bundle, or if the bundle gets too small a fraction of the votes.
 
 chosen = known.plausible == 1
 neighbors = dte.fit_latent_classifier(
@@ -116,7 +119,7 @@ labels = dte.label_streamlines(model, new.streamlines[kept], neighbors)
 for name, rows in labels.members().items():
     print(f"{name:10} {len(rows):4}")
 right = (new.plausible[kept] == 1) & (labels.bundle == new.bundle[kept])
-print(f"rightly labelled, of those kept: {right.mean():.3f}")
+print(f"fraction of kept streamlines labelled correctly: {right.mean():.3f}")
 
 fig, axes = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
 for line in new.streamlines:
@@ -133,10 +136,10 @@ plt.show()
 # A real subject
 # --------------
 #
-# Bundles of four subjects label a fifth, from files. Files of one name in several
-# folders are one bundle of several subjects, and thresholds come from distances
-# *between* subjects: with those within subjects up to half of a new subject stayed
-# unassigned.
+# Label a fifth subject with the bundles of four others, from files. Files with the same
+# name in several folders are one bundle of several subjects. The thresholds then come
+# from distances *between* subjects: with distances within subjects, up to half of the
+# streamlines of a new subject stayed unassigned.
 
 temporary = tempfile.TemporaryDirectory()
 folder = Path(temporary.name)
@@ -157,16 +160,16 @@ for path in sorted((folder / "sub_5").glob("*.trk")):
     print(path.stem, {name: len(rows) for name, rows in labels.members().items()})
 
 ###############################################################################
-# All 150 are easy: three bundles that lie apart. MDF neighbours label them without a
-# fault, too, and as quickly; on 100,000 streamlines latents take a twentieth of the
-# time (:doc:`/uses`).
+# These 150 streamlines are easy to label: the three bundles are far apart. Nearest
+# neighbours by MDF also label all of them correctly, as quickly; for 100,000
+# streamlines the latents take a twentieth of the time (:doc:`/uses`).
 #
-# From the shell::
+# On the command line::
 #
 #     dipy_filter_vae vae.keras new.trx --plausible_files good.trx \
 #         --validation_file labelled.trx --out_dir filtered
 #     dipy_label_vae vae.keras filtered/kept.trx --bundle_files atlas --out_dir bundles
 #
-# .. rubric:: Sources
+# .. rubric:: References
 #
 # .. footbibliography::

@@ -3,11 +3,10 @@
 4. Sample streamlines for a sparse bundle
 =========================================
 
-Tracking finds some bundles only now and then. From the few streamlines of such a
-bundle, a density over their latents is fitted; draws from it are decoded, and kept if
-they are plausible (GESTA's way :footcite:p:`Legarreta2023`). We look at what that adds,
-beside the simplest way to have more streamlines: copies of the known ones, shifted at
-random.
+Tracking finds only few streamlines of some bundles. Fit a density to the latents of
+these streamlines, sample from it, decode the samples, and keep plausible ones, as in
+GESTA :footcite:p:`Legarreta2023`. The result is compared with the simplest way to get
+more streamlines: randomly shifted copies of the known ones.
 """
 
 import matplotlib.pyplot as plt
@@ -16,14 +15,14 @@ import numpy as np
 import dipy_tractoencoder as dte
 
 ###############################################################################
-# A model of all bundles of the made FiberCup, by six numbers.
+# Train a model with six latent dimensions on all bundles of the synthetic FiberCup.
 
 made = dte.make_fibercup(2000, 0.0, seed=0)
 model = dte.train([made.streamlines], latent_dim=6, epochs=50, seed=0)
 
 ###############################################################################
-# The sparse bundle: 25 streamlines of U, the arch at the top. All others of U stand for
-# what the bundle really is, and are only used to judge.
+# The sparse bundle has 25 streamlines of U, the arch at the top. All other streamlines
+# of U represent the true bundle, and are used only for evaluation.
 
 whole = made.streamlines[made.bundle == dte.FIBERCUP_BUNDLES.index("U")]
 rng = np.random.default_rng(0)
@@ -34,31 +33,35 @@ known = everything[known_rows]
 print(len(known), "of", len(whole), "streamlines are known")
 
 ###############################################################################
-# The density is a mixture of Gaussians whose number the Bayesian information criterion
-# chooses. Draws are kept if they are as likely, as long and no more sharply bent than
-# the known ones, and lie in the white matter.
+# The density is a Gaussian mixture; the number of components is chosen by the Bayesian
+# information criterion. Samples are kept if their likelihood, length and curvature are
+# within the limits of the known streamlines, and if they lie in the white matter.
 
 mask = (dte.fibercup_mask(), dte.FIBERCUP_AFFINE)
 bundle = dte.fit_bundle_density(model, known, name="U")
 new = dte.sample_streamlines(model, bundle, 500, mask=mask, min_inside=0.95, seed=0)
-print(f"parts of the mixture: {bundle.density.n_parts}")
-print(f"accepted {len(new)} of {new.n_tried} draws ({new.acceptance:.0%})")
-print("left out:", new.rejects)
+print(f"components of the mixture: {bundle.density.n_parts}")
+print(f"accepted {len(new)} of {new.n_tried} samples ({new.acceptance:.0%})")
+print("rejected:", new.rejects)
 
 ###############################################################################
-# The simple way: known streamlines, each shifted by 1 mm (standard deviation) in each
-# direction, and kept if they lie in the white matter, too.
+# For comparison: copies of known streamlines, each shifted at random (standard
+# deviation 1 mm in each direction), and kept if they lie in the white matter.
 
 shift = rng.normal(0, 1.0, (2000, 1, 3)).astype(np.float32)
 copies = known[rng.integers(len(known), size=2000)] + shift
 copies = copies[dte.fraction_inside(copies, *mask) >= 0.95][:500]
 
 ###############################################################################
-# Three questions. Are the new streamlines near to real ones, and not copies? Distance
-# (MDF) to the nearest *known* streamline, and to the nearest of the whole bundle. Are
-# they as diverse? Mean distance of pairs. Do they cover more? Voxels that they and the
-# known ones visit, over those of the known ones alone; and the share of the added
-# voxels that the whole bundle does not visit, which is too much.
+# Three measures:
+#
+# - *Similarity* to real streamlines: the distance (MDF) to the nearest *known*
+#   streamline, which should not be too small (copies), and to the nearest streamline of
+#   the whole bundle.
+# - *Diversity*: the mean distance between pairs.
+# - *Coverage*: the number of voxels visited by new and known streamlines, divided by
+#   that of the known ones; and the fraction of the added voxels that the whole bundle
+#   does not visit, which are errors.
 
 
 def voxels(points):
@@ -95,12 +98,12 @@ for name, points in (
     )
 
 ###############################################################################
-# Read it line by line. What is sampled lies about as far from the known streamlines as
-# real unknown ones do, and as near to the rest of the bundle; copies stay nearer to
-# what they were made of. What is sampled is less diverse than the real bundle, for one
-# Gaussian fitted to 25 streamlines is narrow; copies do better there. Both visit voxels
-# that the real bundle does not, and do not differ much in that. On a table like this
-# shifted copies are not easily beaten; what they cannot do is to change shape.
+# The sampled streamlines are about as far from the known streamlines, and as close to
+# the rest of the bundle, as real unknown ones. Copies are closer to the known ones. The
+# sampled streamlines are less diverse than the real bundle, since a Gaussian fitted to
+# 25 streamlines is narrow; copies are better in this respect. Both visit voxels that
+# the real bundle does not visit, to a similar extent. By these measures shifted copies
+# are not easily improved upon, but they have no new shapes.
 
 figure, axes = plt.subplots(1, 3, figsize=(13, 5), layout="constrained")
 panels = {
@@ -125,8 +128,8 @@ for axis, (title, points) in zip(axes, panels.items()):
 plt.show()
 
 ###############################################################################
-# How many known streamlines does it take? Shares of draws accepted, and distance to the
-# whole bundle, with fewer and more:
+# How many known streamlines are needed? The fraction of samples accepted, and the
+# distance to the whole bundle, with fewer and with more:
 
 for count in (10, 25, 100):
     rows = rng.permutation(len(everything))[:count]
@@ -143,15 +146,15 @@ for count in (10, 25, 100):
     )
 
 ###############################################################################
-# Ten are enough to have plausible streamlines, not to have all kinds of them: a density
-# cannot know what none of its streamlines shows.
+# Ten are enough to sample plausible streamlines, but not to represent the whole bundle:
+# a density describes only what its streamlines show.
 #
-# From the shell, which also writes the densities for later use::
+# On the command line, which also saves the densities for later use::
 #
 #     dipy_sample_vae vae.keras --bundle_files U.trx --mask wm.nii.gz --out_dir new
 #     dipy_sample_vae vae.keras --density_file new/densities.h5 --n_streamlines 5000 \
 #         --out_dir more
 #
-# .. rubric:: Sources
+# .. rubric:: References
 #
 # .. footbibliography::

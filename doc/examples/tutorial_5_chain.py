@@ -3,10 +3,9 @@
 5. Chain the commands
 =====================
 
-Every command is a DIPY flow: a Python class that also is a program. So there are three
-ways to chain them: in the shell, in a ``CombinedWorkflow``, which makes a command of
-one's own, and by the library, without files. Here the same chain, train, filter, label,
-is done in the first two.
+Every command is a DIPY workflow, a Python class. You can chain commands in three ways:
+in the shell, in a ``CombinedWorkflow``, which gives a new command, or with the Python
+library, without files. This tutorial trains, filters and labels in the first two ways.
 """
 
 import os
@@ -27,7 +26,8 @@ folder = Path(temporary.name)
 # In the shell
 # ------------
 #
-# This is how the lines below are run; in a terminal, type what follows the ``$``.
+# This function runs the command lines below; in a terminal, type what follows the
+# ``$``.
 
 
 def run(line):
@@ -41,15 +41,15 @@ def run(line):
 
 
 ###############################################################################
-# Data: a made FiberCup with labels. TRX files have the bundles as groups.
+# The data are those of a synthetic FiberCup. The bundles are groups of the TRX files.
 
 run(
     "dipy_simulate_fibercup --n_train 800 --n_validation 150 --n_test 300 --out_dir cup"
 )
 
 ###############################################################################
-# Train, then filter. Each command says at the end what it wrote, and what to do next.
-# The plausible streamlines are a group of the training file.
+# Train, then filter. At the end, each command lists its outputs and the next step. The
+# plausible streamlines are a group of the training file.
 
 run(
     "dipy_train_vae cup/train.trx --validation_files cup/validation.trx "
@@ -71,16 +71,15 @@ run(
 )
 
 ###############################################################################
-# Existing files are not replaced unless ``--force`` is given. The command ends with one
-# line and exit code 2, before any work is done, so a script under ``set -e`` stops
-# there.
+# Existing files are not replaced without ``--force``. The command prints one line and
+# exits with code 2 before it starts to work, so a script with ``set -e`` stops there.
 
 code = run("dipy_train_vae cup/train.trx --out_dir model")
 print("exit code:", code)
 
 ###############################################################################
-# Several inputs are done in one go, so that the model is loaded once. Where names would
-# collide, the folders' names come in front.
+# A command accepts several inputs, and loads the model once. If inputs have the same
+# name, the names of their outputs begin with the names of the folders.
 
 for subject in ("sub-01", "sub-02"):
     (folder / subject).mkdir()
@@ -88,12 +87,12 @@ for subject in ("sub-01", "sub-02"):
 run("dipy_encode_vae model/vae.keras sub-01/whole.trx sub-02/whole.trx --out_dir both")
 
 ###############################################################################
-# As a flow of one's own
+# As a combined workflow
 # ----------------------
 #
-# A ``CombinedWorkflow`` names its parts and what is handed from one to the next. As any
-# flow it is a command as well: a script with ``run_flow(SortOutFlow())`` has all the
-# options of its parts, as ``--filter.quantile`` or ``--label.margin``.
+# A ``CombinedWorkflow`` lists its parts and passes outputs from one to the next. It can
+# be used as a command as well: a script with ``run_flow(SortOutFlow())`` has all
+# options of its parts, for example ``--filter.quantile`` or ``--label.margin``.
 
 
 class SortOutFlow(CombinedWorkflow):
@@ -110,7 +109,7 @@ class SortOutFlow(CombinedWorkflow):
         training_file : string
             TRX with the groups plausible and bundle_*.
         new_file : string
-            Tractogram to sort out.
+            Tractogram to filter and label.
         out_dir : string, optional
             Output directory.
         """
@@ -141,7 +140,7 @@ class SortOutFlow(CombinedWorkflow):
 
 
 ###############################################################################
-# From Python the options of the parts are set first, by the parts' class names.
+# In Python, first set the options of the parts by the names of their classes.
 
 flow = SortOutFlow()
 flow.set_sub_flows_optionals(
@@ -163,7 +162,7 @@ for row in labelled:
     print({key: row[key] for key in ("bundle", "n_streamlines")})
 
 ###############################################################################
-# What the filter drew for itself, as it lies in the folder:
+# The figure written by the filter:
 
 fig, axis = plt.subplots(figsize=(11, 4.5), layout="constrained")
 axis.imshow(plt.imread(folder / "combined" / "filtered" / "filter.png"))
@@ -171,7 +170,7 @@ axis.set_axis_off()
 plt.show()
 
 ###############################################################################
-# Labelled bundles are tractograms as any other:
+# Labelled bundles are ordinary tractograms:
 
 for path in sorted((folder / "combined" / "labelled").glob("*labelled.trx")):
     tractogram = dte.load_tractogram(path)

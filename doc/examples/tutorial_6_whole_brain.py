@@ -3,13 +3,13 @@
 6. Whole-brain scale: chunks, TRX, many subjects
 ================================================
 
-Whole-brain tractograms have a million streamlines and more. Files are read, resampled,
-encoded and written some streamlines at a time, so memory does not grow with the file.
-This tutorial measures that on made files of moderate size, then encodes several
-subjects, one after the other and side by side.
+Whole-brain tractograms often have more than a million streamlines. Files are read,
+resampled, encoded and written in chunks, so memory does not grow with the file. This
+tutorial measures memory and time for simulated files of moderate size, then encodes
+several subjects, one after the other and in parallel.
 
-Numbers below were measured while the page was built, on whatever else the machine was
-doing; :doc:`/speed` has those of a million streamlines.
+The times below were measured when this page was built, on a machine with other work;
+:doc:`/speed` has results for a million streamlines.
 """
 
 from pathlib import Path
@@ -29,16 +29,16 @@ temporary = tempfile.TemporaryDirectory()
 folder = Path(temporary.name)
 
 ###############################################################################
-# Made data: streamlines of the phantom, copied and shifted, as TRX. TRX is the format
-# for this: it is mapped into memory rather than read, and holds groups and data per
-# streamline.
+# The data are shifted copies of streamlines of the phantom, as TRX files. TRX is the
+# best format for large tractograms: files are memory-mapped instead of read as a whole,
+# and can hold groups and data per streamline. Our reader opens them read-only.
 
 seeds = dte.make_fibercup(600, 0.0, seed=0)
 rng = np.random.default_rng(0)
 
 
 def make_file(path, n_streamlines):
-    """Write a TRX of so many streamlines."""
+    """Write a TRX with a number of streamlines."""
     rows = rng.integers(len(seeds), size=n_streamlines)
     shifts = rng.normal(0, 1, (n_streamlines, 3)).astype(np.float32)
     lines = ArraySequence(
@@ -55,8 +55,8 @@ for count in (20_000, 80_000):
     make_file(folder / f"whole_{count}.trx", count)
 
 ###############################################################################
-# Training keeps its streamlines in memory, resampled, 3 kB each; ``--max_streamlines``
-# takes a random part of what is read, in one pass over the files.
+# Training keeps its resampled streamlines in memory, 3 kB each. ``max_streamlines``
+# limits it to a random sample of the files' streamlines, drawn in one pass.
 
 model = dte.train(
     [dte.load_tractogram(folder / "whole_20000.trx")],
@@ -72,9 +72,8 @@ print("trained on", model.record.data["n_training"], "of", model.record.data["n_
 # Memory and time of a file
 # -------------------------
 #
-# Each run is a process of its own, so that its largest memory can be told. "Nothing"
-# loads the backend and the model and stops there: that is what everything below stands
-# on.
+# Each run is a separate process, so that its peak memory can be measured. "Nothing"
+# only loads the backend and the model; all other runs include this memory and time.
 
 SCRIPT = """
 from pathlib import Path
@@ -93,7 +92,7 @@ print("largest memory:", largest)
 
 
 def measure(*arguments):
-    """Seconds, and largest memory in MB, of a run."""
+    """Measure the time (s) and peak memory (MB) of a run."""
     start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, *map(str, arguments)],
@@ -116,19 +115,19 @@ for name, (seconds, memory) in runs.items():
 fig, axes = plt.subplots(1, 2, figsize=(11, 3.5), layout="constrained")
 names = list(runs)
 axes[0].barh(names, [memory for _, memory in runs.values()], color="C0")
-axes[0].set(xlabel="largest memory (MB)")
+axes[0].set(xlabel="peak memory (MB)")
 axes[1].barh(names, [seconds for seconds, _ in runs.values()], color="C1")
-axes[1].set(xlabel="time, starting included (s)", yticklabels=[])
+axes[1].set(xlabel="time, including start-up (s)", yticklabels=[])
 for axis in axes:
     axis.invert_yaxis()
 plt.show()
 
 ###############################################################################
-# With chunks of one size, four times the streamlines take no more memory: what is in
-# memory is the backend, the chunk that is worked on, the one that waits and the one
-# being read. Larger chunks take more, and are not faster here.
+# With the same chunk size, four times the streamlines need no more memory: memory holds
+# the backend and three chunks, the one being encoded, the next one and the one being
+# read. Larger chunks need more memory, and are not faster here.
 #
-# The latents do not depend on the chunks. To be read back in part, too:
+# The latents do not depend on the chunk size:
 
 latents = dte.load_latents(folder / "80000_20000.h5")
 other = dte.load_latents(folder / "80000_5000.h5")
@@ -145,9 +144,8 @@ print(
 #
 #     dipy_encode_vae vae.keras sub-*/whole.trx --out_dir latents
 #
-# On a machine with many cores, DIPY's ``paramap`` runs a function over subjects by one
-# of its engines. It is told which one, since its default, ray, is no dependency of
-# DIPY.
+# On a machine with many cores, DIPY's ``paramap`` runs a function for several subjects
+# in parallel. Set the engine, since the default, ray, is not installed with DIPY.
 
 subjects = []
 for number in range(1, 5):
@@ -157,7 +155,7 @@ for number in range(1, 5):
 
 
 def encode_subject(path, model_file):
-    """Encode the tractogram of a subject beside it."""
+    """Encode the tractogram of a subject, next to it."""
     import dipy_tractoencoder as dte
 
     counts = dte.encode_file(dte.load_model(model_file), path, path.with_suffix(".h5"))
@@ -177,12 +175,12 @@ for engine, n_jobs in (("serial", 1), ("joblib", 2)):
     print(f"{engine:7} {n_jobs} job(s): {sum(counts):,} streamlines, {seconds:.1f} s")
 
 ###############################################################################
-# Side by side is slower here, and will be for files of this size: every worker starts a
-# backend of its own, which takes seconds and most of a GB, and one process already uses
-# all cores. Processes pay on many cores and files of millions, or on a cluster, one job
-# per subject.
+# In parallel it is slower here, as for all files of this size: every worker starts its
+# own backend, which takes seconds and most of a GB, and a single process already uses
+# all cores. Parallel processes are worthwhile on many cores with files of millions of
+# streamlines, or on a cluster with one job per subject.
 #
-# The plainest way, without any engine, from Python:
+# The simplest way in Python is a loop:
 
 start = time.perf_counter()
 for path in subjects:

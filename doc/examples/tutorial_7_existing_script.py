@@ -3,11 +3,11 @@
 7. Into an existing DIPY script: RecoBundles, BUAN
 ==================================================
 
-Suppose a script of yours takes bundles out of a tractogram with RecoBundles
+Suppose your script extracts bundles from a tractogram with RecoBundles
 :footcite:p:`Garyfallidis2018` and compares profiles of fractional anisotropy along them
-(BUAN :footcite:p:`Chandio2020a`). This tutorial puts the latent filter and labels in
-the place of RecoBundles, leaves the rest as it is, and looks at what changes. Since the
-data are made, the true members of each bundle are known.
+(BUAN :footcite:p:`Chandio2020a`). This tutorial replaces RecoBundles by filtering and
+labelling in latent space, keeps the rest, and compares the results. The data are
+simulated, so the true members of each bundle are known.
 """
 
 import time
@@ -23,8 +23,8 @@ import numpy as np
 import dipy_tractoencoder as dte
 
 ###############################################################################
-# The script's inputs: model bundles (an atlas), a subject's tractogram, a third of
-# which is faulty, and the subject's map of fractional anisotropy (FA).
+# The inputs are model bundles (an atlas), the tractogram of a subject, a third of which
+# is implausible, and the subject's map of fractional anisotropy (FA).
 
 atlas = dte.make_fibercup(700, 0.0, seed=0)
 subject = dte.make_fibercup(900, 0.33, seed=1)
@@ -43,7 +43,8 @@ print("subject:", subject.summary())
 # Before: RecoBundles
 # -------------------
 #
-# One space, so no registration. A streamline may be recognised as several bundles.
+# All data are in one space, so no registration is needed. RecoBundles can assign a
+# streamline to several bundles.
 
 start = time.perf_counter()
 finder = RecoBundles(tractogram, greater_than=0, clust_thr=10, verbose=False)
@@ -57,9 +58,9 @@ seconds_before = time.perf_counter() - start
 # After: latents
 # --------------
 #
-# These are the lines that change. The model is trained once, here on the atlas alone;
-# the margin in `fit_latent_classifier` leaves what is far from every bundle unassigned,
-# which is filter and label in one.
+# These lines change. The model is trained once, here on the atlas alone. The classifier
+# of `fit_latent_classifier` leaves streamlines that are far from every bundle
+# unassigned, so it filters and labels in one step.
 
 start = time.perf_counter()
 model = dte.train([atlas.streamlines], latent_dim=16, epochs=40, seed=0)
@@ -82,9 +83,9 @@ print(f"RecoBundles: {seconds_before:.1f} s")
 print(f"latents: {seconds_after:.1f} s, after {seconds_training:.1f} s of training")
 
 ###############################################################################
-# Which is nearer to the truth? *Found* is the share of a bundle's true streamlines,
-# *right* the share of true ones among what was found, *shape* BUAN's similarity with
-# the true bundle at 5 mm.
+# Which result is closer to the truth? *Recall* is the fraction of a bundle's true
+# streamlines that were found, *precision* the fraction of true streamlines among those
+# found, and *shape* BUAN's shape similarity with the true bundle at 5 mm.
 
 truth = {
     name: np.flatnonzero((subject.bundle == code) & (subject.plausible == 1))
@@ -93,7 +94,7 @@ truth = {
 
 
 def scores(rows, true):
-    """Share found, share right, shape similarity."""
+    """Recall, precision and shape similarity."""
     common = len(np.intersect1d(rows, true))
     shape = bundle_shape_similarity(
         tractogram[rows], tractogram[true], np.random.default_rng(0), threshold=5
@@ -102,7 +103,7 @@ def scores(rows, true):
 
 
 print("        RecoBundles           latents")
-print("bundle  found right shape    found right shape")
+print("bundle recall  prec.  shape recall  prec.  shape")
 table = []
 for name in dte.FIBERCUP_BUNDLES:
     row = [*scores(before[name], truth[name]), *scores(after[name], truth[name])]
@@ -111,19 +112,19 @@ for name in dte.FIBERCUP_BUNDLES:
 print(f"{'mean':6}", *(f"{value:6.2f}" for value in np.mean(table, axis=0)))
 
 ###############################################################################
-# Both find nearly all of every bundle. Among what they find there are faulty
-# streamlines, a few less with the latents: early stops and turns that stay near to a
-# bundle. For that RecoBundles needs no training, and is the quicker one on a tractogram
-# of this size; on 100,000 streamlines, with a model at hand, the two take the same time
+# Both find nearly all streamlines of every bundle. The streamlines found include
+# implausible ones, slightly fewer with the latents: early stops and wrong turns that
+# stay close to a bundle. RecoBundles needs no training and is faster on a tractogram of
+# this size; for 100,000 streamlines, with a trained model, both take the same time
 # (:doc:`/uses`).
 
 ###############################################################################
 # BUAN profiles, unchanged
 # ------------------------
 #
-# FA along each bundle, by DIPY's `buan_profile`, from the true members, from those of
-# RecoBundles and from those of the latents. The core is the atlas' bundle in all three
-# cases.
+# FA along each bundle with DIPY's `buan_profile`, for the true members, those found by
+# RecoBundles and those found with the latents. The core is the bundle of the atlas in
+# all three cases.
 
 N_DISKS = 40
 
@@ -150,7 +151,7 @@ axes[0, 0].legend()
 plt.show()
 
 ###############################################################################
-# In numbers: mean difference in FA from the profile of the true members.
+# Mean absolute difference in FA from the profile of the true members:
 
 for what, found in (("RecoBundles", before), ("latents", after)):
     differences = [
@@ -160,14 +161,13 @@ for what, found in (("RecoBundles", before), ("latents", after)):
     print(f"{what:12} {np.mean(differences):.4f} (at most {max(differences):.4f})")
 
 ###############################################################################
-# The profiles hardly differ, whoever chose the streamlines: FA is a property of the
-# voxels, and faulty streamlines run through the same ones. What changes is who is in
-# the bundle, hence counts, shapes and volumes. If a script only compares FA along the
-# core of well-known bundles, there is little to gain by changing it.
+# The profiles hardly differ: FA is a property of the voxels, and implausible
+# streamlines pass through the same voxels. What differs are the streamlines in each
+# bundle, hence their number, shape and volume. If your script only compares FA along
+# the core of well-known bundles, there is little to gain from changing it.
 #
-# BUAN's other half compares where bundles *are*; the model has an answer of its own to
-# that, ``dipy_compare_vae`` (:doc:`/uses`).
+# To compare the position and shape of bundles, use ``dipy_compare_vae`` (:doc:`/uses`).
 #
-# .. rubric:: Sources
+# .. rubric:: References
 #
 # .. footbibliography::

@@ -3,11 +3,10 @@
 8. In a scikit-learn pipeline
 =============================
 
-Suppose you have streamlines of known bundles and want to sort new ones into them, and
-also to see which groups there are when no labels exist. Both are a few lines with
-scikit-learn, once streamlines of any length are rows of equal length.
-``StreamlineEmbedding`` makes these rows: a transformer that trains the model in
-``fit``, and composes with every clusterer and classifier.
+Classify new streamlines with the bundles of known ones, and cluster streamlines without
+labels. scikit-learn needs a row of fixed length for each streamline.
+``StreamlineEmbedding`` is a transformer that returns the latents as these rows: it
+trains the model in ``fit`` and works with every clusterer and classifier.
 """
 
 import matplotlib.pyplot as plt
@@ -21,8 +20,8 @@ from sklearn.pipeline import Pipeline
 import dipy_tractoencoder as dte
 
 ###############################################################################
-# Streamlines of the synthetic FiberCup, whose seven bundles are known: some to learn
-# from, others to be sorted.
+# The data are streamlines of the seven bundles of the synthetic FiberCup: some for
+# training, others to be classified.
 
 known = dte.make_fibercup(300, 0.0, seed=0)
 new = dte.make_fibercup(300, 0.0, seed=1)
@@ -32,10 +31,10 @@ print(len(known.streamlines), "known,", len(new.streamlines), "new streamlines")
 # Classify
 # --------
 #
-# The parameters are the settings of the training, by the same names and with the same
-# defaults. A grid search may choose them together with those of the classifier; here 2
-# or 6 latent dimensions, by cross-validation on the known streamlines. ``epochs=0``
-# leaves the model at PCA, which is enough to choose by.
+# The parameters are the settings of `train`, with the same names and defaults. A grid
+# search can choose them together with those of the classifier; here it chooses 2 or 6
+# latent dimensions by cross-validation on the known streamlines. With ``epochs=0`` the
+# model is PCA, which is sufficient for this choice.
 
 pipeline = Pipeline(
     [
@@ -52,7 +51,7 @@ for parameters, accuracy in zip(
     print(parameters, f"accuracy {accuracy:.3f}")
 
 ###############################################################################
-# With the better one, train and sort the new streamlines.
+# Train with the better choice, and classify the new streamlines.
 
 pipeline.set_params(**search.best_params_, embed__epochs=10)
 pipeline.fit(known.streamlines, known.bundle)
@@ -64,8 +63,8 @@ print(confusion_matrix(new.bundle, pipeline.predict(new.streamlines)))
 # Cluster
 # -------
 #
-# Without labels: k-means in the latents, whose distances are in mm. The fitted
-# transformer is taken out of the pipeline, so nothing is trained twice.
+# Without labels, use k-means on the latents, whose distances are in mm. The fitted
+# transformer is taken from the pipeline, so the model is not trained again.
 
 embedding = pipeline["embed"]
 latents = embedding.transform(new.streamlines)
@@ -74,8 +73,8 @@ agreement = adjusted_rand_score(new.bundle, kmeans.labels_)
 print(f"agreement of clusters and bundles (adjusted Rand index): {agreement:.3f}")
 
 ###############################################################################
-# The centres of the clusters are latents as well: ``inverse_transform`` makes
-# streamlines of them, in mm.
+# The cluster centres are latents as well: ``inverse_transform`` decodes them to
+# streamlines in mm.
 
 centres = embedding.inverse_transform(kmeans.cluster_centers_)
 fig, axis = plt.subplots(figsize=(7, 6), layout="constrained")
@@ -83,7 +82,7 @@ for line, label in zip(new.streamlines, kmeans.labels_):
     axis.plot(*line[:, :2].T, color=f"C{label}", lw=0.3, alpha=0.5)
 for points in centres:
     axis.plot(*points[:, :2].T, color="k", lw=2)
-axis.set(title="clusters, and their centres", xlabel="x (mm)", ylabel="y (mm)")
+axis.set(title="clusters and their centres", xlabel="x (mm)", ylabel="y (mm)")
 axis.set_aspect("equal")
 plt.show()
 
@@ -91,8 +90,9 @@ plt.show()
 # Streamlines that cannot be encoded
 # ----------------------------------
 #
-# A pipeline needs a row for each label, so none is dropped in silence. By default an
-# error names those that cannot be encoded; with ``rejects="nan"`` their rows are nan.
+# A pipeline needs a row for each label, so no streamline is dropped. By default an
+# error lists the streamlines that cannot be encoded; with ``rejects="nan"`` their rows
+# are nan.
 
 faulty = [*new.streamlines[:3], np.zeros((1, 3))]
 try:
