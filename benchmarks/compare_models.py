@@ -107,7 +107,9 @@ def run(options):
         f"{options.seed}, {options.epochs} epochs at most. {platform.machine()}, "
         f"{versions}.",
     ]
-    (options.out_dir / "compare_models.rst").write_text("\n".join(lines) + "\n")
+    (options.out_dir / "compare_models.rst").write_text(
+        "\n".join(lines) + "\n", encoding="utf-8"
+    )
     print("\n".join(lines))
 
 

@@ -278,7 +278,7 @@ def run(options):
     save_table(rows, out_dir / f"{options.name}.csv")
     about = f"warp {options.warp_mm:g} mm, smoothed by {options.smoothness_mm:g} mm"
     text = rst_tables(rows, sizes, about)
-    (out_dir / f"{options.name}.rst").write_text(text)
+    (out_dir / f"{options.name}.rst").write_text(text, encoding="utf-8")
     print(text)
 
 

@@ -44,7 +44,10 @@ def run(options):
             row = {"case": name, "networks": networks, "kl_annealing": kl_annealing}
             rows.append({**row, "outcome": what})
             print(rows[-1], flush=True)
-    with whole_file(options.out) as partial, open(partial, "w", newline="") as file:
+    with (
+        whole_file(options.out) as partial,
+        open(partial, "w", encoding="utf-8", newline="") as file,
+    ):
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)

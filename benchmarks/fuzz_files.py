@@ -36,7 +36,7 @@ SLOW = 3  # said, to look at
 
 def status(name):
     """Read a number of bytes from this process's status."""
-    with open("/proc/self/status") as file:
+    with open("/proc/self/status", encoding="utf-8") as file:
         (line,) = (line for line in file if line.startswith(name))
     return int(line.split()[1]) * 1024
 
@@ -101,7 +101,9 @@ def work(folder):
     print("ready", file=answers, flush=True)
     for line in sys.stdin:
         name, values = json.loads(line)
-        Path("/proc/self/clear_refs").write_text("5")  # The peak begins here.
+        Path("/proc/self/clear_refs").write_text(
+            "5", encoding="utf-8"
+        )  # The peak begins here.
         before = status("VmRSS")
         result, text = run(name, values)
         answer = {"result": result, "text": text, "bytes": status("VmHWM") - before}
@@ -201,7 +203,7 @@ def run(options):
         worker.stop()
     if options.cases is None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        with open(options.out, "w", newline="") as file:
+        with open(options.out, "w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)

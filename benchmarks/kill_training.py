@@ -174,11 +174,13 @@ def run(options):
             )
         same = same_weights(folder / "whole" / "vae.keras", out / "vae.keras")
         table = "history.csv"
-        same &= (folder / "whole" / table).read_text() == (out / table).read_text()
+        same &= (folder / "whole" / table).read_text(encoding="utf-8") == (
+            out / table
+        ).read_text(encoding="utf-8")
         left = sorted(path.name for path in out.iterdir())
     print(f"{len(rows)} kills; same weights and history: {same}; left: {left}")
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    with open(options.out, "w", newline="") as file:
+    with open(options.out, "w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [*rows[0], "same_weights_at_the_end"])
         writer.writeheader()
         writer.writerows({**row, "same_weights_at_the_end": same} for row in rows)

@@ -35,5 +35,5 @@ def write_results(rows, stem, *, title, about, columns):
             text = f"{value:.4g}" if isinstance(value, float) else str(text)
             lines.append(f"   {'*' if position == 0 else ' '} - {text}")
     text = "\n".join(lines) + "\n"
-    stem.with_suffix(".rst").write_text(text)
+    stem.with_suffix(".rst").write_text(text, encoding="utf-8")
     print(text)

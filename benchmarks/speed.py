@@ -177,7 +177,7 @@ def file_figures(n, start):
     """Rate, seconds and the process's largest resident memory."""
     seconds = time.perf_counter() - start
     # Not getrusage, whose largest size is inherited from the process that started this.
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     peak = int(status.split("VmHWM:")[1].split()[0]) / 1024**2
     return {"rate": n / seconds, "seconds": seconds, "peak_gb": peak}
 
@@ -328,7 +328,7 @@ def write(rows, out_dir):
             cells = [f"{c:.3g}" if isinstance(c, float) else str(c) for c in cells]
             lines.append("   " + ",".join(f'"{c}"' for c in cells))
         lines.append("")
-    (out_dir / "speed.rst").write_text("\n".join(lines))
+    (out_dir / "speed.rst").write_text("\n".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

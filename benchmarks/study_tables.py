@@ -58,7 +58,10 @@ def collect(work_dir):
     runs : list of dict
         What the files hold.
     """
-    runs = [json.loads(path.read_text()) for path in sorted(work_dir.glob("*.json"))]
+    runs = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(work_dir.glob("*.json"))
+    ]
     groups = {}
     for run in runs:
         data = "phantom" if run["data"] == "phantom" else "bundles"
@@ -122,7 +125,7 @@ def write_tables(work_dir, out_dir, n_left=0):
             lines += section_table(rows, data, section, heading)
     lines += ["What was asked", "~" * 14, "", *bars_table(rows, runs, out_dir)]
     with whole_file(out_dir / "fibercup_study.rst") as partial:
-        partial.write_text("\n".join(lines))
+        partial.write_text("\n".join(lines), encoding="utf-8")
 
 
 # What the names of rows and columns mean.
@@ -198,7 +201,7 @@ def time_bars(path):
     """Compare times of training, of ``training_time.py``, where they are there."""
     if not path.exists():
         return []
-    with open(path, newline="") as file:
+    with open(path, encoding="utf-8", newline="") as file:
         seconds = {
             row["model"]: float(row["120 epochs (s)"]) for row in csv.DictReader(file)
         }

@@ -152,7 +152,9 @@ def run(options):
     for row in rows:
         cells = [f"{v:.3g}" if isinstance(v, float) else f'"{v}"' for v in row.values()]
         lines.append("   " + ",".join(cells))
-    (options.out_dir / "training_time.rst").write_text("\n".join(lines) + "\n")
+    (options.out_dir / "training_time.rst").write_text(
+        "\n".join(lines) + "\n", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

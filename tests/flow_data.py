@@ -25,7 +25,9 @@ def _read_scripts():
     found = {}
     for script in sorted((ROOT / "bin").glob("dipy_*")):
         pattern = r"from dipy_tractoencoder\.workflows\.(\w+) import (\w+Flow)$"
-        (found[script.name],) = re.findall(pattern, script.read_text(), flags=re.M)
+        (found[script.name],) = re.findall(
+            pattern, script.read_text(encoding="utf-8"), flags=re.M
+        )
     return found
 
 

@@ -59,7 +59,7 @@ def test_benchmarks_run(suite, parameter, monkeypatch):
 
 
 def test_configuration_names_what_exists():
-    settings = json.loads((FOLDER / "asv.conf.json").read_text())
+    settings = json.loads((FOLDER / "asv.conf.json").read_text(encoding="utf-8"))
     assert (FOLDER / settings["benchmark_dir"]).is_dir()
     assert (FOLDER / settings["repo"]).resolve() == ROOT
     assert {1_000, 100_000} <= set(

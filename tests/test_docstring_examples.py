@@ -43,7 +43,7 @@ def module_name(path):
 WITH_EXAMPLES = [
     module_name(path)
     for path in sorted(PACKAGE.rglob("*.py"))
-    if path.name != "__init__.py" and ">>>" in path.read_text()
+    if path.name != "__init__.py" and ">>>" in path.read_text(encoding="utf-8")
 ]
 
 

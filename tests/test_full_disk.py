@@ -115,7 +115,7 @@ def test_no_room_for_latents(size, folder, trained_vae):
     assert "Cannot write latents.h5: File too large" in result.out, result.err
     assert result.code == 0
     assert "Traceback" not in result.err
-    assert (folder / "latents.h5").read_text() == "older"
+    assert (folder / "latents.h5").read_text(encoding="utf-8") == "older"
     assert sorted(folder.iterdir()) == before
 
 
@@ -127,7 +127,7 @@ def test_no_room(name, size, folder, trained_vae):
     before = sorted(folder.iterdir())
     with largest_file(size), pytest.raises(OutputFileError, match=name):
         WRITERS[name](trained_vae, folder, path)
-    assert path.read_text() == "older"
+    assert path.read_text(encoding="utf-8") == "older"
     assert sorted(folder.iterdir()) == before
     WRITERS[name](trained_vae, folder, path)
     assert path.stat().st_size > 20000

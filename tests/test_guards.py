@@ -55,7 +55,7 @@ def parameters(name):
 
 
 def tree(path):
-    return ast.parse(path.read_text())
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def imports(nodes):
@@ -172,7 +172,7 @@ def test_each_flow_has_a_script():
 @every_command
 def test_script_is_short_and_calls_its_flow(name):
     script = ROOT / "bin" / name
-    lines = script.read_text().splitlines()
+    lines = script.read_text(encoding="utf-8").splitlines()
     assert os.access(script, os.X_OK)
     assert lines[0] == "#!python"
     assert len(lines) <= 7
@@ -214,7 +214,7 @@ def test_version_is_the_packages_own():
 
 @pytest.mark.parametrize("folder", sorted({path.parent for path in MODULES}))
 def test_meson_lists_the_modules(folder):
-    text = (folder / "meson.build").read_text()
+    text = (folder / "meson.build").read_text(encoding="utf-8")
     listed = re.findall(r"'([^']+\.py)'", text)
     assert listed == sorted(path.name for path in folder.glob("*.py"))
     assert f"subdir: '{folder.relative_to(ROOT)}'" in text
@@ -223,7 +223,7 @@ def test_meson_lists_the_modules(folder):
 
 
 def test_meson_lists_the_scripts():
-    text = (ROOT / "bin" / "meson.build").read_text()
+    text = (ROOT / "bin" / "meson.build").read_text(encoding="utf-8")
     assert re.findall(r"'(dipy_\w+)'", text) == sorted(COMMANDS)
 
 
@@ -231,7 +231,9 @@ def test_meson_lists_what_is_no_module():
     """Templates, scripts of pages, type stubs and their mark."""
     for path in OTHER_FILES:
         near = [folder / "meson.build" for folder in path.parents[:2]]
-        listed = "".join(file.read_text() for file in near if file.is_file())
+        listed = "".join(
+            file.read_text(encoding="utf-8") for file in near if file.is_file()
+        )
         assert f"{path.name}'" in listed, path
 
 
@@ -422,7 +424,7 @@ def test_the_library_names_no_option(path):
 
 @every_module
 def test_modules_stay_short(path):
-    assert len(path.read_text().splitlines()) < 420
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 420
 
 
 def test_docstrings_follow_numpydoc():

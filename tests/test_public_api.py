@@ -26,7 +26,7 @@ def home(name):
 
 
 def test_stub_says_what_the_package_does():
-    stub = ast.parse((PACKAGE / "__init__.pyi").read_text())
+    stub = ast.parse((PACKAGE / "__init__.pyi").read_text(encoding="utf-8"))
     shown = {
         alias.asname or alias.name: (node.module, alias.name)
         for node in stub.body
@@ -86,7 +86,7 @@ def test_modules_of_before_are_not_found(module):
 
 def python_of(path):
     """Each piece of Python that a page or tutorial shows."""
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
         # Scripts within strings are shown, too.
         parts = [

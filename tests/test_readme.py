@@ -7,7 +7,7 @@ from dipy.data.fetcher import extract_example_tracts
 from flow_data import COMMANDS, ROOT, run_python
 from slow import slow
 
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def code_blocks(language):
@@ -35,4 +35,4 @@ def test_every_command_is_shown_and_exists():
 def test_set_up_commands_are_what_ci_runs():
     (tests,) = (block for block in code_blocks("bash") if "pytest" in block)
     assert re.search(r"&& pytest -n 2 --dist loadfile$", tests.strip())
-    assert "README.md" in (ROOT / ".ci" / "run").read_text()
+    assert "README.md" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")

@@ -9,7 +9,9 @@ def setup_py(*arguments):
 
 
 def test_metadata_come_from_pyproject():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
+        "project"
+    ]
     for name in ("name", "version"):
         result = setup_py(f"--{name}")
         assert (result.code, result.out) == (0, project[name] + "\n")

@@ -38,7 +38,7 @@ FASTER = {"--epochs": "2", "--n_streamlines": "30"}  # Instead of what is shown.
 
 def blocks(path):
     """Language and text of each block of a page, in its order."""
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
         found = re.findall(TUTORIAL_BLOCK, text, flags=re.M)
         return [("bash", re.sub("^#", "", block, flags=re.M)) for block in found]

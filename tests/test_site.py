@@ -71,18 +71,18 @@ def test_configuration_is_read_and_its_extensions_exist():
 
 def test_build_needs_no_network():
     """Nothing that readers or builders would have to fetch."""
-    text = (DOC / "conf.py").read_text()
+    text = (DOC / "conf.py").read_text(encoding="utf-8")
     assert "intersphinx" not in text
     assert "mathjax" not in text.lower()
     for path in (DOC / "_static").iterdir():
-        assert "http" not in path.read_text(), path
+        assert "http" not in path.read_text(encoding="utf-8"), path
 
 
 def test_equations_become_mathml():
     pytest.importorskip("sphinx", reason="needs the extra doc")
     from docutils.utils.math import MathError, latex2mathml
 
-    text = (DOC / "model.rst").read_text()
+    text = (DOC / "model.rst").read_text(encoding="utf-8")
     blocks = re.findall(r"^\.\. math:: (.+?)\n(?=\S|\n(?! ))", text, flags=re.M | re.S)
     inline = re.findall(r":math:`([^`]+)`", text)
     assert len(blocks) >= 10
@@ -103,7 +103,9 @@ def test_equations_become_mathml():
 def entries():
     """Keys of the bibliography."""
     return re.findall(
-        r"^@\w+\{([^,]+),", (DOC / "references.bib").read_text(), flags=re.M
+        r"^@\w+\{([^,]+),",
+        (DOC / "references.bib").read_text(encoding="utf-8"),
+        flags=re.M,
     )
 
 
@@ -111,7 +113,7 @@ def test_bibliography_is_sorted_out():
     keys = entries()
     assert len(set(keys)) == len(keys) > 15
     assert all(re.fullmatch(r"[A-Za-z]+\d{4}[a-z]?", key) for key in keys)
-    text = (DOC / "references.bib").read_text()
+    text = (DOC / "references.bib").read_text(encoding="utf-8")
     for entry in text.split("\n@")[1:]:
         for field in ("author", "title", "year"):
             assert re.search(rf"^  {field} +=", entry, flags=re.M), entry[:60]
@@ -123,7 +125,9 @@ def test_every_citation_is_in_the_bibliography():
     cited = {
         key.strip()
         for path in SOURCES
-        for group in re.findall(r":(?:foot)?cite:\w+:`([^`]+)`", path.read_text())
+        for group in re.findall(
+            r":(?:foot)?cite:\w+:`([^`]+)`", path.read_text(encoding="utf-8")
+        )
         for key in group.split(",")
     }
     assert len(cited) > 15
@@ -214,9 +218,9 @@ def test_api_reference_has_every_public_name():
 
 def test_architecture_has_every_package():
     packages = {name.partition(".")[0] for name in package_modules()}
-    page = (DOC / "architecture.md").read_text()
+    page = (DOC / "architecture.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `(\w+)` \|", page, flags=re.M)) == packages
-    picture = (DOC / "figures" / "packages.svg").read_text()
+    picture = (DOC / "figures" / "packages.svg").read_text(encoding="utf-8")
     assert packages <= set(re.findall(r">(\w+)</text>", picture))
 
 
@@ -227,7 +231,9 @@ def test_names_in_docstrings_and_pages_exist():
     stems = {name.rpartition(".")[2] for name in modules} - {"preprocessing"}
     checked = 0
     for path in SOURCES:
-        names = re.findall(r"(?<![`:\w])`([a-z_]+\.[A-Za-z_.]+)`", path.read_text())
+        names = re.findall(
+            r"(?<![`:\w])`([a-z_]+\.[A-Za-z_.]+)`", path.read_text(encoding="utf-8")
+        )
         for name in names:
             first = name.partition(".")[0]
             if name.endswith(".html"):  # A report's.
@@ -267,7 +273,7 @@ def test_there_are_eight_tutorials():
 
 @every_tutorial
 def test_tutorial_is_a_script_that_names_what_exists(path):
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     tree = ast.parse(text, str(path))
     compile(text, str(path), "exec")
     title = ast.get_docstring(tree).strip().splitlines()
@@ -297,7 +303,7 @@ def test_tutorial_is_a_script_that_names_what_exists(path):
 def test_keywords_of_calls_to_the_library_exist(path):
     import dipy_tractoencoder
 
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
         if not re.fullmatch(r"dte\.\w+", called):
             continue
@@ -309,7 +315,7 @@ def test_keywords_of_calls_to_the_library_exist(path):
 
 def command_lines(path):
     """Command lines that a page or tutorial shows."""
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     text = re.sub(r"\\\n[# ]*", "", text)
     return re.findall(r"^[#\s]*(dipy_[a-z_]+ [^\n`]+)$", text, flags=re.M)
 
@@ -347,7 +353,7 @@ AMERICAN = re.compile(
 
 def prose(path):
     """Text of a page, or the docstrings and cells of a module, without code."""
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     if path.suffix == ".py":
         docs = [
             ast.get_docstring(node) or ""
@@ -390,7 +396,7 @@ def test_spelling_is_british():
 
 @pytest.mark.parametrize("path", MARKDOWN, ids=[path.name for path in MARKDOWN])
 def test_markdown_links_lead_somewhere(path):
-    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.S)
+    text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.S)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if target.startswith(("http://", "https://", "mailto:")):
             continue
@@ -398,7 +404,9 @@ def test_markdown_links_lead_somewhere(path):
         place = (path.parent / file) if file else path
         assert place.exists(), f"{path.name}: {target}"
         if anchor:
-            titles = re.findall(r"^#+ (.+)$", place.read_text(), flags=re.M)
+            titles = re.findall(
+                r"^#+ (.+)$", place.read_text(encoding="utf-8"), flags=re.M
+            )
             slugs = {
                 re.sub(r"[^\w -]", "", t.lower()).replace(" ", "-") for t in titles
             }
@@ -408,7 +416,7 @@ def test_markdown_links_lead_somewhere(path):
 def test_pages_and_pictures_that_are_named_exist():
     found = 0
     for path in [*PAGES, *TUTORIALS]:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         targets = re.findall(r":doc:`(?:[^<`]*<)?([^>`]+)>?`", text)
         toctrees = re.findall(r"toctree::\n((?:   .*\n|\n)+)", text)
         toctrees += re.findall(r"\{toctree\}\n(.*?)```", text, flags=re.S)
@@ -443,14 +451,14 @@ def test_every_table_has_a_title():
         sys.path.remove(str(DOC / "ext"))
     for path in sorted((DOC / "results").glob("*.rst")):
         name = path.relative_to(DOC).with_suffix("").as_posix()
-        own = re.search(r"\A\S.*\n[=~-]{3,}\n", path.read_text())
+        own = re.search(r"\A\S.*\n[=~-]{3,}\n", path.read_text(encoding="utf-8"))
         assert name in titles or own, name
 
 
 def test_every_page_is_in_a_toctree():
     listed = set()
     for path in PAGES:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         blocks = re.findall(r"toctree::\n((?:   .*\n|\n)+)", text)
         blocks += re.findall(r"\{toctree\}\n(.*?)```", text, flags=re.S)
         for line in "\n".join(blocks).splitlines():

@@ -46,7 +46,7 @@ def test_bad_input(option, value, message, tmp_path):
     result = run("--quick", option, value, cwd=tmp_path)
     assert result.returncode == 2
     assert message in result.stderr and "Traceback" not in result.stderr
-    assert (tmp_path / "file").read_text() == "precious"
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "precious"
 
 
 def test_every_run_has_its_own_name_and_data(study_modules):
@@ -135,12 +135,12 @@ def test_tables_and_bars(tmp_path, study_modules):
     out_dir = tmp_path / "out"
     out_dir.mkdir()
     write_tables(tmp_path, out_dir)
-    with open(out_dir / "fibercup_study.csv") as file:
+    with open(out_dir / "fibercup_study.csv", encoding="utf-8") as file:
         table = list(csv.DictReader(file))
     row = next(r for r in table if r["row"] == "GSoC VAE")
     assert float(row["error_mm"]) == pytest.approx(3.0)
     assert float(row["error_mm_sd"]) == pytest.approx(1.0)
-    text = (out_dir / "fibercup_study.rst").read_text()
+    text = (out_dir / "fibercup_study.rst").read_text(encoding="utf-8")
     assert '"GSoC VAE (diverged)","50","3","3 ± 1"' in text
     headline = text.split(".. csv-table::")[1]
     lines = map(str.strip, headline.splitlines()[3:5])

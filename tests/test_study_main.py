@@ -11,7 +11,7 @@ BENCHMARKS = ROOT / "benchmarks"
 SCRIPTS = sorted(
     path
     for path in BENCHMARKS.glob("*.py")
-    if 'if __name__ == "__main__":' in path.read_text()
+    if 'if __name__ == "__main__":' in path.read_text(encoding="utf-8")
 )
 
 
@@ -49,7 +49,7 @@ def test_what_is_wrong_ends_with_the_usage(capsys):
 def test_every_script_uses_it():
     assert len(SCRIPTS) > 10
     for path in SCRIPTS:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         assert re.search(r"^from study_main import .*main", text, flags=re.M), path
         assert "ArgumentParser" not in text, path
 
@@ -60,4 +60,7 @@ def test_scripts_show_help(name):
     path = BENCHMARKS / f"{name}.py"
     result = run_python(path, "--help", cwd=ROOT)
     assert result.code == 0, result.err
-    assert path.read_text().split('"""')[1].splitlines()[0][:60] in result.out
+    assert (
+        path.read_text(encoding="utf-8").split('"""')[1].splitlines()[0][:60]
+        in result.out
+    )

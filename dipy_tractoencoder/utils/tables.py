@@ -8,6 +8,9 @@ from pathlib import Path
 
 from dipy_tractoencoder.utils.atomic_files import whole_file
 
+# First characters by which a spreadsheet takes a cell for a formula.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
 
 def save_table(rows: Iterable[Mapping], path: str | Path) -> None:
     """Write a table to a CSV file, completely or not at all.
@@ -20,10 +23,46 @@ def save_table(rows: Iterable[Mapping], path: str | Path) -> None:
         File to write.
     """
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    with whole_file(path) as partial, open(partial, "w", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    with (
+        whole_file(path) as partial,
+        # Names of files may hold bytes that are no UTF-8.
+        open(
+            partial, "w", newline="", encoding="utf-8", errors="backslashreplace"
+        ) as f,
+    ):
+        writer = csv.writer(f, lineterminator="\n")
+        writer.writerow(map(plain_text, columns))
+        for row in rows:
+            writer.writerow(plain_text(row.get(name, "")) for name in columns)
+
+
+def plain_text(value: object) -> object:
+    """Mark text that a spreadsheet would compute as a formula.
+
+    Parameters
+    ----------
+    value : object
+        Cell of a table.
+
+    Returns
+    -------
+    value : object
+        The cell; text that starts with ``=``, ``+``, ``-`` or ``@`` gets an apostrophe
+        in front, unless it is a number.
+
+    Examples
+    --------
+    >>> from dipy_tractoencoder.utils.tables import plain_text
+    >>> plain_text("=1+1"), plain_text("-2.5"), plain_text(-2.5), plain_text("AF_L")
+    ("'=1+1", '-2.5', -2.5, 'AF_L')
+    """
+    if not isinstance(value, str) or value[:1] not in FORMULA_STARTS or not value:
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
 
 
 def history_rows(history: Mapping[str, Sequence]) -> list[dict]:

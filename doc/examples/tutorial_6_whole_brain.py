@@ -85,7 +85,7 @@ if len(sys.argv) > 1:
     dte.encode_file(model, sys.argv[1], sys.argv[2], chunk_size=int(sys.argv[3]))
 largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 if sys.platform == "linux":  # Where that counts the process that started this one.
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     largest = int(status.split("VmHWM:")[1].split()[0]) * 1024
 print("largest memory:", largest)
 """

@@ -50,7 +50,9 @@ def find_commands():
     found = {}
     pattern = r"from (dipy_tractoencoder\.workflows\.\w+) import (\w+Flow)$"
     for script in sorted(BIN.glob("dipy_*")):
-        ((module, flow),) = re.findall(pattern, script.read_text(), flags=re.M)
+        ((module, flow),) = re.findall(
+            pattern, script.read_text(encoding="utf-8"), flags=re.M
+        )
         found[script.name] = getattr(importlib.import_module(module), flow)
     known = {name: place for place, name in enumerate(ORDER)}
     names = sorted(found, key=lambda name: (known.get(name, len(known)), name))

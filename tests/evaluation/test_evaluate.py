@@ -161,7 +161,7 @@ def test_measuring_on_what_was_trained_on_is_warned_of(
     )
     assert result.code == 0, result.err
     assert ("again/AF.trx, again/CST.trx, again/UF.trx" in result.out) == seen
-    page = Page((home / "out/evaluation.html").read_text())
+    page = Page((home / "out/evaluation.html").read_text(encoding="utf-8"))
     assert ("trained-on" in page.findings) == seen
     assert {"data-check": "trained-on"} in page.all("tr")
 
@@ -205,11 +205,13 @@ def test_command_writes_tables_and_picture(home, capsys):
         8,
     )
     assert result.code == 0, result.err
-    with open(home / "out" / "evaluation.csv", newline="") as file:
+    with open(home / "out" / "evaluation.csv", encoding="utf-8", newline="") as file:
         model, pca = csv.DictReader(file)
     assert model["n_streamlines"] == model["n_known"] == "24"
     assert pca["latents"] == "PCA"
-    with open(home / "out" / "evaluation_bundles.csv", newline="") as file:
+    with open(
+        home / "out" / "evaluation_bundles.csv", encoding="utf-8", newline=""
+    ) as file:
         bundles = list(csv.DictReader(file))
     assert [row["bundle"] for row in bundles] == ["AF", "CST", "UF"] * 2
     assert (home / "out" / "evaluation.png").stat().st_size > 10_000
@@ -220,7 +222,7 @@ def test_command_writes_tables_and_picture(home, capsys):
         for line in result.out.splitlines()
         if re.match("(INFO: )?(latents|model) ", line)
     )
-    page = (home / "out" / "evaluation.html").read_text()
+    page = (home / "out" / "evaluation.html").read_text(encoding="utf-8")
     for name, key in (
         ("length R2", "length_r2"),
         ("length R2, quadratic", "length_r2_squares"),

@@ -355,7 +355,9 @@ def test_page_is_bounded(page, trained_vae, bundles, tmp_path):
     assert grown < 195 * each + 5000
     names = [
         part["name"]
-        for part in content_of((tmp_path / "more.html").read_text())["maps"]
+        for part in content_of((tmp_path / "more.html").read_text(encoding="utf-8"))[
+            "maps"
+        ]
     ]
     assert names == ["t-SNE", "PCA"]
 

@@ -72,7 +72,7 @@ def script(browser):
     """Empty page with the decoder's script."""
     page = browser.new_page()
     page.set_default_timeout(TIMEOUT)
-    page.add_script_tag(content=DECODER.read_text())
+    page.add_script_tag(content=DECODER.read_text(encoding="utf-8"))
     yield page
     page.close()
 

@@ -178,7 +178,7 @@ def test_a_file_that_ends_too_soon(trained_vae, folder, extension, share, tmp_pa
             reference=reference_of(path, folder),
             chunk_size=10,
         )
-    assert out.read_text() == "older"
+    assert out.read_text(encoding="utf-8") == "older"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["l.h5", path.name]
 
 
@@ -244,7 +244,7 @@ def test_chunks_that_fail_leave_the_older_file(folder, extension, tmp_path):
 
     with pytest.raises(InputFileError, match="the rest is missing"):
         write_chunks(chunks(), path, space, 6, 4)
-    assert path.read_text() == "older"
+    assert path.read_text(encoding="utf-8") == "older"
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 

@@ -221,7 +221,7 @@ def test_failure_leaves_the_older_tractogram(tractogram, tmp_path, monkeypatch):
     before = path.read_bytes()
 
     def fail(tractogram, name, **_):
-        open(name, "w").close()
+        open(name, "w", encoding="utf-8").close()
         raise RuntimeError("stopped")
 
     monkeypatch.setattr("dipy.io.streamline.save_tractogram", fail)

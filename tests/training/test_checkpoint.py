@@ -324,7 +324,9 @@ def test_command_keeps_resumes_and_cleans_up(here, capsys, monkeypatch):
     for one, other in zip(first.get_weights(), second.get_weights()):
         np.testing.assert_array_equal(one, other)
     table = "history.csv"
-    assert (here / "out" / table).read_text() == (here / "whole" / table).read_text()
+    assert (here / "out" / table).read_text(encoding="utf-8") == (
+        here / "whole" / table
+    ).read_text(encoding="utf-8")
     # Nothing to resume any more, and nothing of it replaced.
     assert_refused(call("--out_dir", "out", "--resume"), "Output exists")
 

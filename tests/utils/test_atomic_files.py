@@ -92,7 +92,7 @@ def test_whole_file_appears_with_its_folder_and_leaves_nothing_else(tmp_path):
         assert partial.suffix == ".txt"
         partial.write_text("whole")
         assert not path.exists()
-    assert path.read_text() == "whole"
+    assert path.read_text(encoding="utf-8") == "whole"
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -102,7 +102,7 @@ def test_whole_file_keeps_the_older_file_when_writing_fails(tmp_path):
     with pytest.raises(ZeroDivisionError), whole_file(path) as partial:
         partial.write_text("half")
         raise ZeroDivisionError
-    assert path.read_text() == "older"
+    assert path.read_text(encoding="utf-8") == "older"
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -164,7 +164,7 @@ def test_a_killed_process_leaves_the_older_file_and_the_next_cleans_up(tmp_path)
     process = start_writing(path, "x")
     process.kill()
     process.wait()
-    assert path.read_text() == "older"
+    assert path.read_text(encoding="utf-8") == "older"
     (stray,) = (found for found in tmp_path.iterdir() if found != path)
     with whole_file(path) as partial:  # It may be of a process not to be seen.
         partial.write_text("new")
@@ -175,7 +175,7 @@ def test_a_killed_process_leaves_the_older_file_and_the_next_cleans_up(tmp_path)
         other.write_text("of others")
     with whole_file(path) as partial:
         partial.write_text("newer")
-    assert path.read_text() == "newer"
+    assert path.read_text(encoding="utf-8") == "newer"
     assert sorted(tmp_path.iterdir()) == sorted([path, *others])
 
 
@@ -185,11 +185,11 @@ def test_two_processes_do_not_mix(tmp_path):
     make_older(tmp_path)
     with whole_file(path) as partial:  # Nor take each other's for strays.
         partial.write_text("between")
-    assert path.read_text() == "between"
+    assert path.read_text(encoding="utf-8") == "between"
     for process, text in ((second, "y"), (first, "x")):
         process.communicate()
         assert process.returncode == 0
-        assert path.read_text() == text * 100
+        assert path.read_text(encoding="utf-8") == text * 100
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -199,7 +199,7 @@ def test_two_in_one_process_do_not_mix(tmp_path):
         assert outer != inner
         outer.write_text("outer")
         inner.write_text("inner")
-    assert path.read_text() == "outer"
+    assert path.read_text(encoding="utf-8") == "outer"
     assert list(tmp_path.iterdir()) == [path]
 
 

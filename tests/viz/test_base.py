@@ -181,7 +181,7 @@ def test_a_failure_leaves_the_older_picture(points, tmp_path):
     (tmp_path / "a.foo").write_text("older")
     with pytest.raises(ValueError, match="foo"):
         save_figure(figure, tmp_path / "a.foo")
-    assert (tmp_path / "a.foo").read_text() == "older"
+    assert (tmp_path / "a.foo").read_text(encoding="utf-8") == "older"
     assert [path.name for path in tmp_path.iterdir()] == ["a.foo"]
     with pytest.raises(OutputFileError):
         save_figure(figure, tmp_path / "a.foo" / "a.png")

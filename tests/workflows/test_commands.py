@@ -101,7 +101,7 @@ def refuses(call, here, home):
 
 
 def read_table(path):
-    with open(path, newline="") as file:
+    with open(path, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -123,7 +123,7 @@ def test_training_writes_model_history_and_figure(home):
     assert {"error_mm", "kl_nats", "kl_weight", "learning_rate"} <= set(rows[0])
     assert model.record.data["files"] == ["AF.trk", "AF.trk"]
     assert model.record.data["n_training"] == 40
-    text = (home / "train.log").read_text()
+    text = (home / "train.log").read_text(encoding="utf-8")
     assert "Training on 40 streamlines, 0 held out" in text
     for path in ("m/vae.keras", "m/history.csv", "m/training.png", "m/report.html"):
         assert path in text
@@ -383,7 +383,7 @@ def test_output_that_is_not_asked_for_does_not_stop_it(home, here, call):
     assert (
         call("dipy_encode_vae", home / "m" / "vae.keras", home / "good.trk").code == 0
     )
-    assert (here / "encoded.trx").read_text() == "precious"
+    assert (here / "encoded.trx").read_text(encoding="utf-8") == "precious"
 
 
 def test_force_replaces(home, here, call):
@@ -451,9 +451,11 @@ def test_log_file_gets_messages_and_errors(home, here, call):
     arguments = ("dipy_encode_vae", home / "m" / "vae.keras", home / "good.trk")
     arguments += ("--log_file", "logs/a.log")
     assert call(*arguments).code == 0
-    assert "Encoded 20 of 20" in (here / "logs" / "a.log").read_text()
+    assert "Encoded 20 of 20" in (here / "logs" / "a.log").read_text(encoding="utf-8")
     assert call(*arguments).code == 2
-    assert "ERROR: Output exists: latents.h5" in (here / "logs/a.log").read_text()
+    assert "ERROR: Output exists: latents.h5" in (here / "logs/a.log").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_bad_log_options(home, refuses):

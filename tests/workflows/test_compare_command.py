@@ -90,7 +90,7 @@ def refuses(call, home, here):
 
 
 def read_table(path):
-    with open(path, newline="") as file:
+    with open(path, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 

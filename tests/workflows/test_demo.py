@@ -23,7 +23,9 @@ def demo(tmp_path_factory):
 
 
 def table(folder):
-    with open(folder / "reconstruction" / "reconstruction.csv", newline="") as file:
+    with open(
+        folder / "reconstruction" / "reconstruction.csv", encoding="utf-8", newline=""
+    ) as file:
         return {row["file"]: row for row in csv.DictReader(file)}
 
 

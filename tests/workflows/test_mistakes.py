@@ -72,7 +72,7 @@ def test_one_damaged_file_does_not_stop_the_others(here, capsys, name):
     assert not any("broken" in written for written in names), names
     if name != "dipy_encode_vae":
         (table,) = Path("out").glob("[rfl]*.csv")
-        text = table.read_text()
+        text = table.read_text(encoding="utf-8")
         assert "b.trk" in text and "c.trk" in text and "broken.trk" not in text
 
 
@@ -164,7 +164,7 @@ def test_a_folder_for_the_model_is_named(here, capsys, name):
     Path("vae.keras").rename("model/vae.keras")
     result = call_command(capsys, name, "model", "a.trk")
     assert_refused(result, "model is a folder")
-    Path("model/history.csv").write_text("epoch\n")
+    Path("model/history.csv").write_text("epoch\n", encoding="utf-8")
     result = call_command(capsys, name, "model", "a.trk")
     assert_refused(result, "the model", "model/history.csv", "model/vae.keras")
 

@@ -64,7 +64,7 @@ def call(capsys, home, tmp_path, monkeypatch):
 
 
 def read_table(path):
-    with open(path, newline="") as file:
+    with open(path, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
