@@ -1,11 +1,12 @@
 """Held-out reconstruction error of each model and of PCA, on DIPY's real bundles.
 
-Four subjects train, the fifth is reconstructed; one of the four chooses the epoch,
-then all four are used (``refit``). Writes a CSV and an rst table.
+Models are trained on four subjects and evaluated on the fifth. One of the four is held
+out to choose the number of epochs, then all four are used (``refit``). Writes a CSV and
+an rst table.
 
     python benchmarks/compare_models.py --out_dir doc/results
 
-Run one model with ``--only``, and another backend with ``KERAS_BACKEND=jax``.
+``--only`` runs one model; ``KERAS_BACKEND=jax`` selects another backend.
 """
 
 from pathlib import Path
@@ -103,8 +104,8 @@ def run(options):
     versions = ", ".join(f"{k} {v}" for k, v in software_versions().items())
     lines += [
         "",
-        f"Root mean squared distance of points on {TEST_SUBJECT}, mean over seeds "
-        f"{options.seed}, {options.epochs} epochs at most. {platform.machine()}, "
+        f"Root mean squared distance of points for {TEST_SUBJECT}, mean over seeds "
+        f"{options.seed}, at most {options.epochs} epochs. {platform.machine()}, "
         f"{versions}.",
     ]
     (options.out_dir / "compare_models.rst").write_text(

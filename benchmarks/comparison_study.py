@@ -1,13 +1,13 @@
-"""How well locally displaced bundles are found, by measure, on made phantom subjects.
+"""Detection of locally displaced bundles, by measure, in synthetic phantom subjects.
 
     python benchmarks/comparison_study.py            # a quarter of an hour on two cores
     python benchmarks/comparison_study.py --quick    # a minute, for CI
     python benchmarks/comparison_study.py --smoothness_mm 10 --name comparison_rough
 
-A subject is a set of made FiberCup streamlines, moved by a small random affine and a
-smooth random warp of 1 mm. Tested subjects have one bundle bent sideways by a smooth
-bump over 20 to 30 % of its length. Each repetition has a reference group of its own,
-on which its models are trained. Writes a CSV and an rst table.
+A subject is a set of synthetic FiberCup streamlines, transformed by a small random
+affine and a smooth random warp of 1 mm. In tested subjects one bundle is displaced
+sideways by a smooth bump over 20 to 30 % of its length. Each repetition has its own
+reference group, on which its models are trained. Writes a CSV and an rst table.
 """
 
 import numpy as np
@@ -40,10 +40,10 @@ MIDDLE = np.array([90.0, 75.0, 3.0])  # mm, of the phantom
 GRID = 3.0  # mm, of the warps
 
 COLUMNS = {
-    "found": "subjects whose displaced bundle was found",
-    "overlap": "subjects found, with a found segment among the displaced ones",
-    "inside": "share of found segments that are displaced ones",
-    "false": "false discoveries: wrong ones of the bundles found, mean over subjects",
+    "found": "fraction of subjects whose displaced bundle was detected",
+    "overlap": "the same, with a detected segment among the displaced ones",
+    "inside": "fraction of detected segments that are displaced",
+    "false": "fraction of wrong bundles among those detected, mean over subjects",
 }
 
 
@@ -255,9 +255,9 @@ def rst_tables(rows, sizes, warp):
         f"{sizes['repeats']} repetitions of {sizes['n_reference']} reference and "
         f"{sizes['n_tested']} tested subjects of {sizes['n_streamlines']} streamlines "
         f"in {len(BUNDLES)} bundles; corrected p below {ALPHA}; {warp}. The numbers in "
-        "names are dimensions of the reconstruction; PCA is that of the reference "
-        "group's streamlines; residual, PCA 12, is the default. Densities and "
-        f"distances are of the 32-dimensional VAE. {versions}.",
+        "the names are dimensions of the reconstruction; PCA is fitted to the "
+        "streamlines of the reference group; residual, PCA 12, is the default. Latent "
+        f"densities and distances are those of the 32-dimensional VAE. {versions}.",
     ]
     return "\n".join(lines) + "\n"
 

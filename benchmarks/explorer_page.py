@@ -1,11 +1,11 @@
-"""Measure the explorer's page in Chromium, and take its picture for the docs.
+"""Measure the page of the explorer in Chromium, and take a screenshot for the docs.
 
     KERAS_BACKEND=jax python benchmarks/explorer_page.py
 
 For each backbone: size of the page, time until it is drawn, time to decode one latent,
-and how far the browser's curves are from Keras'. Needs the extras explore and browser,
-and Chromium. The picture is of DIPY's bundles of a subject that took no part in the
-training.
+and the largest distance between the curves of the browser and those of Keras. Needs the
+extras explore and browser, and Chromium. The screenshot shows DIPY's bundles of a
+subject that was not used for training.
 """
 
 from pathlib import Path
@@ -35,7 +35,7 @@ TIMEOUT = 300_000  # ms
 
 
 def phantom_bundles():
-    """Plausible streamlines of the made phantom, by bundle."""
+    """Plausible streamlines of the synthetic phantom, by bundle."""
     made = make_fibercup(3112, 0.0)
     return {
         str(code): [made.streamlines[i] for i in np.flatnonzero(made.bundle == code)]

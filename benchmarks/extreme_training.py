@@ -1,11 +1,11 @@
-"""Train under extreme settings and data, on every KL schedule: finite, or a clear stop.
+"""Train with extreme settings and data: results are finite, or a clear error stops it.
 
     python benchmarks/extreme_training.py
 
-The cases of ``tests/nn/test_numerics.py``, of which CI takes each on one schedule, here
-on all four, and once on convolutions without a skip. A training that ends with a number
-that is not finite, or in another error than `TrainingDivergedError`, is a failure. The
-table goes to ``doc/results/extreme_training.csv``.
+Runs the cases of ``tests/nn/test_numerics.py`` with all four KL schedules, and once
+with convolutions without a skip; CI runs each case with one schedule. A training that
+ends with a non-finite number, or with an error other than `TrainingDivergedError`, is a
+failure. Writes ``doc/results/extreme_training.csv``.
 """
 
 from collections import Counter

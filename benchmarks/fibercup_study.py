@@ -1,15 +1,15 @@
-"""The FiberCup study: models, settings and PCA beside each other, on held-out data.
+"""The FiberCup study: compare models, settings and PCA on held-out data.
 
     python benchmarks/fibercup_study.py               # everything, resumable
     python benchmarks/fibercup_study.py --quick       # minutes, for CI
     python benchmarks/fibercup_study.py --only loss     # some sections
     python benchmarks/fibercup_study.py --tables_only # tables of what has run
 
-Each run writes one JSON file into ``--work_dir``, whole or not at all; a run whose file
-is there is not repeated, so that a study that was interrupted goes on where it was. The
-files that the tables in ``doc/results`` were made from are kept beside them: give
-another ``--work_dir`` to measure anew. Rows with convolutions take hours on two cores;
-``KERAS_BACKEND=jax`` is the fastest there.
+Each run writes one JSON file into ``--work_dir``. A run whose file exists is not
+repeated, so an interrupted study continues where it stopped. The files behind the
+tables in ``doc/results`` are stored next to them: give another ``--work_dir`` to repeat
+the measurements. Rows with convolutions take hours on two cores; ``KERAS_BACKEND=jax``
+is the fastest there.
 """
 
 import json

@@ -1,11 +1,11 @@
-"""Plausible or not: latent neighbours beside other rules, on the phantom.
+"""Filter plausible streamlines: latent neighbours and other rules, on the phantom.
 
     KERAS_BACKEND=jax python benchmarks/filtering_study.py
 
-FINTA's protocol: models see all training streamlines, without labels; the reference is
-the plausible ones among them; thresholds come from labelled validation streamlines,
-where sensitivity equals specificity; all figures are of test streamlines. Once on made
-streamlines, once on tracked ones. Writes ``doc/results/filtering.{csv,rst}``.
+The protocol is FINTA's: models are trained on all training streamlines, without labels;
+the reference is the plausible ones among them; thresholds come from labelled validation
+streamlines, where sensitivity equals specificity; all results are for test streamlines,
+generated and tracked ones. Writes ``doc/results/filtering.{csv,rst}``.
 """
 
 import time
@@ -175,13 +175,13 @@ def run(options):
     write_results(
         rows,
         options.out_dir / "filtering",
-        title="Plausible or not",
+        title="Filtering",
         about=(
-            "Test streamlines of the phantom; thresholds from validation streamlines, "
-            "where sensitivity equals specificity ('without labels': 99 % of the "
-            "reference's own distances). Seconds for validation and test together; "
-            "those of RecoBundles include three tries of its threshold. "
-            "``python benchmarks/filtering_study.py``"
+            "Results on test streamlines of the phantom. Thresholds are from "
+            "validation streamlines, where sensitivity equals specificity ('without "
+            "labels': the 99 % quantile of distances within the reference). Seconds "
+            "are for validation and test together; those of RecoBundles include trying "
+            "three thresholds. Script: ``python benchmarks/filtering_study.py``"
         ),
         columns={name: name for name in columns},
     )

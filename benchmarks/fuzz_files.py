@@ -1,14 +1,14 @@
-"""Mutated files through the commands: only success or our own errors.
+"""Run the commands on mutated files: they succeed or end with one of our errors.
 
     python benchmarks/fuzz_files.py                    # 3,100 files
     python benchmarks/fuzz_files.py --cases 50         # per kind
     python benchmarks/fuzz_files.py --only trx --first 137 --cases 1 --keep build/
 
-Worker processes take mutated TRK, TCK, TRX, model, latents and densities files through
-the public commands: tractograms are encoded, and some reconstructed, filtered, labelled
-or trained on. A case may take 20 s, and 2 GB of memory more than the worker had before.
-What ends a worker, takes longer, is reported as a bug, or is an error that is not one
-of ours, is a crash; the table in ``doc/results/fuzzing.csv`` counts them.
+Worker processes run the public commands on mutated TRK, TCK, TRX, model, latents and
+density files: tractograms are encoded, and some are reconstructed, filtered, labelled
+or used for training. A case may take 20 s, and 2 GB of additional memory. It counts as
+a crash if the worker ends, if it takes longer, if the command reports a bug, or if the
+error is not one of ours. Writes the counts to ``doc/results/fuzzing.csv``.
 """
 
 import argparse

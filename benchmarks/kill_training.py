@@ -1,14 +1,14 @@
-"""Kill a training again and again, resume it, and compare with an unbroken one.
+"""Kill a training repeatedly, resume it, and compare with an uninterrupted one.
 
     python benchmarks/kill_training.py                 # 20 kills
     python benchmarks/kill_training.py --kills 3 --epochs 40
 
 One training through ``dipy_train_vae`` gets SIGKILL and is started again with
-``--resume`` until it ends. Three quarters of the kills fall at random places of the
-work, its first part and the refit, soon after a random epoch; the others within the
-first seconds of a process, while Python starts or the state is read. States are written
-every half second instead of every five, so that kills meet the writing too. The table
-in ``doc/results/kill_training.csv`` has a row per kill.
+``--resume`` until it finishes. Three quarters of the kills are soon after a random
+epoch of the training or the refit; the others within the first seconds of a process,
+while Python starts or the checkpoint is read. Checkpoints are written every half second
+instead of every five, so that kills also happen during writing. Writes
+``doc/results/kill_training.csv`` with a row per kill.
 """
 
 import csv

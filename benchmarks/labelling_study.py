@@ -1,10 +1,10 @@
-"""Which bundle: latent neighbours beside those of streamlines and RecoBundles.
+"""Label bundles: latent neighbours, neighbours by MDF, and RecoBundles.
 
     KERAS_BACKEND=jax python benchmarks/labelling_study.py
 
-On made streamlines of the phantom, and on DIPY's bundles with one subject left out,
-each of the five once; then seconds for 100,000 streamlines of the phantom. Accuracies
-count streamlines left unassigned as wrong. Writes ``doc/results/labelling.{csv,rst}``.
+On synthetic streamlines of the phantom, and on DIPY's bundles with each of the five
+subjects left out once; then the time for 100,000 streamlines of the phantom. Unassigned
+streamlines count as errors. Writes ``doc/results/labelling.{csv,rst}``.
 """
 
 import time
@@ -167,13 +167,15 @@ def run(options):
     write_results(
         rows,
         options.out_dir / "labelling",
-        title="Which bundle",
+        title="Labelling",
         about=(
-            "Phantom: made streamlines, 7 bundles, 3,112 labelled and 1,000 to label; "
-            f"seconds_many is for {N_MANY:,} of them, resampling and encoding "
-            "included, faulty_unassigned the share of implausible streamlines left "
-            "out. sub_n: DIPY's three bundles of that subject, labelled by those of "
-            "the four others. ``python benchmarks/labelling_study.py``"
+            "Accuracies; unassigned streamlines count as errors. Phantom: synthetic "
+            "streamlines of 7 bundles, 3,112 labelled and 1,000 to label; "
+            f"seconds_many is the time for {N_MANY:,} of them, including resampling "
+            "and encoding; faulty_unassigned is the fraction of implausible "
+            "streamlines left unassigned. sub_n: DIPY's three bundles of that subject, "
+            "labelled by those of the four others. Script: "
+            "``python benchmarks/labelling_study.py``"
         ),
         columns={name: name for name in columns},
     )

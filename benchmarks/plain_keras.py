@@ -1,4 +1,4 @@
-"""The seed's network as a user of Keras would write it: the side to compare with.
+"""The GSoC 2024 project's network as a user of Keras would write it, for comparison.
 
 FINTA's layer table with batch normalisation and two heads, mirror padding by
 ``tf.pad``, mean squared error in mm^2 plus KL, Keras' default ``fit``.

@@ -1,9 +1,9 @@
-"""New streamlines: densities over latents beside PCA and jittered copies.
+"""Sample new streamlines: densities of latents, PCA, and shifted copies.
 
     KERAS_BACKEND=jax python benchmarks/sampling_study.py
 
-On the made phantom, and on DIPY's bundles (trained on four subjects, tested on the
-fifth). All figures are means over bundles. Writes ``doc/results/sampling.{csv,rst}``.
+On the synthetic phantom, and on DIPY's bundles (trained on four subjects, tested on the
+fifth). All results are means over bundles. Writes ``doc/results/sampling.{csv,rst}``.
 """
 
 import time
@@ -55,7 +55,7 @@ class Space:
     data : dict
         Of `study_data`.
     pca : bool
-        Take PCA with as many dimensions instead of the model.
+        Use PCA with the same number of dimensions instead of the model.
     """
 
     def __init__(self, model, data, pca):
@@ -268,24 +268,28 @@ def write(rows, stem):
         "few_overreach": "overreach",
         "bars_met": "bars met",
     }
-    title = "New streamlines"
+    title = "Sampling"
     write_results(rows, stem, title=title, about=ABOUT, columns=columns)
 
 
-ABOUT = """Means over bundles; 500 new streamlines of each, kept if plausible as
-``dipy_sample_vae`` does, on the phantom with the white-matter mask (95 % of the points
-inside). Distances are medians of the MDF to the nearest training streamline; shape
-similarity is BUAN's with held-out streamlines; diversity is the mean MDF of pairs over
-that of real ones. Coverage: voxels visited by 5 % of a bundle as seeds and 500 new
-streamlines, over those of the seeds alone, density fitted to the seeds; overreach is
-the share of the added voxels that the whole real bundle does not visit, the ceiling
-what that bundle would reach. "All inside": all points have to lie in the mask, as those
-of nearly all real streamlines of the phantom do. A gain of 1.5 with less than 10 %
-overreach needs a ceiling of 1.45 or more: 5 % of a bundle visit too much for that, five
-streamlines do not. Bars: yield 0.8, ratio at most 1.2, diversity 0.8 to 1.2, and with
-all inside gain 1.5, overreach below 0.1. DIPY's bundles: trained on four subjects, not
-aligned, tested on sub_5, far from them: there "train to train" is what to compare with.
-``python benchmarks/sampling_study.py``"""
+ABOUT = """Means over bundles, with 500 new streamlines of each. Samples are kept if
+they are plausible, as in ``dipy_sample_vae``; on the phantom with the white-matter mask
+(95 % of the points inside). Distances are medians of the MDF to the nearest training
+streamline; shape similarity is BUAN's, with held-out streamlines; diversity is the mean
+MDF between pairs, divided by that of real streamlines.
+
+Coverage: the density is fitted to 5 % of a bundle, the seeds. The gain is the number of
+voxels visited by the seeds and 500 new streamlines, divided by that of the seeds alone;
+overreach is the fraction of the added voxels that the whole real bundle does not visit;
+the ceiling is the gain of the whole real bundle. "All inside": all points have to lie
+in the mask, as those of nearly all real streamlines of the phantom do. A gain of 1.5
+with less than 10 % overreach needs a ceiling of at least 1.45. With 5 % of a bundle as
+seeds the ceiling is lower, with five streamlines it is high enough.
+
+Goals ("bars"): yield at least 0.8, ratio at most 1.2, diversity 0.8 to 1.2, and with
+all points inside a gain of 1.5 and overreach below 0.1. DIPY's bundles: trained on four
+subjects that are not aligned, tested on sub_5, which is far from them; compare with
+"train to train" there. Script: ``python benchmarks/sampling_study.py``"""
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""Streamlines per second of training, encoding and whole files, with what to beat.
+"""Speed of training, encoding and whole files, compared with plain Keras and PyTorch.
 
     python benchmarks/speed.py                    # everything, about 20 minutes
     python benchmarks/speed.py --only train encode
     python benchmarks/speed.py --n_file 100000
 
-Each row runs in a process of its own, one after the other; let nothing else run.
-Ratios are to plain Keras (`plain_keras`), as a user would write the seed's network, and
-to FINTA in PyTorch (`torch_finta`) where PyTorch is installed. Shares are of the
-largest float32 matrix product per second seen on this machine in the same run, by the
-network's own count of operations.
+Each row runs in a separate process, one after the other; run nothing else meanwhile.
+Ratios are to plain Keras (`plain_keras`), the network of the GSoC 2024 project as a
+user would write it, and to FINTA in PyTorch (`torch_finta`) if PyTorch is installed.
+The fraction of the peak ("share of peak") is relative to the fastest float32 matrix
+product of the same run, from the number of operations of the network.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def best_of(work, seconds=6.0, least=3):
 
 
 def points(n, n_points=N_POINTS):
-    """Streamlines of the made phantom, mm."""
+    """Streamlines of the synthetic phantom, mm."""
     from dipy_tractoencoder import make_fibercup
     from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
 

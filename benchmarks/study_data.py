@@ -14,7 +14,7 @@ SUBJECTS = (*TRAINING_SUBJECTS, TEST_SUBJECT)
 
 
 def phantom(*, quick=False, seed=0):
-    """Plausible streamlines of a made FiberCup, mm.
+    """Plausible streamlines of a synthetic FiberCup, mm.
 
     Returns
     -------

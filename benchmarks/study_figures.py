@@ -180,8 +180,11 @@ def annealing_figure(runs):
 
 
 def dimensions_figure(rows):
-    """Error against the size of the latent, networks beside PCA."""
-    panels = {"phantom": "made FiberCup", "bundles": "DIPY's bundles, subject left out"}
+    """Error by number of latent dimensions, of networks and PCA."""
+    panels = {
+        "phantom": "synthetic FiberCup",
+        "bundles": "DIPY's bundles, subject left out",
+    }
     series = {
         "PCA": ("baselines", "PCA, latent_dim={}", "0.3", "s--"),
         "PCA of each bundle": ("baselines", "PCA of each bundle, latent_dim={}")

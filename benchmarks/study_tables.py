@@ -1,4 +1,4 @@
-"""Tables of the FiberCup study, from the files of its runs."""
+"""Write the tables of the FiberCup study from the files of its runs."""
 
 import csv
 import json
@@ -27,24 +27,24 @@ COLUMNS = {
 }
 TITLES = {
     "headline": "Headline: 32 dimensions",
-    "latent_dim": "Size of the latent",
-    "kl_annealing": "Course of the KL weight (default model, 6 dimensions)",
-    "seed kl_annealing": "Course of the KL weight (the seed's model, 32 dimensions)",
+    "latent_dim": "Number of latent dimensions",
+    "kl_annealing": "Schedule of the KL weight (default model, 6 dimensions)",
+    "seed kl_annealing": "Schedule of the KL weight (the seed's model, 32 dimensions)",
     "orientation": "Orientation policy (6 dimensions)",
     "backbone": "Backbones with and without the linear skip (6 dimensions)",
     "loss": "Form of the loss (6 dimensions)",
-    "epsilon_std": "Spread of the sampling noise (6 dimensions)",
-    "remedies": "Towards a third of PCA's error at 6 dimensions",
+    "epsilon_std": "Standard deviation of the sampling noise (6 dimensions)",
+    "remedies": "Variations that aim at a third of PCA's error (6 dimensions)",
     "baselines": "Without training",
 }
 DATA = {
-    "phantom": "The made FiberCup: 3,112 training, 1,000 held-out streamlines",
+    "phantom": "Synthetic FiberCup: 3,112 training, 1,000 held-out streamlines",
     "bundles": "DIPY's bundles, one subject left out",
 }
 
 
 def collect(work_dir):
-    """Rows of mean and spread over seeds, or over the subjects left out.
+    """Rows of means and standard deviations over seeds or left-out subjects.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def write_tables(work_dir, out_dir, n_left=0):
     work_dir, out_dir : Path
         Folders of the runs' files, and for the tables.
     n_left : int, optional
-        Runs that are not there yet, to be said.
+        Number of runs that have not finished, which the table states.
     """
     rows, runs = collect(work_dir)
     flat = []
@@ -118,33 +118,33 @@ def write_tables(work_dir, out_dir, n_left=0):
     save_table(flat, out_dir / "fibercup_study.csv")
     lines = [context(runs), ""]
     if n_left:
-        lines += [f"**The study is not complete: {n_left} runs are left.**", ""]
+        lines += [f"**The study is not complete: {n_left} runs are missing.**", ""]
     for data, title in DATA.items():
         lines += [title, "~" * len(title), ""]
         for section, heading in TITLES.items():
             lines += section_table(rows, data, section, heading)
-    lines += ["What was asked", "~" * 14, "", *bars_table(rows, runs, out_dir)]
+    lines += ["Goals", "~" * 5, "", *bars_table(rows, runs, out_dir)]
     with whole_file(out_dir / "fibercup_study.rst") as partial:
         partial.write_text("\n".join(lines), encoding="utf-8")
 
 
 # What the names of rows and columns mean.
 WORDS = (
-    "*VAE* and *AE* are the default model and the same as an autoencoder; *seed*:"
-    " the networks of the Google Summer of Code (GSoC) 2024 project, trained our "
-    "way; *GSoC*: with that project's own settings, too. *Error*: root mean "
-    "squared distance of points; *MDF*: minimum average direct-flip distance to "
-    "the reconstruction; *Spearman*, *Pearson*, *Mantel*: correlation of latent "
-    "distances with MDF; *label*: the bundle of the nearest training latent; "
-    "*length*: read off the latents by ridge regression; *new*: median MDF of "
-    "streamlines drawn from a mixture over the latents to the nearest training "
-    "streamline, *held out*: the same of held-out ones; *log p*: importance-"
-    "sampled log-likelihood."
+    "*VAE* and *AE* are the default model and the same model as an autoencoder; "
+    "*seed*: the networks of the Google Summer of Code (GSoC) 2024 project, trained "
+    "with our defaults; *GSoC*: the same networks with that project's own settings. "
+    "*Error*: root mean squared distance of points; *MDF*: minimum average "
+    "direct-flip distance to the reconstruction; *Spearman*, *Pearson*, *Mantel*: "
+    "correlation of latent distances with MDF; *label*: the bundle of the nearest "
+    "training latent; *length*: predicted from the latents by ridge regression; "
+    "*new*: median MDF from streamlines sampled from a mixture of the latents to the "
+    "nearest training streamline; *held out*: the same for held-out streamlines; "
+    "*log p*: importance-sampled log-likelihood."
 )
 
 
 def context(runs):
-    """Say what the figures were measured with."""
+    """Describe how the values were measured."""
     versions = {}
     for run in runs:
         for name, version in run.get("versions", {}).items():
@@ -152,13 +152,13 @@ def context(runs):
     text = ", ".join(f"{k} {' and '.join(sorted(v))}" for k, v in versions.items())
     return (
         "Means over held-out streamlines; ± is the standard deviation over n seeds, or "
-        "over the n subjects left out. Seconds per epoch: median, cores shared with "
+        "over the n left-out subjects. Seconds per epoch: median, on cores shared with "
         f"other work. {text}.\n\n{WORDS}"
     )
 
 
 def section_table(rows, data, section, heading):
-    """One table in rst, with PCA and the GSoC settings beside the rows."""
+    """Write one table in rst, with PCA and the GSoC settings for comparison."""
     members = [r for r in rows if (r["data"], r["section"]) == (data, section)]
     if not members:
         return []
@@ -190,7 +190,7 @@ def section_table(rows, data, section, heading):
 
 
 def cell(values):
-    """Mean, and spread where there is more than one value."""
+    """Mean, and standard deviation of more than one value."""
     if not values:
         return ""
     text = f"{mean(values):.3g}"
@@ -198,7 +198,7 @@ def cell(values):
 
 
 def time_bars(path):
-    """Compare times of training, of ``training_time.py``, where they are there."""
+    """Compare the times of training measured by ``training_time.py``, if any."""
     if not path.exists():
         return []
     with open(path, encoding="utf-8", newline="") as file:
@@ -215,7 +215,7 @@ def time_bars(path):
 
 
 def bars_table(rows, runs, out_dir):
-    """Say what the study was asked to reach, and what it reached."""
+    """Compare the results with the goals of the study."""
     bars = []
 
     def ratio(what, first, second, name, most):
@@ -271,13 +271,13 @@ def bars_table(rows, runs, out_dir):
         for run in ours
     ]
     if gaps:
-        # Below is batch normalisation's noise in training mode, which hurts nobody.
+        # It is lower where batch statistics add noise in training mode: no harm.
         what = "inference error above training-mode error, worst of ours"
         bars.append((what, "at most 0.05", max(gaps), max(gaps) <= 0.05))
-        what = "the same, most below"
+        what = "inference error below training-mode error, largest difference"
         bars.append((what, "at most 0.05", -min(gaps), -min(gaps) <= 0.05))
     bars += time_bars(out_dir / "training_time.csv")
-    lines = [".. csv-table::", '   :header: "", "asked", "measured", "reached"', ""]
+    lines = [".. csv-table::", '   :header: "", "goal", "measured", "reached"', ""]
     for what, asked, value, reached in bars:
         answer = "yes" if reached else "**no**"
         lines.append(f'   "{what}","{asked}","{value:.3g}","{answer}"')

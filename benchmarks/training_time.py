@@ -1,11 +1,11 @@
-"""Time to train 120 epochs of 3,112 streamlines, ours beside plain Keras.
+"""Time to train 120 epochs of 3,112 streamlines, compared with plain Keras.
 
     python benchmarks/training_time.py
 
-Each row runs in a process of its own, one after the other, on an otherwise idle
-machine. The first epoch holds the compiling; the 120 epochs are the first plus 119
-times the median of the others. Ours include fitting PCA, validation, settling of the
-statistics and everything else a training does.
+Each row runs in a separate process, one after the other, on an otherwise idle machine.
+The first epoch includes compilation; the time of 120 epochs is that of the first plus
+119 times the median of the others. Our times include fitting PCA, validation, the final
+batch normalisation statistics and everything else a training does.
 """
 
 import json

@@ -1,10 +1,10 @@
-"""The picture of the start page: streamlines, their latents, and back.
+"""Draw the figure of the start page: streamlines, their latents, reconstructions.
 
     KERAS_BACKEND=jax python benchmarks/what_it_does.py
 
-Above: trained on four subjects inside DIPY, one of which chooses the epoch; drawn
-is the fifth. Below: the made FiberCup of the study, and its test streamlines. Writes
-``doc/results/figures/what_it_does.png``.
+Top: a model trained on four subjects that ship with DIPY, one of them held out to
+choose the epoch; the figure shows the fifth. Bottom: test streamlines of the synthetic
+FiberCup of the study. Writes ``doc/results/figures/what_it_does.png``.
 """
 
 from study_data import TEST_SUBJECT, bundles_without, phantom

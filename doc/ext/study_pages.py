@@ -1,17 +1,17 @@
-"""Titles for result tables, which the scripts that measured them write without."""
+"""Add titles to the result tables that the scripts write without one."""
 
 TITLES = {
-    "results/compare_models": "Models compared",
-    "results/comparison": "Compared with a reference group",
-    "results/comparison_rough": "The same with rougher variation",
-    "results/fibercup_study": "The study of the models",
-    "results/speed": "Speed and memory, measured",
-    "results/training_time": "Time of whole trainings",
+    "results/compare_models": "Comparison of models",
+    "results/comparison": "Comparison with a reference group",
+    "results/comparison_rough": "Comparison with a reference group, rougher variation",
+    "results/fibercup_study": "Study of the models",
+    "results/speed": "Speed and memory",
+    "results/training_time": "Training times",
 }
 
 
 def add_title(app, docname, source):
-    """Put a title before a table's page.
+    """Add the title of a table's page.
 
     Parameters
     ----------
