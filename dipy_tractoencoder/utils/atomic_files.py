@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+import errno
 import io
 from itertools import count
 import os
@@ -53,8 +54,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         If the folder cannot be created or the file cannot be written.
     """
     path = Path(path)
-    owner = f"{_host()}-{os.getpid()}-{next(_numbers)}"
-    partial = path.with_name(f".{owner}.partial.{path.name}")
+    partial = _partial(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_strays(path)
@@ -70,6 +70,12 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # For example, a parent that is a file.
             partial.unlink(missing_ok=True)
+
+
+def _partial(path):
+    """Return a hidden name next to a file that no other process uses."""
+    owner = f"{_host()}-{os.getpid()}-{next(_numbers)}"
+    return path.with_name(f".{owner}.partial.{path.name}")
 
 
 class Hdf5Target(io.RawIOBase):
@@ -252,10 +258,11 @@ def check_writable(path: str | Path) -> None:
     Raises
     ------
     OutputFileError
-        If the folder cannot be created or written to, or ``path`` is a folder.
+        If the folder cannot be created or written to, or ``path`` is a folder or has
+        a name that is too long.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):  # False for names that are too long.
         raise OutputFileError(
             f"Cannot write {path}: it is a folder. Give a file name instead."
         )
@@ -263,8 +270,15 @@ def check_writable(path: str | Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
+        with suppress(FileNotFoundError):
+            _partial(path).lstat()  # The longest name it gets while it is written.
     except OSError as err:
         reason = err.strerror or str(err)
+        if err.errno == errno.ENAMETOOLONG:
+            raise OutputFileError(
+                f"Cannot write {path}: its name is too long, with what is put in front "
+                "while it is written. Choose a shorter name."
+            ) from err
         raise OutputFileError(
             f"Cannot write to the folder {path.parent}: {reason}. "
             "Choose another `path`."

@@ -172,7 +172,7 @@ def _configure_logging(names):
     handlers = [screen]
     if options.log_file:
         log_path = Path(options.log_file)
-        if log_path.suffix in DATA_EXTENSIONS and log_path.exists():
+        if _holds_data(log_path):
             _leave(
                 f"Cannot log to {log_path}: it is a data file, which appended text "
                 "would destroy. Give another name.",
@@ -195,6 +195,23 @@ def _configure_logging(names):
         named.setLevel(level)
         named.propagate = False
     return level
+
+
+def _holds_data(path):
+    """Tell whether a file, followed through links, is something else than text."""
+    target = path.resolve()
+    if not target.is_file():
+        return False
+    if target.suffix.lower() in DATA_EXTENSIONS:
+        return True
+    try:
+        with open(target, "rb") as file:
+            while block := file.read(2**20):
+                if b"\0" in block:
+                    return True
+    except OSError:
+        return False  # Opening it for appending says what is wrong.
+    return False
 
 
 def _show_traceback(level):

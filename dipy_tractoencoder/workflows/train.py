@@ -204,6 +204,7 @@ class TrainVAEFlow(TractoWorkflow):
                 "--resume to resume it, or --force to start anew."
             )
         rows = self.plan(io_it, inputs=0, gathered=outputs, read=read)
+        check_writable(kept)  # Its name is longer than the model's.
         paths = [path for path, _ in rows]
         target = rows[0][1]
         settings = Defaults(

@@ -119,6 +119,18 @@ def test_whole_file_in_a_file_as_folder(tmp_path):
             partial.write_text("never")
 
 
+@pytest.mark.parametrize("length", [240, 251, 300])
+def test_names_too_long_to_be_written_are_found_before(tmp_path, length):
+    path = tmp_path / f"{'n' * (length - 4)}.txt"
+    with pytest.raises(OutputFileError, match="name is too long"):
+        check_writable(path)
+    assert list(tmp_path.iterdir()) == []
+    name = "n" * 150
+    check_writable(tmp_path / name)
+    with whole_file(tmp_path / name) as partial:
+        partial.write_text("")
+
+
 def test_check_writable(tmp_path):
     check_writable(tmp_path / "new" / "a.txt")
     assert list(tmp_path.iterdir()) == [tmp_path / "new"]

@@ -40,6 +40,30 @@ def here(bundles, trained_vae, tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_log_file_never_goes_into_data_behind_a_link(here, capsys):
+    before = files_below(here)
+    (here / "notes.log").symlink_to(here / "b.trk")
+    (here / "binary").write_bytes(b"text\0more")
+    for log in ("notes.log", "binary"):
+        result = call_command(
+            capsys, "dipy_train_vae", "a.trk", *QUICK, "--log_file", log
+        )
+        assert_refused(result, log, "data")
+    (here / "notes.log").unlink()
+    (here / "binary").unlink()
+    assert files_below(here) == before
+
+
+def test_a_model_name_that_cannot_be_written_is_found_before_training(here, capsys):
+    before = files_below(here)
+    name = f"{'m' * 232}.keras"
+    result = call_command(
+        capsys, "dipy_train_vae", "a.trk", *QUICK, "--out_model", name
+    )
+    assert_refused(result, name[:50], "too long")
+    assert files_below(here) == before
+
+
 def test_log_file_never_goes_into_data(here, capsys):
     before = files_below(here)
     result = call_command(
