@@ -254,9 +254,8 @@ def reference_pages():
     pages = {name: command_page(name, flow) for name, flow in commands.items()}
     lines = [
         *underlined("Commands", "="),
-        "These pages are made from the commands themselves when the site is built, by",
-        "the parser that also prints ``--help``. All commands take several inputs, and",
-        "DIPY's common options.",
+        "These pages show the same text as ``--help``. Commands that read tractograms",
+        "accept several files; all commands take DIPY's common options.",
         "",
         ".. list-table::",
         "   :widths: auto",

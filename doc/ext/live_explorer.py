@@ -1,7 +1,7 @@
-"""An explorer's page on the site, to be used and not only looked at.
+"""Add an interactive page of the explorer to the site.
 
-A model of the made FiberCup is trained when the site is built, in about ten seconds;
-its page is kept until the package changes.
+A model of the synthetic FiberCup is trained when the site is built, in about ten
+seconds; its page is kept until the package changes.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ N_TRAINING, N_SHOWN = 3000, 1000
 
 
 def make_page(app):
-    """Write the page, and have it copied into the site.
+    """Write the page and add it to the site.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def make_page(app):
         model,
         bundles,
         page,
-        model_name="six numbers of the made FiberCup",
+        model_name="synthetic FiberCup, 6 latent dimensions",
         overwrite=True,
     )
 
