@@ -309,7 +309,7 @@ def test_maps_change(page, data):
     pca = place()
     page.select_option("#map-name", label="t-SNE")
     assert place() != pca
-    assert "no distances" in page.locator("#map-about").text_content()
+    assert "not distances" in page.locator("#map-about").text_content()
     page.select_option("#map-name", label="PCA")
     assert place() == pca
     assert "variance" in page.locator("#map-about").text_content()
@@ -388,13 +388,13 @@ def test_far_latents_are_said_to_be_far(page, data):
     page.select_option("#dimension", index=0)
     page.locator("#dimension-slider").press("End")
     page.wait_for_function(
-        "document.getElementById('walk-about').textContent.includes('for nothing')"
+        "document.getElementById('walk-about').textContent.includes('meaningless')"
     )
     page.locator("#dimension-reset").click()
     page.wait_for_function(
         "document.getElementById('walk-about').textContent.includes('0.00 mm away')"
     )
-    assert "for nothing" not in page.locator("#walk-about").text_content()
+    assert "meaningless" not in page.locator("#walk-about").text_content()
 
 
 def test_view_is_turned_by_buttons(page):
