@@ -1,9 +1,14 @@
-"""Tractogram files in and out, with DIPY's readers and writers and clear errors."""
+"""Read and write tractogram files through DIPY, with clear errors."""
 
-from contextlib import closing
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing, contextmanager
 from copy import deepcopy
+import locale
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nibabel.affines import apply_affine
 import numpy as np
@@ -20,38 +25,53 @@ from dipy_tractoencoder.io.trx import open_trx
 from dipy_tractoencoder.io.trx_writer import points_of, rows_of, write_trx
 from dipy_tractoencoder.utils.atomic_files import check_free, check_readable, whole_file
 
+if TYPE_CHECKING:
+    from dipy.io.stateful_tractogram import StatefulTractogram
+    from nibabel.streamlines import ArraySequence
+
 logger = logging.getLogger(__name__)
 
 EXTENSIONS = (".trk", ".tck", ".trx", ".vtk", ".vtp", ".fib", ".dpy")
-# These hold the image space themselves.
+# Formats that contain the image space.
 SELF_CONTAINED = (".trk", ".trx")
 POINTS_AT_A_TIME = 1_000_000
-# nibabel reads and writes these one streamline after the other.
+# Formats with lazy readers and writers in nibabel.
 LAZY = (".trk", ".tck")
-# DIPY reads and writes these through FURY, which it does not install.
+# Formats that DIPY reads and writes with FURY, an optional dependency.
 THROUGH_FURY = (".vtk", ".vtp", ".fib")
 
 
-def load_tractogram(path, reference=None):
-    """Read a tractogram in any of DIPY's formats.
+def load_tractogram(
+    path: str | Path, reference: str | Path | None = None
+) -> StatefulTractogram:
+    """Read a tractogram in any format that DIPY supports.
 
     Parameters
     ----------
     path : str or Path
         A .trk, .tck, .trx, .vtk, .vtp, .fib or .dpy file.
     reference : str or Path, optional
-        Image or tractogram whose space a file without one is in; not used for .trk
-        and .trx.
+        Reference image or TRK for formats without a header (TCK, VTK, ...); not used
+        for TRK and TRX.
 
     Returns
     -------
     tractogram : StatefulTractogram
-        RASMM, mm, origin at the voxel centre. Points outside of the image are kept.
+        Streamlines, RASMM, mm, origin at the voxel centre. Points outside of the image
+        are kept.
 
     Raises
     ------
     InputFileError
-        If the file is missing, broken, of another kind, or lacks its reference.
+        If the file is missing, damaged, of another format, or lacks its reference.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> dte.save_tractogram(made.tractogram(), "fibercup.trk")
+    >>> len(dte.load_tractogram("fibercup.trk"))
+    43
     """
     from dipy.io.streamline import load_tractogram as dipy_load
 
@@ -63,11 +83,12 @@ def load_tractogram(path, reference=None):
         if path.suffix == ".trx":
             tractogram = _load_trx(path)
         else:
-            tractogram = dipy_load(
-                str(path),
-                "same" if own_space else dipy_reference(reference),
-                bbox_valid_check=False,
-            )
+            with _same_locale():
+                tractogram = dipy_load(
+                    str(path),
+                    "same" if own_space else dipy_reference(str(reference)),
+                    bbox_valid_check=False,
+                )
         if path.suffix == ".trk" and tractogram is not False:
             lines = tractogram.streamlines
             check_trk_end(path, len(lines), lines.total_nb_rows)
@@ -77,7 +98,7 @@ def load_tractogram(path, reference=None):
         )
     except (InputFileError, OutputFileError):
         raise
-    # Readers of seven formats raise whatever a broken file leads them to.
+    # The readers raise many types of errors for damaged files.
     except Exception as err:
         text = " ".join(str(err).split()).rstrip(".")
         raise InputFileError(
@@ -86,7 +107,7 @@ def load_tractogram(path, reference=None):
         ) from err
     if tractogram is False:
         raise InputFileError(
-            f"Cannot read {path}: DIPY refused it (its log says why). Check the file"
+            f"Cannot read {path}: DIPY rejected it (see its log). Check the file"
             f"{'' if own_space else f' and the reference {reference}'}."
         )
     if outside:
@@ -94,8 +115,18 @@ def load_tractogram(path, reference=None):
     return tractogram
 
 
+@contextmanager
+def _same_locale():
+    """Restore the locale, and with it Python's encoding of files, which VTK changes."""
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        yield
+    finally:
+        locale.setlocale(locale.LC_ALL, before)
+
+
 def _load_trx(path):
-    """Copy a TRX into memory, as a tractogram of DIPY's."""
+    """Read a TRX into memory as a StatefulTractogram."""
     from dipy.io.stateful_tractogram import Space, StatefulTractogram
 
     with closing(open_trx(path)) as trx:
@@ -112,12 +143,12 @@ def _load_trx(path):
             data_per_point={n: trx.some(0, len(trx), n) for n in trx.per_point},
             data_per_streamline={n: np.array(v) for n, v in trx.per_streamline.items()},
         )
-    tractogram.dtype_dict = kinds  # DIPY makes other types of some.
+    tractogram.dtype_dict = kinds  # DIPY changes some types.
     return tractogram
 
 
-def dipy_reference(path):
-    """Give what DIPY takes the image space of a file from.
+def dipy_reference(path: str | Path) -> Any:
+    """Return a reference that DIPY can read the image space from.
 
     Parameters
     ----------
@@ -127,7 +158,8 @@ def dipy_reference(path):
     Returns
     -------
     reference : str or dict
-        The path; of a TRX its header, as DIPY's own reader would open it for writing.
+        The path; for a TRX its header, because DIPY's own reader would open the file
+        for writing.
     """
     if Path(path).suffix != ".trx":
         return str(path)
@@ -135,23 +167,23 @@ def dipy_reference(path):
         return trx.reference()
 
 
-def points_outside(streamlines, space):
-    """Tell whether streamlines have points outside of an image.
+def points_outside(streamlines: ArraySequence, space: Mapping[str, Any]) -> bool:
+    """Return whether streamlines have points outside of an image.
 
     Parameters
     ----------
     streamlines : ArraySequence
-        RASMM, mm, origin at the voxel centre.
+        Streamlines, RASMM, mm, origin at the voxel centre.
     space : dict
         "affine" and "dimensions" of the image.
 
     Returns
     -------
     outside : bool
-        True if a point is more than half a voxel from all voxel centres.
+        True if a point is more than half a voxel away from all voxel centres.
     """
     to_voxels = np.linalg.inv(space["affine"])
-    points = streamlines._data  # All of them, without a copy.
+    points = streamlines._data  # All points, without a copy.
     for start in range(0, len(points), POINTS_AT_A_TIME):
         chunk = points[start : start + POINTS_AT_A_TIME]
         with np.errstate(invalid="ignore"):  # Infinite points are rejected later.
@@ -161,78 +193,90 @@ def points_outside(streamlines, space):
     return False
 
 
-def check_tractogram_path(path, reference=None):
-    """Raise unless a file can be a tractogram, without reading it.
+def check_tractogram_path(
+    path: str | Path, reference: str | Path | None = None
+) -> None:
+    """Raise an error unless a path can be a tractogram, without reading the file.
 
     Parameters
     ----------
     path : str or Path
-        The file.
+        Tractogram file.
     reference : str or Path, optional
-        Image or tractogram whose space it is in.
+        Reference image or TRK for formats without a header (TCK, VTK, ...).
 
     Raises
     ------
     InputFileError
-        If the file is missing, of unknown extension, or lacks its reference.
+        If the file is missing, its extension is unknown, or it lacks its reference.
     """
     path = Path(path)
     check_readable(path)
-    suffix = path.suffix  # DIPY knows them in small letters only.
+    suffix = path.suffix  # DIPY accepts only lower case.
     if suffix == ".keras":
         raise InputFileError(
-            f"Cannot read {path}: it is a model, where a tractogram is expected. The "
-            "model comes first, then the tractograms."
+            f"Cannot read {path}: it is a model, but a tractogram is expected. Give "
+            "the model first, then the tractograms."
         )
     if suffix not in EXTENSIONS:
         raise InputFileError(
-            f"Cannot read {path}: `{suffix or path.name}` is no tractogram extension. "
-            f"Known are {' '.join(EXTENSIONS)}; others can be converted with "
-            "dipy_convert_tractogram."
+            f"Cannot read {path}: `{suffix or path.name}` is not an extension of "
+            f"tractograms, which are {' '.join(EXTENSIONS)}. Convert other formats "
+            "with dipy_convert_tractogram."
         )
     _check_fury(path, InputFileError)
     if suffix in SELF_CONTAINED:
         return
     if reference is None:
         raise InputFileError(
-            f"Cannot read {path}: a {suffix} file does not hold its image space. Give "
-            "the image it belongs to (NIfTI, or a TRK of the same space) as "
-            "`reference`."
+            f"Cannot read {path}: a {suffix} file does not contain its image space. "
+            "Give its image (NIfTI, or a TRK of the same space) as `reference`."
         )
     if not Path(reference).is_file():
         raise InputFileError(f"Reference file not found: {reference}.")
 
 
-def save_tractogram(tractogram, path, *, overwrite=False):
-    """Write a tractogram, whole or not at all; points out of the image are kept.
+def save_tractogram(
+    tractogram: StatefulTractogram, path: str | Path, *, overwrite: bool = False
+) -> None:
+    """Write a tractogram, completely or not at all.
 
-    A StatefulTractogram has no groups and no data per group: those of a TRX that was
-    read by `load_tractogram` are not written. The commands carry them.
+    Points outside of the image are kept. A StatefulTractogram cannot hold groups and
+    data per group: those of a TRX read by `load_tractogram` are not written. The
+    commands preserve them.
 
     Parameters
     ----------
     tractogram : StatefulTractogram
-        Any space.
+        Tractogram in any space.
     path : str or Path
-        File whose extension chooses the format.
+        File to write; its extension determines the format.
     overwrite : bool, optional
-        Replace an existing file.
+        Allow overwriting an existing file.
 
     Raises
     ------
     InvalidArgumentError
-        If it is no StatefulTractogram.
+        If ``tractogram`` is not a StatefulTractogram.
     OutputFileError
-        If the file exists and is not to be replaced, its extension is unknown, or it
+        If the file exists and ``overwrite`` is False, its extension is unknown, or it
         cannot be written.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> dte.save_tractogram(made.tractogram(), "fibercup.trx")
+    >>> len(dte.load_tractogram("fibercup.trx"))
+    43
     """
     from dipy.io.streamline import save_tractogram as dipy_save
 
     if not hasattr(tractogram, "space_attributes"):
         raise InvalidArgumentError(
             "Invalid value received for `tractogram`. Expected a StatefulTractogram, "
-            "as `load_tractogram` and `decode_tractogram` give. Received: "
-            f"{format_received(tractogram)}. Points in mm become one by "
+            "as returned by `load_tractogram` and `decode_tractogram`. Received: "
+            f"{format_received(tractogram)}. Convert points in mm by "
             "StatefulTractogram(points, reference, Space.RASMM) of "
             "dipy.io.stateful_tractogram."
         )
@@ -241,12 +285,12 @@ def save_tractogram(tractogram, path, *, overwrite=False):
     if Path(path).suffix == ".trx":
         _save_trx(tractogram, path)
         return
-    with whole_file(path) as partial:
+    with whole_file(path) as partial, _same_locale():
         dipy_save(tractogram, str(partial), bbox_valid_check=False)
 
 
 def _save_trx(tractogram, path):
-    """Write a tractogram of DIPY's as a TRX; each kind of data keeps its type."""
+    """Write a StatefulTractogram as a TRX, with the dtypes of its data."""
     from dipy.io.stateful_tractogram import Origin, Space
 
     if tractogram.space != Space.RASMM or tractogram.origin != Origin.NIFTI:
@@ -268,34 +312,36 @@ def _save_trx(tractogram, path):
     )
 
 
-def check_output_extension(path, allowed=EXTENSIONS):
-    """Raise unless a tractogram can be written under this name.
+def check_output_extension(
+    path: str | Path, allowed: Sequence[str] = EXTENSIONS
+) -> None:
+    """Raise an error unless a path has an extension of tractograms.
 
     Parameters
     ----------
     path : str or Path
         File to be written.
     allowed : sequence of str, optional
-        Extensions that will do.
+        Allowed extensions.
 
     Raises
     ------
     OutputFileError
-        If the extension is another one.
+        If the extension is not allowed.
     """
     suffix = Path(path).suffix
     if suffix not in allowed:
         raise OutputFileError(
-            f"Cannot write {path}: the extension has to be one of {' '.join(allowed)}."
+            f"Cannot write {path}: the extension must be one of {' '.join(allowed)}."
         )
     _check_fury(path, OutputFileError)
 
 
 def _check_fury(path, error):
-    """Raise ``error`` if the file's format needs FURY and it is not installed."""
+    """Raise ``error`` if the format of a file needs FURY and it is not installed."""
     if Path(path).suffix not in THROUGH_FURY:
         return
-    from dipy.io.vtk import have_fury  # It has to be a version that DIPY knows.
+    from dipy.io.vtk import have_fury  # Only versions that DIPY supports.
 
     if not have_fury:
         raise error(

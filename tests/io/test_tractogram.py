@@ -1,3 +1,5 @@
+import locale
+
 from dipy.io.streamline import save_tractogram as dipy_save
 from dipy.io.vtk import have_fury
 from flow_data import save_reference
@@ -34,7 +36,9 @@ def reference(tmp_path_factory):
 
 
 def write(tractogram, path):
+    before = locale.setlocale(locale.LC_ALL)
     assert dipy_save(tractogram, str(path), bbox_valid_check=False) is not False
+    locale.setlocale(locale.LC_ALL, before)  # VTK sets another one.
     return path
 
 
@@ -73,6 +77,16 @@ def test_saving_and_loading(tractogram, lines, reference, tmp_path, suffix):
     save_tractogram(tractogram, path)
     assert_same_lines(load_tractogram(path, reference), lines)
     assert list(path.parent.iterdir()) == [path]
+
+
+@every_format
+def test_the_locale_stays(tractogram, reference, tmp_path, suffix):
+    """And with it the encoding in which Python opens text files."""
+    needs_fury(suffix)
+    before = locale.setlocale(locale.LC_ALL)
+    save_tractogram(tractogram, tmp_path / f"a{suffix}")
+    load_tractogram(tmp_path / f"a{suffix}", reference)
+    assert locale.setlocale(locale.LC_ALL) == before
 
 
 @pytest.mark.parametrize("nothing", [np.zeros((2, 5, 3)), [np.zeros((5, 3))], "a.trk"])
