@@ -27,13 +27,6 @@ import dipy_tractoencoder as dte
 
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
-# Packages whose public names do not all have an example yet.
-NOT_YET = {
-    "io",
-    "latent",
-    "nn",
-}
-
 
 def module_name(path):
     """Give the name a file of the package is imported by."""
@@ -109,9 +102,6 @@ def test_examples_run(name, prepared, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_public_names_have_an_example(name):
-    package = dte._HOME[name].partition(".")[0]
-    if package in NOT_YET:
-        pytest.skip(f"the examples of {package} are being written")
     _, heading, examples = inspect.getdoc(getattr(dte, name)).partition(
         "\nExamples\n--------\n"
     )

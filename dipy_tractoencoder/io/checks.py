@@ -1,10 +1,14 @@
-"""What tractogram files say of themselves, checked before a reader believes it.
+"""Check the headers of tractogram files before reading them.
 
-Readers allocate, map and unpack what a header promises, take the affine as it is, or go
-on with fewer streamlines; here the promises are compared with the file's size first.
+Readers allocate as much memory as a header claims, use any affine, or silently read
+fewer streamlines; the checks compare the header with the size of the file first.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 import zipfile
 import zlib
 
@@ -15,7 +19,7 @@ from dipy_tractoencoder.errors import InputFileError
 TRK_HEADER = 1000  # bytes
 TCK_TRIPLET = 12
 LARGEST_TEXT = 2**20
-# What zip, JSON, text and numbers in a broken file lead to.
+# Errors raised while reading zip archives, JSON, text and numbers of a damaged file.
 DAMAGE = (
     OSError,
     EOFError,
@@ -33,21 +37,22 @@ DAMAGE = (
 )
 
 
-def check_contents(path):
-    """Raise if a TRK's or TCK's header cannot be true; other formats pass.
+def check_contents(path: str | Path) -> None:
+    """Raise an error if the header of a TRK or TCK file is wrong.
 
     Parameters
     ----------
     path : str or Path
-        A .trk or .tck file that exists.
+        An existing file; formats other than .trk and .tck pass.
 
     Raises
     ------
     InputFileError
-        If header and size of the file contradict each other, or the space is none.
+        If header and size of the file contradict each other, or the image space is
+        invalid.
     """
     path = Path(path)
-    checks = {".trk": _check_trk, ".tck": _check_tck}
+    checks: dict[str, Callable] = {".trk": _check_trk, ".tck": _check_tck}
     check = checks.get(path.suffix)
     if check is None:
         return
@@ -59,30 +64,37 @@ def check_contents(path):
         raise broken(path, f"{type(err).__name__}: {err}") from err
 
 
-def check_space(path, affine, dimensions, voxel_sizes=None, voxel_order=None):
-    """Raise unless affine, dimensions and voxel sizes can be those of an image.
+def check_space(
+    path: str | Path,
+    affine: Any,
+    dimensions: Any,
+    voxel_sizes: Any = None,
+    voxel_order: str | None = None,
+) -> None:
+    """Raise an error unless an image space is valid.
 
     Parameters
     ----------
     path : str or Path
-        File they are from, for the message.
+        File with this image space, for the message.
     affine : array_like, shape (4, 4)
-        Voxels to RASMM.
+        Transformation from voxels to RASMM.
     dimensions : array_like, shape (3,)
-        Of the image, in voxels.
+        Size of the image in voxels.
     voxel_sizes : array_like, shape (3,), optional
-        mm.
+        Voxel sizes, mm.
     voxel_order : str, optional
-        Axes by the letters of where they lead, as RAS.
+        Orientation of the voxel axes, for example "RAS".
 
     Raises
     ------
     InputFileError
-        If the affine is singular or not finite, or a size is not positive.
+        If the affine is singular or not finite, a size is not positive, or the voxel
+        order is unknown.
     """
     affine = np.asarray(affine, dtype=np.float64)
     if affine.shape != (4, 4) or not np.isfinite(affine).all():
-        raise broken(path, f"its affine is no finite 4x4 matrix: {affine.tolist()}")
+        raise broken(path, f"its affine is not a finite 4x4 matrix: {affine.tolist()}")
     size = np.abs(affine[:3, :3]).max()
     if size == 0 or abs(np.linalg.det(affine[:3, :3] / size)) < 1e-9:
         raise broken(path, f"its affine is singular: {affine.tolist()}")
@@ -102,31 +114,32 @@ def check_space(path, affine, dimensions, voxel_sizes=None, voxel_order=None):
         raise broken(path, f"its voxels have the sizes {voxel_sizes.tolist()} mm")
 
 
-def check_trk_end(path, n_streamlines, n_points):
-    """Raise unless a TRK file ends where the streamlines of its header end.
+def check_trk_end(path: str | Path, n_streamlines: int, n_points: int) -> None:
+    """Raise an error unless a TRK file has as many streamlines as its header says.
 
-    Readers stop after as many as the header says, or at the end of the file.
+    Readers stop after the number of streamlines in the header, or at the end of the
+    file.
 
     Parameters
     ----------
     path : str or Path
-        The file.
+        TRK file.
     n_streamlines, n_points : int
-        Streamlines and points that were read.
+        Number of streamlines and points that were read.
 
     Raises
     ------
     InputFileError
-        If there are bytes behind, or streamlines missing.
+        If streamlines are missing, or bytes are left after the last one.
     """
     header = _trk_header(path)
     promised = int(header["nb_streamlines"])
-    if promised == 0:  # TrackVis' way not to say: it was read to its end.
+    if promised == 0:  # Unknown in TrackVis' convention: the file was read to its end.
         return
     if promised != n_streamlines:
         raise broken(
             path,
-            f"its header promises {promised} streamlines, and it ends after "
+            f"its header promises {promised} streamlines, but it ends after "
             f"{n_streamlines}",
         )
     per_point = 3 + int(header["nb_scalars_per_point"])
@@ -137,45 +150,45 @@ def check_trk_end(path, n_streamlines, n_points):
         raise broken(
             path,
             f"its header promises {promised} streamlines; with the {n_points} points "
-            f"that were read they would take {expected} bytes, and it has {found}",
+            f"that were read they would take {expected} bytes, but it has {found}",
         )
 
 
-def broken(path, why):
-    """Make the error for a file that contradicts itself.
+def broken(path: str | Path, why: str) -> InputFileError:
+    """Create the error for a damaged file.
 
     Parameters
     ----------
     path : str or Path
-        The file.
+        Damaged file.
     why : str
         What is wrong with it.
 
     Returns
     -------
     error : InputFileError
-        To be raised.
+        The error, to be raised.
     """
     return InputFileError(
         f"Cannot read {path}: {' '.join(str(why).split())}. The file is damaged; copy "
-        "or make it again."
+        "or create it again."
     )
 
 
 def _check_count(path, count, least_bytes, n_bytes):
-    """Raise unless so many streamlines fit into so many bytes."""
+    """Raise an error unless a number of streamlines can fit into a number of bytes."""
     if count < 0:
         raise broken(path, f"its header says {count} streamlines")
     if count * least_bytes > n_bytes:
         raise broken(
             path,
-            f"its header promises {count} streamlines, which do not fit into its "
+            f"its header promises {count} streamlines, which cannot fit into its "
             f"{n_bytes} bytes",
         )
 
 
 def _trk_header(path):
-    """Read a TRK file's header, in the order of bytes that it is in."""
+    """Read the header of a TRK file, in its byte order."""
     from nibabel.streamlines.trk import header_2_dtype
 
     with open(path, "rb") as file:
@@ -193,10 +206,12 @@ def _trk_header(path):
 def _check_trk(path):
     header = _trk_header(path)
     if header["version"] not in (1, 2):
-        raise broken(path, f"it is of version {header['version']}; known are 1 and 2")
+        raise broken(
+            path, f"its version is {header['version']}; only 1 and 2 are known"
+        )
     affine = np.array(header["voxel_to_rasmm"], dtype=np.float64)
     if header["version"] == 1 or affine[3, 3] == 0:
-        affine = np.eye(4)  # TrackVis' way not to say.
+        affine = np.eye(4)  # Unknown in TrackVis' convention.
     check_space(path, affine, header["dimensions"], header["voxel_sizes"])
     for name in ("nb_scalars_per_point", "nb_properties_per_streamline"):
         if header[name] < 0:

@@ -1,6 +1,8 @@
-"""Tractograms read some streamlines at a time, in bounded memory."""
+"""Read tractograms in chunks of streamlines, in bounded memory."""
 
-from collections.abc import Iterator, Mapping
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import islice
 import logging
@@ -29,45 +31,62 @@ from dipy_tractoencoder.utils.prefetch import forget_pages
 
 logger = logging.getLogger(__name__)
 
-# TRX is mapped; the others have no lazy reader.
+# Formats that need not be read completely.
 CHEAP_TO_OPEN = (*LAZY, ".trx")
 
 
 class TractogramChunks:
-    """A tractogram file as a sequence of chunks of streamlines.
+    """Iterate over a tractogram file in chunks of streamlines.
 
-    TRK and TCK are read through nibabel's lazy readers, TRX files are mapped into
-    memory; other formats are read whole, having no lazy reader.
+    TRK and TCK files are read by nibabel's lazy readers, TRX files are memory-mapped;
+    other formats have no lazy reader and are read completely.
 
     Parameters
     ----------
     path : str or Path
-        The file.
+        Tractogram file.
     reference : str or Path, optional
-        Image or tractogram whose space a file without one is in.
+        Reference image or TRK for formats without a header (TCK, VTK, ...).
     chunk_size : int, optional
-        Streamlines per chunk.
+        Number of streamlines per chunk.
     progress : callable, optional
-        Called with the number of streamlines of each chunk once it has been used.
+        Called with the number of streamlines of each chunk after its use.
 
     Attributes
     ----------
     space : dict
-        "affine", "dimensions", "voxel_sizes" and "voxel_order".
+        "affine", "dimensions", "voxel_sizes" (mm) and "voxel_order".
     n_streamlines : int or None
-        How many the file says it has; None if it does not say.
+        Number of streamlines according to the file; None if it is not stored.
     trx : TrxContents or None
-        All that a TRX holds.
+        Content of a TRX file.
 
     Raises
     ------
     InputFileError
-        If the file is missing, broken, of another kind, or lacks its reference.
+        If the file is missing, damaged, of another format, or lacks its reference.
     InvalidArgumentError
-        If ``chunk_size`` is no positive whole number.
+        If ``chunk_size`` is not a positive integer.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> dte.save_tractogram(made.tractogram(), "fibercup.trk")
+    >>> chunks = dte.TractogramChunks("fibercup.trk", chunk_size=20)
+    >>> [len(chunk) for chunk in chunks]
+    [20, 20, 3]
+    >>> chunks.close()
     """
 
-    def __init__(self, path, reference=None, *, chunk_size=CHUNK_SIZE, progress=None):
+    def __init__(
+        self,
+        path: str | Path,
+        reference: str | Path | None = None,
+        *,
+        chunk_size: int = CHUNK_SIZE,
+        progress: Callable[[int], object] | None = None,
+    ) -> None:
         check_number("chunk_size", chunk_size, low=1, integer=True)
         check_tractogram_path(path, reference)
         check_contents(path)
@@ -76,7 +95,8 @@ class TractogramChunks:
         self.chunk_size = chunk_size
         self.progress = progress
         self.n_streamlines = None
-        self._opened = self.trx = None
+        self._opened: Any = None
+        self.trx: Any = None
         suffix = self.path.suffix
         try:
             if suffix in LAZY:
@@ -86,7 +106,7 @@ class TractogramChunks:
                 self.space, self.n_streamlines = self.trx.space, len(self.trx)
         except (InputFileError, OutputFileError):
             raise
-        # Readers raise whatever a broken file leads them to.
+        # The readers raise many types of errors for damaged files.
         except Exception as err:
             raise self._damaged(err) from err
         if suffix not in CHEAP_TO_OPEN:
@@ -94,8 +114,8 @@ class TractogramChunks:
             self.space = tractogram_space(self._opened)
             self.n_streamlines = len(self._opened)
 
-    def __iter__(self):
-        """Give ArraySequences of up to ``chunk_size`` streamlines, RASMM, mm."""
+    def __iter__(self) -> Iterator[ArraySequence]:
+        """Iterate over chunks of up to ``chunk_size`` streamlines, RASMM, mm."""
         outside = False
         for chunk in self._chunks():
             if not outside and points_outside(chunk, self.space):
@@ -126,8 +146,8 @@ class TractogramChunks:
                 raise self._damaged(err, start) from err
             yield chunk
 
-    def close(self):
-        """Let go of the file."""
+    def close(self) -> None:
+        """Close the file."""
         if self.trx is not None:
             self.trx.close()
         self._opened = self.trx = None
@@ -146,7 +166,7 @@ class TractogramChunks:
         count = header.get("nb_streamlines", header.get("count"))
         self.n_streamlines = int(count) if count is not None else None
         if self.path.suffix == ".trk" and not self.n_streamlines:
-            self.n_streamlines = None  # TrackVis' way not to say.
+            self.n_streamlines = None  # Unknown in TrackVis' convention.
 
     def _lazy_chunks(self):
         from nibabel.streamlines import load
@@ -162,7 +182,7 @@ class TractogramChunks:
             raise
         except Exception as err:  # As above.
             raise self._damaged(err, n_read) from err
-        # TCK's readers skip streamlines without points, which its header counts.
+        # The header of a TCK also counts empty streamlines, which readers skip.
         if self.path.suffix == ".trk":
             check_trk_end(self.path, n_read, n_points)
 
@@ -171,71 +191,72 @@ class TractogramChunks:
         hint = ""
         if self.path.suffix not in SELF_CONTAINED:
             hint = f", or the reference {self.reference} wrong"
-        text = " ".join(str(err).split()).rstrip(".") or "more than there is"
+        text = " ".join(str(err).split()).rstrip(".") or "no details"
         return InputFileError(
             f"Cannot read {self.path}{where}: {type(err).__name__}: {text}. The file "
             f"may be damaged{hint}."
         )
 
 
-def as_tractogram_list(tractograms):
-    """Make a list of what may be a single tractogram.
+def as_tractogram_list(tractograms: Any) -> Iterable:
+    """Return a list of tractograms, given one tractogram or several.
 
     Parameters
     ----------
     tractograms : StatefulTractogram, sequence of ndarray, or iterable of them
-        A sequence of arrays of shape (any, 3) is one tractogram, and so is one array
-        of shape (n_streamlines, n_points, 3). Instead of arrays, lists will do.
+        A sequence of arrays of shape (n_points, 3) is one tractogram, as is an array
+        of shape (n_streamlines, n_points, 3). Lists can replace arrays.
 
     Returns
     -------
     tractograms : iterable
-        Of tractograms; what is none is in it alone, to be refused as such.
+        Tractograms. An object of another type is returned as the only element, so
+        that a later check rejects it.
     """
     single = hasattr(tractograms, "space_attributes")
     single = single or isinstance(tractograms, (ArraySequence, TractogramChunks))
     single = single or isinstance(tractograms, (str, bytes, Mapping))
     single = single or not hasattr(tractograms, "__iter__")
     if isinstance(tractograms, (list, tuple, np.ndarray)) and len(tractograms):
-        single = max(map(_depth, tractograms)) <= 2  # A streamline's points, or less.
+        single = max(map(_depth, tractograms)) <= 2  # Points of a streamline, or less.
     return [tractograms] if single else tractograms
 
 
 def _depth(item):
-    """Levels of lists about numbers, as an array's ``ndim``; infinity for all else."""
+    """Return the nesting depth of lists of numbers; infinity for other objects."""
     if isinstance(item, np.ndarray) and item.dtype != object:
         return item.ndim
     if not isinstance(item, (list, tuple, np.ndarray)):
         return 0 if isinstance(item, Real) else np.inf
-    # Streamlines without points tell nothing: the first part that does speaks for all.
+    # Empty streamlines have no depth: use the first item that has one.
     return 1 + next(filter(None, map(_depth, item)), 0) if len(item) else 0
 
 
 def each_tractogram(source: Any, reference: str | Path | None = None) -> Iterator:
-    """Give the tractograms of a source one by one; files are open while in use.
+    """Iterate over the tractograms of a source; files are open while in use.
 
     Parameters
     ----------
     source : tractogram, path, or iterable of them
-        What `as_tractogram_list` takes, or paths of tractogram files.
+        Tractograms as for `as_tractogram_list`, or paths of tractogram files.
     reference : str or Path, optional
-        Image or tractogram whose space files without one are in.
+        Reference image or TRK for formats without a header (TCK, VTK, ...).
 
     Yields
     ------
     tractogram : StatefulTractogram, TractogramChunks, or sequence of ndarray
-        RASMM, mm, unless a StatefulTractogram says otherwise.
+        Streamlines, RASMM, mm, unless a StatefulTractogram is in another space.
 
     Raises
     ------
     InputFileError
-        If a file is missing, broken, or lacks its reference.
+        If a file is missing, damaged, or lacks its reference.
     """
     if isinstance(source, (str, PathLike)):
         source = [source]
     for item in as_tractogram_list(source):
         if isinstance(item, (str, PathLike)):
-            with closing(TractogramChunks(item, reference)) as chunks:
+            with closing(TractogramChunks(Path(item), reference)) as chunks:
                 yield chunks
         else:
             yield item
@@ -244,14 +265,14 @@ def each_tractogram(source: Any, reference: str | Path | None = None) -> Iterato
 def each_chunk(
     source: Any, reference: str | Path | None = None
 ) -> Iterator[ArraySequence]:
-    """Give the streamlines of a source some at a time, whatever it is.
+    """Iterate over the streamlines of a source in chunks.
 
     Parameters
     ----------
     source : tractogram, path, or iterable of them
-        As for `each_tractogram`.
+        Source as for `each_tractogram`.
     reference : str or Path, optional
-        Image or tractogram whose space files without one are in.
+        Reference image or TRK for formats without a header (TCK, VTK, ...).
 
     Yields
     ------
@@ -261,9 +282,9 @@ def each_chunk(
     Raises
     ------
     InvalidArgumentError
-        If something is no tractogram.
+        If an item is not a tractogram.
     InputFileError
-        If a file is missing, broken, or lacks its reference.
+        If a file is missing, damaged, or lacks its reference.
     """
     for tractogram in each_tractogram(source, reference):
         if isinstance(tractogram, TractogramChunks):

@@ -1,34 +1,42 @@
-"""HDF5 files checked before they are believed, and their errors made clear."""
+"""Check HDF5 files before use, and report their errors clearly."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from contextlib import contextmanager
 import math
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dipy_tractoencoder.errors import InputFileError
 
-# What is unpacked, to the size of the file: latents hardly shrink.
+if TYPE_CHECKING:
+    import h5py
+
+# Largest ratio of unpacked data to file size: latents are hardly compressible.
 LARGEST_RATIO = 100
 
 
 @contextmanager
-def clear_errors(path, kind):
-    """Say which file is damaged, whatever HDF5 makes of it.
+def clear_errors(path: str | Path, kind: str) -> Iterator[None]:
+    """Convert errors caused by a damaged HDF5 file to an error that names the file.
 
     Parameters
     ----------
-    path : Path
-        An HDF5 file.
+    path : str or Path
+        HDF5 file that is read in the context.
     kind : str
-        What it should be, for the message.
+        Expected kind of file, for the message.
 
     Yields
     ------
     None
-        What reads it goes in here.
+        Nothing.
 
     Raises
     ------
     InputFileError
-        For all that a damaged file leads to.
+        If reading the file raises an error.
     """
     try:
         yield
@@ -48,44 +56,47 @@ def clear_errors(path, kind):
     ) as err:
         text = " ".join(str(err).split()).rstrip(".")
         raise InputFileError(
-            f"Cannot read {path}: {text}. It is no {kind}, or was damaged or cut short."
+            f"Cannot read {path}: {text}. It is not a {kind}, or is damaged or "
+            "incomplete."
         ) from err
 
 
-def check_dataset(group, name, kinds, n_bytes):
-    """Give a dataset of numbers, or raise unless it lies in its file and fits there.
+def check_dataset(
+    group: h5py.Group, name: str, kinds: str, n_bytes: int
+) -> h5py.Dataset:
+    """Return a numeric dataset after checking that its file really contains it.
 
     Parameters
     ----------
     group : h5py.Group
-        Where it has to be.
+        Group of the dataset.
     name : str
-        Of the dataset.
+        Name of the dataset.
     kinds : str
-        Letters of the types that will do, as ``numpy.dtype.kind``.
+        Allowed types, as characters of ``numpy.dtype.kind``.
     n_bytes : int
-        Size of the file.
+        Size of the file in bytes.
 
     Returns
     -------
     dataset : h5py.Dataset
-        Not read yet.
+        The dataset, not read yet.
 
     Raises
     ------
     ValueError
-        If it is missing, elsewhere, of another type, or would take far more memory
-        than the file.
+        If the dataset is missing, stored in another file, of another type, or would
+        need far more memory than the size of the file.
     """
     import h5py
 
     here = isinstance(group.get(name, getlink=True), h5py.HardLink)
     item = group[name] if here else None
     if not isinstance(item, h5py.Dataset) or item.external or item.is_virtual:
-        raise ValueError(f"Its `{name}` does not lie in the file.")
+        raise ValueError(f"Its `{name}` is not stored in the file.")
     if item.dtype.kind not in kinds or item.dtype.itemsize > 8:
-        raise ValueError(f"Its `{name}` are {item.dtype}.")
+        raise ValueError(f"Its `{name}` has the type {item.dtype}.")
     chunk = math.prod(item.chunks or ()) * item.dtype.itemsize
     if max(item.nbytes, chunk) > LARGEST_RATIO * (n_bytes + 2**16):
-        raise ValueError(f"Its `{name}` would take {max(item.nbytes, chunk)} bytes.")
+        raise ValueError(f"Its `{name}` would need {max(item.nbytes, chunk)} bytes.")
     return item

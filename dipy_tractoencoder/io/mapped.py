@@ -1,5 +1,8 @@
-"""A whole tractogram at hand without its points in memory: they stay on disk."""
+"""Access a whole tractogram with random access while its points stay on disk."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -20,22 +23,22 @@ from dipy_tractoencoder.streamlines.array import CHUNK_SIZE, as_columns
 
 @dataclass(frozen=True)
 class MappedTractogram:
-    """Streamlines of a file, and what they carry.
+    """Streamlines of a file, and their data.
 
     Attributes
     ----------
     streamlines : ArraySequence
-        RASMM, mm.
+        Streamlines, RASMM, mm.
     space : dict
-        See `io.space.tractogram_space`.
-    per_streamline : dict of ndarray, shape (n_streamlines, any)
+        Image space as returned by `io.space.tractogram_space`.
+    per_streamline : dict of ndarray, shape (n_streamlines, n_columns)
         ``data_per_streamline``.
     per_point : dict of ArraySequence
         ``data_per_point``.
     groups : dict of ndarray of int64
-        Groups of a TRX: name to numbers of streamlines.
-    per_group : dict of dict of ndarray, shape (1, any)
-        Data per group of a TRX: name of the group, then of the data.
+        Groups of a TRX: indices of streamlines by name.
+    per_group : dict of dict of ndarray, shape (1, n_columns)
+        Data per group of a TRX, by name of the group and of the data.
     """
 
     streamlines: ArraySequence
@@ -45,52 +48,58 @@ class MappedTractogram:
     groups: dict = field(default_factory=dict)
     per_group: dict = field(default_factory=dict)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.streamlines)
 
 
 @contextmanager
-def mapped_tractogram(path, reference=None, *, folder=None, progress=None):
+def mapped_tractogram(
+    path: str | Path,
+    reference: str | Path | None = None,
+    *,
+    folder: str | Path | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> Iterator[MappedTractogram]:
     """Open a tractogram with its points on disk.
 
-    TRX files are mapped as they are; TRK and TCK, which have no place for that, are
-    copied to a nameless temporary file that vanishes with the process; other formats,
-    which have no lazy reader, are read into memory.
+    TRX files are memory-mapped directly. TRK and TCK files, which cannot be mapped,
+    are copied to an anonymous temporary file, which is removed when the process ends.
+    Other formats have no lazy reader and are read into memory.
 
     Parameters
     ----------
     path : str or Path
-        The file.
+        Tractogram file.
     reference : str or Path, optional
-        Image or tractogram whose space a file without one is in.
+        Reference image or TRK for formats without a header (TCK, VTK, ...).
     folder : str or Path, optional
-        Where the temporary file goes, the system's place by default; it takes as much
-        as the tractogram.
+        Folder of the temporary file, which is as large as the tractogram; by default,
+        that of the system.
     progress : callable, optional
-        Called with the number of streamlines read, as it goes.
+        Called with the number of streamlines read since the last call.
 
     Yields
     ------
     tractogram : MappedTractogram
-        To be used before the context ends.
+        Tractogram, valid only inside the context.
 
     Raises
     ------
     InputFileError
-        If the file is missing, broken, of another kind, or lacks its reference.
+        If the file is missing, damaged, of another format, or lacks its reference.
     OutputFileError
-        If there is no room for the temporary file.
+        If there is no space for the temporary file.
     """
     path = Path(path)
     progress = progress or (lambda count: None)
-    reader = TractogramChunks(path, reference)  # Checks what can be checked.
+    reader = TractogramChunks(path, reference)  # It also checks the file.
     try:
         if path.suffix in LAZY:
-            spools = _spool(path, folder, progress)
+            spools, counts = _spool(path, folder, progress)
             try:
-                yield _joined(*spools, reader.space)
+                yield _joined(spools, counts, reader.space)
             finally:
-                for spool in spools[0].values():
+                for spool in spools.values():
                     spool.file.close()
         elif path.suffix == ".trx":
             trx = reader.trx
@@ -117,27 +126,27 @@ def mapped_tractogram(path, reference=None, *, folder=None, progress=None):
 
 
 class _Spool:
-    """Rows of numbers, appended to a nameless file and read back through a map."""
+    """Rows appended to an anonymous file, and read back through a memory map."""
 
     def __init__(self, folder):
         self.file = tempfile.TemporaryFile(dir=folder)
         self.shape, self.dtype = (0,), np.dtype(np.float32)
 
     def append(self, rows):
-        """Add rows, all of one width and dtype."""
+        """Append rows; all must have the same width and dtype."""
         self.dtype = rows.dtype
         self.shape = (self.shape[0] + len(rows), *rows.shape[1:])
         try:
             np.ascontiguousarray(rows).tofile(self.file)
         except OSError as err:
             raise OutputFileError(
-                "No room for a temporary copy of the tractogram "
-                f"({err.strerror or err}). Free some, set TMPDIR to a folder that has "
-                "it, or convert the file to TRX, which needs no copy."
+                "No space for a temporary copy of the tractogram "
+                f"({err.strerror or err}). Free some, set TMPDIR to a folder with more "
+                "space, or convert the file to TRX, which needs no copy."
             ) from err
 
     def mapped(self):
-        """All rows."""
+        """Return all rows."""
         if 0 in self.shape:
             return np.empty(self.shape, self.dtype)
         self.file.flush()
@@ -145,7 +154,7 @@ class _Spool:
 
 
 def _spool(path, folder, progress):
-    """Copy a TRK's or TCK's numbers to files; give them and the points of each."""
+    """Copy the data of a TRK or TCK to files; also return the points per streamline."""
     from nibabel.streamlines import load
     from nibabel.streamlines.trk import get_affine_trackvis_to_rasmm
 
@@ -159,7 +168,7 @@ def _spool(path, folder, progress):
     append("points", "", np.empty((0, 3), dtype=np.float32))
     try:
         file = load(str(path), lazy_load=True)
-        to_rasmm = np.eye(4)  # TCK's points are in RASMM.
+        to_rasmm = np.eye(4)  # The points of a TCK are in RASMM.
         if path.suffix == ".trk":
             to_rasmm = get_affine_trackvis_to_rasmm(file.header)
         items = file.tractogram.data
@@ -176,7 +185,7 @@ def _spool(path, folder, progress):
             progress(len(chunk))
     except OutputFileError:
         raise
-    # nibabel raises whatever a broken file leads it to.
+    # nibabel raises many types of errors for damaged files.
     except Exception as err:
         raise InputFileError(
             f"Cannot read {path}, after streamline {sum(map(len, counts))}: "
@@ -189,7 +198,7 @@ def _spool(path, folder, progress):
 
 
 def _joined(spools, counts, space):
-    """Put mapped numbers together to a tractogram."""
+    """Build a tractogram from mapped data."""
 
     def sequence(data):
         joined = ArraySequence()

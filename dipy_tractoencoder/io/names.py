@@ -1,55 +1,64 @@
-"""How names of data, groups and bundles are written into each format.
+"""Encode names of data, groups and bundles for each file format.
 
-What stands in a file came from somebody: a name may hold dots, slashes or control
-characters. Here it is decided, for every format, whether it is kept, escaped so that it
-can be read back, or refused.
+Names in a file are arbitrary: they may contain dots, slashes or control characters.
+For each format, a name is kept, escaped so that it can be read back, or refused.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
 import logging
+from pathlib import Path
 import re
 
 from dipy_tractoencoder.errors import OutputFileError
 
 logger = logging.getLogger(__name__)
 
-# Of a TRK's header: bytes of a name, kinds of data per streamline and per point.
+# Limits of a TRK's header: bytes per name, and names per streamline and per point.
 TRK_BYTES = 20
 TRK_NAMES = 10
-# File systems hold 255 bytes in all; a number of columns, a type or a file's own name
-# come behind.
+# File systems allow 255 bytes, including a number of columns, a type or the rest of a
+# file name.
 MOST_BYTES = 200
-# Not in a TRX: dots separate name and type there; slashes and colons lead elsewhere
-# when it is unpacked.
+# Forbidden in a TRX: dots separate name and type; slashes and colons would lead to
+# another path when it is unpacked.
 _IN_TRX = re.compile(r"[\x00-\x1f\x7f/\\.:\ud800-\udfff]|%(?=[0-9A-F]{2})")
-# Not in a file's name, on any system; a dot in front hides it.
+# Forbidden in file names on some system; a leading dot hides a file.
 _IN_FILES = re.compile(r'^\.|[\x00-\x1f\x7f/\\:*?"<>|]|%(?=[0-9A-F]{2})')
 _ESCAPED = re.compile(r"((?:%[0-9A-F]{2})+)")
 _EMPTY = "%"
 
 
-def stored_names(names, kind, path, what="data", *, widths=None):
-    """Decide how names are written into a file.
+def stored_names(
+    names: Iterable[str],
+    kind: str,
+    path: str | Path,
+    what: str = "data",
+    *,
+    widths: Mapping[str, int] | None = None,
+) -> dict[str, str]:
+    """Convert names to the form in which they are written to a file.
 
     Parameters
     ----------
     names : iterable of str
-        Different names.
+        Unique names.
     kind : {"trx", "file", "trk"}
-        Names within a TRX, beginnings of names of files, or names in a TRK's header.
+        Names in a TRX, beginnings of file names, or names in the header of a TRK.
     path : str or Path
-        The file, or folder, for messages.
+        File or folder to write, for messages.
     what : str, optional
-        What is named, for messages.
+        Description of the named objects, for messages.
     widths : dict of str to int, optional
-        Numbers that go with a name; a TRK writes them behind it if there are several.
+        Number of columns per name; a TRK stores it after the name if it is not 1.
 
     Returns
     -------
     stored : dict of str to str
-        Name to what is written. In a TRX and in names of files, characters that cannot
-        be there are replaced by a percent sign and two hexadecimal digits for each of
-        their bytes, which is warned of; `read_names` brings them back. No two are
-        alike.
+        Written form of each name; the written forms are unique. In a TRX and in file
+        names, each byte of a forbidden character is replaced by a percent sign and
+        two hexadecimal digits, with a warning; `read_names` reverses this.
 
     Raises
     ------
@@ -61,10 +70,10 @@ def stored_names(names, kind, path, what="data", *, widths=None):
         wrong = [n for n in names if not _fits_trk(n, (widths or {}).get(n, 1))]
         if wrong or len(names) > TRK_NAMES:
             raise OutputFileError(
-                f"Cannot write {path}: TRK holds {TRK_NAMES} {what}, with names of "
-                f"{TRK_BYTES} Latin letters at most (18 where each has several "
-                f"numbers), and there are {len(names)}: "
-                f"{', '.join(map(short, wrong or names))}. Write a .trx."
+                f"Cannot write {path}: TRK holds {TRK_NAMES} {what}, with names of at "
+                f"most {TRK_BYTES} Latin letters (18 for data of several columns), but "
+                f"there are {len(names)}: {', '.join(map(short, wrong or names))}. "
+                "Write a .trx."
             )
         return {name: name for name in names}
     pattern = _IN_TRX if kind == "trx" else _IN_FILES
@@ -73,12 +82,12 @@ def stored_names(names, kind, path, what="data", *, widths=None):
     for name, new in stored.items():
         if len(new.encode("utf-8", "surrogateescape")) > MOST_BYTES:
             raise OutputFileError(
-                f"Cannot write {path}: the name {short(name)} of its {what} takes more "
+                f"Cannot write {path}: the name {short(name)} of its {what} is longer "
                 f"than {MOST_BYTES} bytes. Rename it."
             )
     if changed:
         logger.warning(
-            "%s: some %s cannot be called as they are; written are %s.",
+            "%s: some names of %s are not allowed and written differently: %s.",
             path,
             what,
             ", ".join(f"{short(name)} as {new}" for name, new in changed.items()),
@@ -86,48 +95,48 @@ def stored_names(names, kind, path, what="data", *, widths=None):
     return stored
 
 
-def read_names(stored):
-    """Bring names back that `stored_names` wrote into a TRX.
+def read_names(stored: Iterable[str]) -> dict[str, str]:
+    """Decode names that `stored_names` wrote to a TRX.
 
     Parameters
     ----------
     stored : iterable of str
-        Different names as they stand in the file.
+        Unique names as stored in the file.
 
     Returns
     -------
     names : dict of str to str
-        What is written to the name; what another program called like an escaped name
-        that is there too stays as it is.
+        Name by its written form. A written form stays as it is if its decoded name is
+        also in the file, which another program may have written.
     """
     meant = {written: _mean(written) for written in stored}
-    # Where a name that was never escaped is what another one means, both stay; and so
-    # on, as then this one is taken too.
+    # If the decoded name of one is the written form of another, both stay as they are;
+    # repeated, because the first one is then taken as well.
     kept = {written for written, name in meant.items() if name == written}
     while taken := {w for w, name in meant.items() if name in kept and w not in kept}:
         kept |= taken
     return {w: w if w in kept else name for w, name in meant.items()}
 
 
-def short(name):
-    """Show a name in a message, on one line and not too long.
+def short(name: str) -> str:
+    """Format a name for a message, on one line of limited length.
 
     Parameters
     ----------
     name : str
-        Any.
+        Any name.
 
     Returns
     -------
     text : str
-        As it is where that is harmless, otherwise quoted and with escapes.
+        The name if it is printable, otherwise quoted and with escapes.
     """
     text = name if name.isprintable() and name else ascii(name)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _escape(name, pattern):
-    """Replace what a pattern finds by its bytes in hexadecimal digits."""
+    """Replace each match of a pattern by its bytes in hexadecimal digits."""
     if not name:
         return _EMPTY
     if name == _EMPTY:
@@ -141,7 +150,7 @@ def _escape(name, pattern):
 
 
 def _mean(written):
-    """Give the name that is written so, by our rules or by none."""
+    """Return the name for a written form, which may not be escaped."""
     name = "" if written == _EMPTY else _ESCAPED.sub(_unescape, written)
     return name if _escape(name, _IN_TRX) == written else written
 
@@ -155,7 +164,7 @@ def _unescape(found):
 
 
 def _fits_trk(name, width):
-    """Tell whether nibabel can write a name, and reads it back."""
+    """Return whether nibabel can write a name and read it back."""
     room = TRK_BYTES if width <= 1 else TRK_BYTES - 1 - len(str(width))
     try:
         content = name.encode("latin-1")

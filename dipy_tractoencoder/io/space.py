@@ -1,30 +1,39 @@
-"""The image space of a tractogram, as plain values and back."""
+"""Convert the image space of a tractogram to plain values and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dipy_tractoencoder.errors import InvalidArgumentError
 
+if TYPE_CHECKING:
+    from dipy.io.stateful_tractogram import StatefulTractogram
 
-def tractogram_space(tractogram):
-    """Space of a StatefulTractogram as plain values, empty for anything else.
+
+def tractogram_space(tractogram: object) -> dict[str, Any]:
+    """Return the image space of a tractogram.
 
     Parameters
     ----------
     tractogram : object
-        Possibly a StatefulTractogram.
+        StatefulTractogram, or streamlines without an image space.
 
     Returns
     -------
     space : dict
-        "affine", "dimensions", "voxel_sizes" and "voxel_order".
+        "affine", "dimensions", "voxel_sizes" (mm) and "voxel_order"; empty if
+        ``tractogram`` is not a StatefulTractogram.
     """
     if not hasattr(tractogram, "space_attributes"):
         return {}
     return named_space(tractogram.space_attributes)
 
 
-def named_space(attributes):
-    """Name the four attributes of an image space, as DIPY orders them.
+def named_space(attributes: Sequence) -> dict[str, Any]:
+    """Convert DIPY's space attributes to a dictionary.
 
     Parameters
     ----------
@@ -34,7 +43,7 @@ def named_space(attributes):
     Returns
     -------
     space : dict
-        "affine", "dimensions", "voxel_sizes" and "voxel_order".
+        "affine", "dimensions", "voxel_sizes" (mm) and "voxel_order".
     """
     affine, dimensions, voxel_sizes, voxel_order = attributes
     return {
@@ -45,20 +54,20 @@ def named_space(attributes):
     }
 
 
-def tractogram_like(points, space):
-    """Make a tractogram of points in a given space.
+def tractogram_like(points: Any, space: Mapping[str, Any]) -> StatefulTractogram:
+    """Create a tractogram of streamlines in a given image space.
 
     Parameters
     ----------
-    points : ndarray, shape (n_streamlines, n_points, 3)
-        RASMM, mm.
+    points : ndarray, shape (n_streamlines, n_points, 3), or ArraySequence
+        Streamlines, RASMM, mm.
     space : dict
-        As from `tractogram_space`.
+        Image space returned by `tractogram_space`.
 
     Returns
     -------
     tractogram : StatefulTractogram
-        RASMM, mm.
+        Streamlines, RASMM, mm.
 
     Raises
     ------
@@ -67,9 +76,9 @@ def tractogram_like(points, space):
     """
     if not space:
         raise InvalidArgumentError(
-            "Invalid value received for `space`. Expected that of a tractogram. "
-            "Received: none, as of streamlines without a file; give them as a "
-            "StatefulTractogram."
+            "Invalid value received for `space`. Expected the image space of a "
+            "tractogram. Received: none, because the streamlines had no file; use a "
+            "StatefulTractogram instead."
         )
     from dipy.io.stateful_tractogram import Space, StatefulTractogram
     from dipy.io.utils import create_nifti_header

@@ -1,12 +1,15 @@
-"""TRX files read where they lie: a zip of arrays with a header, mapped, never written.
+"""Read TRX files in place: a zip of arrays and a header, memory-mapped read-only.
 
-Every number that a file claims is compared with what is there before it is believed.
+All numbers in the header are compared with the content of the file before use.
 Format: https://tractometry.org/trx-spec.
 """
+
+from __future__ import annotations
 
 import logging
 from pathlib import Path
 import re
+from typing import Any
 import zipfile
 
 from nibabel.streamlines import ArraySequence
@@ -38,65 +41,74 @@ PART = re.compile(
 
 
 class TrxContents:
-    """What a TRX file holds; arrays are mapped, and can only be read.
+    """Content of a TRX file; its arrays are memory-mapped and read-only.
+
+    Parameters
+    ----------
+    path : str or Path
+        TRX file.
 
     Attributes
     ----------
     path : Path
-        The file.
+        TRX file.
     streamlines : ArraySequence
-        RASMM, mm, in the file's type of numbers.
+        Streamlines, RASMM, mm, in the dtype of the file.
     space : dict
-        "affine", "dimensions", "voxel_sizes" and "voxel_order".
-    per_streamline : dict of ndarray, shape (n_streamlines, any)
-        ``dps``.
+        "affine", "dimensions", "voxel_sizes" (mm) and "voxel_order".
+    per_streamline : dict of ndarray, shape (n_streamlines, n_columns)
+        Data per streamline (``dps``).
     per_point : dict of ArraySequence
-        ``dpv``.
-    groups : dict of ndarray of int, shape (any,)
-        Name to numbers of streamlines, as the file has them.
-    per_group : dict of dict of ndarray, shape (1, any)
-        Group to its ``dpg``.
+        Data per point (``dpv``).
+    groups : dict of ndarray of int, shape (n_members,)
+        Indices of streamlines by name of the group, in the dtype of the file.
+    per_group : dict of dict of ndarray, shape (1, n_columns)
+        Data per group (``dpg``) by name of the group.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.streamlines, self.space = ArraySequence(), {}
-        self.per_streamline, self.per_point = {}, {}
-        self.groups, self.per_group = {}, {}
+        self.streamlines = ArraySequence()
+        self.space: dict[str, Any] = {}
+        self.per_streamline: dict[str, np.ndarray] = {}
+        self.per_point: dict[str, ArraySequence] = {}
+        self.groups: dict[str, np.ndarray] = {}
+        self.per_group: dict[str, dict[str, np.ndarray]] = {}
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.streamlines)
 
-    def some(self, start, stop, name=None):
-        """Copy streamlines that follow each other, or their data per point.
+    def some(self, start: int, stop: int, name: str | None = None) -> ArraySequence:
+        """Copy a range of streamlines, or their data per point.
 
         Parameters
         ----------
         start, stop : int
-            The first, and the one after the last; there may be fewer.
+            First streamline, and the one after the last; the range is limited to the
+            streamlines of the file.
         name : str, optional
-            One of ``per_point``, in place of the points.
+            Key of ``per_point``, to copy these data instead of the points.
 
         Returns
         -------
         sequence : ArraySequence
-            In memory, in the file's type of numbers.
+            Copy in memory, in the dtype of the file.
         """
         lines = self.streamlines if name is None else self.per_point[name]
-        # Checked when it was opened: all points, one streamline after the other.
+        # `open_trx` checked that streamlines are contiguous and in order.
         lengths = np.array(lines._lengths[start:stop])
         ends = np.cumsum(lengths)
         first = int(lines._offsets[start]) if len(lengths) else 0
         last = first + int(ends[-1]) if len(lengths) else 0
         return _sequence(np.array(lines._data[first:last]), ends - lengths, lengths)
 
-    def reference(self):
-        """Give the image space as DIPY takes it.
+    def reference(self) -> dict[str, Any]:
+        """Return the image space in a form that DIPY accepts as reference.
 
         Returns
         -------
         header : dict
-            As trx-python's header of the file would be.
+            Header of the file as trx-python would return it.
         """
         return {
             "NB_STREAMLINES": len(self),
@@ -105,44 +117,43 @@ class TrxContents:
             "DIMENSIONS": self.space["dimensions"].astype(np.uint16),
         }
 
-    def close(self):
-        """Let go of the file; arrays that are held elsewhere stay."""
-        self.__init__(self.path)
+    def close(self) -> None:
+        """Release the file; arrays with other references remain valid."""
+        vars(self).update(vars(TrxContents(self.path)))
 
 
-def open_trx(path):
-    """Open a TRX file, with every check that can be made without reading its points.
+def open_trx(path: str | Path) -> TrxContents:
+    """Open a TRX file, with all checks that do not need its points.
 
     Parameters
     ----------
     path : str or Path
-        The file. It is opened for reading only.
+        TRX file. It is opened read-only.
 
     Returns
     -------
     contents : TrxContents
-        Stored arrays are mapped, compressed ones unpacked, large ones to a nameless
-        temporary file.
+        Content of the file. Stored arrays are memory-mapped; compressed ones are
+        unpacked to memory, or to an anonymous temporary file if they are large.
 
     Raises
     ------
     InputFileError
-        If the file contradicts itself.
+        If the file is damaged.
     OutputFileError
-        If there is no room to unpack it.
+        If there is no space to unpack it.
     """
     try:
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
             return _contents(path, ZipArrays(path, file, archive))
     except (InputFileError, OutputFileError):
         raise
-    # What zip, JSON, text and numbers in a broken file lead to.
     except DAMAGE as err:
         raise broken(path, f"{type(err).__name__}: {err}") from err
 
 
 def _contents(path, parts):
-    """Read the header, and put the parts together."""
+    """Read the header, and assemble the parts."""
     header = parts.json("header.json")
     counts = header["NB_STREAMLINES"], header["NB_VERTICES"]
     if not all(type(count) is int and count >= 0 for count in counts):
@@ -158,7 +169,7 @@ def _contents(path, parts):
         if len(values) != n_rows * width:
             raise broken(
                 path,
-                f"its {folder} {short(name)} are {len(values)} numbers, not {n_rows} "
+                f"its {folder} {short(name)} has {len(values)} numbers, not {n_rows} "
                 f"times {width}",
             )
         return values.reshape(n_rows, width)
@@ -173,7 +184,7 @@ def _contents(path, parts):
     for name, stored in _named({s: s for s in (*groups, *per_group)}):
         if stored not in groups:
             raise broken(
-                path, f"it has data of the group {short(name)}, and no such group"
+                path, f"it has data of the group {short(name)}, but no such group"
             )
         _check_group(path, name, *groups[stored], counts[0])
         trx.groups[name] = groups[stored][0]
@@ -186,13 +197,13 @@ def _contents(path, parts):
 
 
 def _named(found):
-    """Give what stands under names that are written, with the names they mean."""
+    """Iterate over values with their decoded names."""
     for stored, name in read_names(found).items():
         yield name, found[stored]
 
 
 def _space(path, header):
-    """Check and name the image space."""
+    """Return the image space after checking it."""
     from nibabel.affines import voxel_sizes
     from nibabel.orientations import aff2axcodes
 
@@ -207,7 +218,7 @@ def _space(path, header):
 
 
 def _arrays(path, parts):
-    """Sort the parts by folder, "" for those of none: name to numbers and width."""
+    """Group arrays and widths by folder ("" for the top level) and written name."""
     arrays = {}
     for part, info in parts.members.items():
         match = PART.fullmatch(part)
@@ -218,18 +229,18 @@ def _arrays(path, parts):
             level = logging.DEBUG
             if folder in ("dps", "dpv", "dpg", "groups") or "/" not in part:
                 level = logging.WARNING
-            logger.log(level, "%s: its part %s is left out.", path, short(part))
+            logger.log(level, "%s: its part %s is ignored.", path, short(part))
             continue
         folder, name, width, kind = match.groups()
         found = arrays.setdefault(folder or "", {})
         if name in found:
-            raise broken(path, f"it has two parts of the name {short(name)}")
+            raise broken(path, f"it has two parts named {short(name)}")
         found[name] = parts.array(part, TYPES[kind]), int(width or 1)
     return arrays
 
 
 def _points_and_offsets(path, top, n_streamlines, n_points):
-    """Give points (n_points, 3) and offsets as they are, if they are as promised."""
+    """Return points (n_points, 3) and offsets after comparing them with the header."""
     if n_streamlines == 0 and n_points == 0:
         return np.empty((0, 3), np.float32), np.empty(0, np.int64)
     wanted = {
@@ -243,18 +254,18 @@ def _points_and_offsets(path, top, n_streamlines, n_points):
     for name, (width, counts, types) in wanted.items():
         values, found = top.get(name, (np.empty(0), 0))
         if found != width or values.dtype not in [TYPES[kind] for kind in types]:
-            raise broken(path, f"it has no {name} of a type that can be")
+            raise broken(path, f"it has no {name} of a valid type")
         if len(values) not in counts:
             raise broken(
                 path,
                 f"its header promises {n_streamlines} streamlines of {n_points} "
-                f"points, and its {name} are {len(values)} numbers",
+                f"points, but its {name} has {len(values)} numbers",
             )
     return top["positions"][0].reshape(-1, 3), top["offsets"][0]
 
 
 def _cut(path, offsets, n_streamlines, n_points):
-    """Turn offsets into starts and lengths, if they cut all points into streamlines."""
+    """Convert offsets to starts and lengths, and check that all points are used."""
     lengths = np.empty(n_streamlines, dtype=np.int64)
     if not n_streamlines and not n_points:
         return lengths, lengths
@@ -263,18 +274,18 @@ def _cut(path, offsets, n_streamlines, n_points):
     for start in range(0, len(offsets), AT_A_TIME):
         some = np.asarray(offsets[start : start + AT_A_TIME + 1])
         if (some > n_points).any() or (some[1:] < some[:-1]).any():
-            raise broken(path, "its offsets do not follow each other")
+            raise broken(path, "its offsets are not in order")
         steps = np.diff(some.astype(np.int64))
         lengths[start : start + len(steps)] = steps[: n_streamlines - start]
     last = int(offsets[-1]) if len(offsets) else 0
-    made = f"its {len(offsets)} offsets make {len(offsets) - 1} of {last}"
+    made = f"its {len(offsets)} offsets give {len(offsets) - 1} of {last}"
     promised = f"its header promises {n_streamlines} streamlines of {n_points} points"
     if len(offsets) == n_streamlines + 1:
         if last != n_points:
-            raise broken(path, f"{promised}, and {made}: they leave points out")
+            raise broken(path, f"{promised}, but {made}: some points are not used")
     elif last == n_points and n_points:
-        raise broken(path, f"{promised}, and {made}")
-    elif n_streamlines:  # As older writers did it.
+        raise broken(path, f"{promised}, but {made}")
+    elif n_streamlines:  # Without the last offset, as in files of older writers.
         lengths[-1] = n_points - last
     # int64 throughout: nibabel adds offsets and lengths, which must not overflow.
     starts = offsets[:n_streamlines]
@@ -283,9 +294,9 @@ def _cut(path, offsets, n_streamlines, n_points):
 
 
 def _check_group(path, name, members, width, n_streamlines):
-    """Raise unless a group's members are streamlines."""
+    """Raise an error unless the members of a group are streamlines of the file."""
     if members.dtype.kind not in "iu" or width != 1:
-        raise broken(path, f"its group {short(name)} holds no numbers of streamlines")
+        raise broken(path, f"its group {short(name)} does not contain indices")
     if not len(members):
         return
     wrong = [n for n in (members.min(), members.max()) if not 0 <= n < n_streamlines]
@@ -297,7 +308,7 @@ def _check_group(path, name, members, width, n_streamlines):
 
 
 def _sequence(data, offsets, lengths):
-    """Cut rows into an ArraySequence, without a copy."""
+    """Create an ArraySequence from rows, without a copy."""
     sequence = ArraySequence()
     sequence._data, sequence._offsets, sequence._lengths = data, offsets, lengths
     return sequence

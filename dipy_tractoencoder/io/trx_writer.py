@@ -1,14 +1,16 @@
-"""TRX files written array by array, in one pass, without a temporary folder.
+"""Write TRX files array by array, in one pass, without a temporary folder.
 
-A TRX is a zip of arrays and a header. They are written by ordinary writes, so that a
-full disk is an error that can be handled; a mapped file would end the process.
+A TRX is a zip of arrays and a header. Ordinary writes are used, so that a full disk
+raises an error; with a memory-mapped file it would crash the process.
 """
 
-from collections.abc import Iterable
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
 import json
 from pathlib import Path
 import shutil
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 import zipfile
 
 import numpy as np
@@ -19,7 +21,10 @@ from dipy_tractoencoder.io.trx import TYPES
 from dipy_tractoencoder.streamlines.array import CHUNK_SIZE, as_columns
 from dipy_tractoencoder.utils.atomic_files import whole_file
 
-# Sizes beyond this (bytes), or unknown ones, take more room in a member's head.
+if TYPE_CHECKING:
+    from nibabel.streamlines import ArraySequence
+
+# Larger or unknown sizes (bytes) need a larger local header.
 LARGE = 2**31
 
 
@@ -29,13 +34,13 @@ class Column(NamedTuple):
     Attributes
     ----------
     dtype : numpy.dtype
-        Of the numbers.
+        Type of the numbers.
     width : int
         Numbers per streamline or point.
-    pieces : iterable of ndarray, shape (any, width)
-        The numbers in their order.
+    pieces : iterable of ndarray, shape (n_rows, width)
+        Numbers in order.
     n_bytes : int or None
-        Of all of them, or more; None if that is not known.
+        Upper bound of the total size; None if unknown.
     """
 
     dtype: np.dtype
@@ -44,20 +49,20 @@ class Column(NamedTuple):
     n_bytes: int | None = None
 
 
-def rows_of(values, rows):
-    """Take rows of a matrix.
+def rows_of(values: Any, rows: np.ndarray) -> Column:
+    """Select rows of data per streamline.
 
     Parameters
     ----------
-    values : ndarray, shape (n_streamlines, any)
+    values : ndarray, shape (n_streamlines, n_columns)
         Data per streamline.
     rows : ndarray of int
-        Their numbers.
+        Indices of the streamlines.
 
     Returns
     -------
     column : Column
-        Made when it is written.
+        Selected rows, which are copied only when they are written.
     """
     values = as_columns(values)
     pieces = (values[part] for part in _some(rows))
@@ -65,20 +70,20 @@ def rows_of(values, rows):
     return Column(values.dtype, values.shape[1], pieces, size)
 
 
-def points_of(sequence, rows):
-    """Take streamlines of a sequence, or their data per point.
+def points_of(sequence: ArraySequence, rows: np.ndarray) -> Column:
+    """Select streamlines, or their data per point.
 
     Parameters
     ----------
     sequence : ArraySequence
-        Points, or data per point.
+        Streamlines, or data per point.
     rows : ndarray of int
-        Numbers of streamlines.
+        Indices of the streamlines.
 
     Returns
     -------
     column : Column
-        Made when it is written.
+        Selected points, which are copied only when they are written.
     """
     data = as_columns(sequence._data)
     starts, counts = (np.asarray(n) for n in (sequence._offsets, sequence._lengths))
@@ -88,7 +93,7 @@ def points_of(sequence, rows):
             lengths = counts[part].astype(np.int64)
             ends = np.cumsum(lengths)
             shift = starts[part].astype(np.int64) - (ends - lengths)
-            if (shift == shift[0]).all():  # They follow each other.
+            if (shift == shift[0]).all():  # Contiguous streamlines.
                 yield data[shift[0] : shift[0] + ends[-1]]
             else:
                 yield data[np.arange(ends[-1]) + np.repeat(shift, lengths)]
@@ -99,48 +104,50 @@ def points_of(sequence, rows):
 
 
 def write_trx(
-    path,
-    points,
-    counts,
-    space,
+    path: str | Path,
+    points: Column,
+    counts: list[np.ndarray],
+    space: Mapping[str, Any],
     *,
-    per_streamline=None,
-    per_point=None,
-    groups=None,
-    per_group=None,
-):
-    """Write a TRX file, whole or not at all.
+    per_streamline: Mapping[str, Column] | None = None,
+    per_point: Mapping[str, Column] | None = None,
+    groups: Mapping[str, np.ndarray] | None = None,
+    per_group: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+) -> None:
+    """Write a TRX file, completely or not at all.
 
     Parameters
     ----------
     path : str or Path
-        The file.
+        File to write.
     points : Column
         Points of all streamlines, RASMM, mm.
     counts : list of ndarray of int
-        Points per streamline, looked at after the points were written.
+        Number of points per streamline; used after the points are written.
     space : dict
-        As `io.space.tractogram_space` gives.
+        Image space returned by `io.space.tractogram_space`.
     per_streamline, per_point : dict of Column, optional
-        ``dps`` and ``dpv``.
+        Data per streamline (``dps``) and per point (``dpv``).
     groups : dict of ndarray of int, optional
-        Numbers of streamlines.
+        Indices of streamlines by name of the group.
     per_group : dict of dict of ndarray, optional
-        ``dpg``: data of groups.
+        Data per group (``dpg``) by name of the group.
 
     Raises
     ------
     OutputFileError
-        If the file cannot be written, there is no room for it, or TRX cannot hold a
-        name or a type.
+        If the file cannot be written, there is not enough space, or TRX does not
+        support a name or dtype.
     """
     path = Path(path)
     levels = (("dps", per_streamline or {}), ("dpv", per_point or {}))
     groups, per_group = groups or {}, per_group or {}
-    members = {"positions": (("positions",), _known(points))}
+    members: dict[Any, tuple[Any, Column]] = {
+        "positions": (("positions",), _known(points))
+    }
     for folder, columns in levels:
-        for name, stored in stored_names(columns, "trx", path, "data").items():
-            members[folder, name] = ((folder, stored), columns[name])
+        for name, written in stored_names(columns, "trx", path, "data").items():
+            members[folder, name] = ((folder, written), columns[name])
     stored = stored_names(groups, "trx", path, "groups")
     for name, numbers in groups.items():
         size = np.uint64 if len(numbers) and numbers.max() >= 2**32 else np.uint32
@@ -160,8 +167,8 @@ def write_trx(
         whole_file(path) as partial,
         zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive,
     ):
-        for name, column in members.values():
-            _add(archive, name, column)
+        for member, column in members.values():
+            _add(archive, member, column)
         lengths = np.concatenate([np.empty(0, np.int64), *counts])
         offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
         kind = "uint64" if offsets[-1] >= 2**32 else "uint32"
@@ -176,65 +183,68 @@ def write_trx(
         _add(archive, "header.json", _whole(text))
 
 
-def check_room(path, needed):
-    """Raise unless there is room for a file, before the work that makes it.
+def check_room(path: Path, needed: int) -> None:
+    """Raise an error unless there is enough free space for a file.
 
     Parameters
     ----------
     path : Path
-        The file.
+        File to be written.
     needed : int
-        Bytes.
+        Size of the file in bytes.
 
     Raises
     ------
     OutputFileError
-        If there is less.
+        If there is less free space.
     """
     folder = path.parent
     while not folder.exists():
         folder = folder.parent
     if (free := shutil.disk_usage(folder).free) < needed:
         raise OutputFileError(
-            f"Cannot write {path}: it needs {needed / 2**20:.0f} MiB, and there is "
-            f"room for {free / 2**20:.0f} MiB. Make room, or choose another `path`."
+            f"Cannot write {path}: it needs {needed / 2**20:.0f} MiB, but only "
+            f"{free / 2**20:.0f} MiB are free. Free some space, or choose another "
+            "`path`."
         )
 
 
 def _some(rows):
-    """Cut numbers of rows into parts."""
+    """Split indices of rows into chunks."""
     for start in range(0, len(rows), CHUNK_SIZE):
         yield rows[start : start + CHUNK_SIZE]
 
 
 def _whole(values, dtype=None):
-    """Make a column of an array that is there."""
+    """Create a column from an array."""
     values = as_columns(np.asarray(values, dtype))
     return Column(values.dtype, values.shape[1], (values,), values.nbytes)
 
 
 def _known(points):
-    """Give points in a type that TRX has."""
+    """Return points with a dtype that TRX supports for them."""
     if points.dtype.newbyteorder("<") in (TYPES["float16"], TYPES["float64"]):
         return points
     return points._replace(dtype=np.dtype(np.float32))
 
 
 def _ending(path, place, column):
-    """Give the end of an array's name: its width, if not 1, and type."""
+    """Return the suffix of an array's name: its width, if not 1, and its dtype."""
     kind = "bit" if column.dtype.kind == "b" else column.dtype.name
     if kind not in TYPES:
         raise OutputFileError(
-            f"Cannot write {path}: its {'/'.join(place)} are of the type "
-            f"{column.dtype}, which TRX cannot hold. Convert them to numbers of 64 "
-            "bits or fewer."
+            f"Cannot write {path}: its {'/'.join(place)} has the type "
+            f"{column.dtype}, which TRX does not support. Convert it to numbers of at "
+            "most 64 bits."
         )
     return f".{kind}" if column.width == 1 else f".{column.width}.{kind}"
 
 
 def _add(archive, name, column):
     """Write an array into an archive, piece by piece."""
-    info = zipfile.ZipInfo(name)  # Of no time: the same contents are the same bytes.
+    info = zipfile.ZipInfo(
+        name
+    )  # Without a date, so that equal contents give equal bytes.
     info.external_attr = 0o644 << 16
     large = column.n_bytes is None or column.n_bytes >= LARGE
     dtype = column.dtype.newbyteorder("<")

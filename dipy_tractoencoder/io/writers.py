@@ -1,7 +1,11 @@
-"""Tractograms written some streamlines at a time, whole or not at all."""
+"""Write tractograms chunk by chunk, completely or not at all."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,27 +20,38 @@ from dipy_tractoencoder.io.trx_writer import Column, points_of, rows_of, write_t
 from dipy_tractoencoder.streamlines.array import as_columns
 from dipy_tractoencoder.utils.atomic_files import whole_file
 
+if TYPE_CHECKING:
+    from nibabel.streamlines import ArraySequence
+
+    from dipy_tractoencoder.io.mapped import MappedTractogram
+
 logger = logging.getLogger(__name__)
 
 
-def write_chunks(chunks, path, space, n_streamlines, n_points):
-    """Write streamlines of one number of points, chunk by chunk.
+def write_chunks(
+    chunks: Iterable[np.ndarray],
+    path: str | Path,
+    space: Mapping[str, Any],
+    n_streamlines: int | None,
+    n_points: int,
+) -> None:
+    """Write streamlines with a fixed number of points, chunk by chunk.
 
-    TRK and TCK go through nibabel's lazy writers, TRX through ours; other formats are
-    gathered first.
+    TRK and TCK are written by nibabel's lazy writers, TRX by `io.trx_writer`; for
+    other formats, all chunks are collected first.
 
     Parameters
     ----------
-    chunks : iterable of ndarray, shape (any, n_points, 3), float32
+    chunks : iterable of ndarray, shape (n_chunk, n_points, 3), float32
         Streamlines, RASMM, mm.
     path : str or Path
-        File whose extension chooses the format.
+        File to write; its extension determines the format.
     space : dict
-        As `io.space.tractogram_space` gives.
+        Image space returned by `io.space.tractogram_space`.
     n_streamlines : int or None
-        As many as all chunks together, or more; None if that is not known.
+        Upper bound of the number of streamlines; None if unknown.
     n_points : int
-        Points per streamline.
+        Number of points per streamline.
 
     Raises
     ------
@@ -57,32 +72,38 @@ def write_chunks(chunks, path, space, n_streamlines, n_points):
                 yield chunk.reshape(-1, 3)
 
         size = n_streamlines and n_streamlines * 12 * n_points
-        points = Column(np.dtype(np.float32), 3, pieces(), size)
-        write_trx(path, points, counts, space)
+        column = Column(np.dtype(np.float32), 3, pieces(), size)
+        write_trx(path, column, counts, space)
     else:
-        points = [chunk for chunk in chunks if len(chunk)]
         empty = np.empty((0, n_points, 3), dtype=np.float32)
-        points = np.concatenate(points) if points else empty
+        points = np.concatenate([empty, *chunks])
         save_tractogram(tractogram_like(points, space), path, overwrite=True)
 
 
-def save_selection(source, rows, path, *, data=None, groups=None):
-    """Write some streamlines of a tractogram with everything they carry.
+def save_selection(
+    source: MappedTractogram,
+    rows: Any,
+    path: str | Path,
+    *,
+    data: Mapping[str, np.ndarray] | None = None,
+    groups: Mapping[str, np.ndarray] | None = None,
+) -> None:
+    """Write selected streamlines of a tractogram with all their data.
 
     Parameters
     ----------
     source : MappedTractogram
-        Where they are.
+        Tractogram to select from.
     rows : ndarray of int
-        Their numbers, in the order wanted.
+        Indices of the streamlines, in the order to write.
     path : str or Path
-        File to write, whole or not at all; its extension chooses the format. A TCK
-        holds points only.
-    data : dict of ndarray, shape (n_streamlines, any), optional
-        More ``data_per_streamline``, of all streamlines of ``source``; it replaces
-        what has the same name.
+        File to write, completely or not at all; its extension determines the format. A
+        TCK holds points only.
+    data : dict of ndarray, shape (n_streamlines, n_columns), optional
+        Additional ``data_per_streamline`` for all streamlines of ``source``; they
+        replace data of the same name.
     groups : dict of ndarray of int, optional
-        Groups of a TRX, numbers as in ``source``; its own by default.
+        Groups of a TRX, as indices of streamlines of ``source``; its own by default.
 
     Raises
     ------
@@ -129,12 +150,12 @@ def save_selection(source, rows, path, *, data=None, groups=None):
 
 
 def _one_by_one(numbers, rows):
-    """Return the function that starts an iteration over some rows, in order."""
+    """Return a function that starts an iteration over selected rows, in order."""
     return lambda: (np.asarray(numbers[row]) for row in rows)
 
 
 def _renumbered(groups, rows, n_streamlines):
-    """Members of groups by their place in ``rows``; groups without any are left out."""
+    """Return the members of groups as positions in ``rows``, without empty groups."""
     position = np.full(n_streamlines, -1, dtype=np.int64)
     position[rows] = np.arange(len(rows))
     found = {name: position[members] for name, members in groups.items()}
@@ -143,17 +164,17 @@ def _renumbered(groups, rows, n_streamlines):
 
 
 def _per_group(source, path, groups, kept):
-    """Choose the data of groups to write, not those of a group that is another one now.
+    """Select the data of groups to write, without those of groups that were replaced.
 
-    They are carried as they are, of whole groups, which is said.
+    The data describe whole groups and are not changed; a log message says so.
     """
     carried = {}
     for name, data in source.per_group.items():
         before = source.groups[name]
         if groups is not None and not np.array_equal(before, groups.get(name, ())):
             logger.warning(
-                "%s: data of the group %s (%s) are left out, as its streamlines are "
-                "others now.",
+                "%s: data of the group %s (%s) are not written, because its "
+                "streamlines have changed.",
                 path,
                 short(name),
                 ", ".join(map(short, data)),
@@ -162,30 +183,34 @@ def _per_group(source, path, groups, kept):
             carried[name] = data
     if some := [short(n) for n in carried if len(kept[n]) < len(source.groups[n])]:
         logger.info(
-            "%s: data of the groups %s are those of the whole groups, of which some "
-            "streamlines are here.",
+            "%s: data of the groups %s describe the whole groups, but only some of "
+            "their streamlines are written.",
             path,
             ", ".join(some),
         )
     return carried
 
 
-def check_names(path, per_streamline, per_point):
-    """Raise if a file's format cannot hold the data that are to go with streamlines.
+def check_names(
+    path: str | Path,
+    per_streamline: Mapping[str, np.ndarray],
+    per_point: Mapping[str, ArraySequence],
+) -> None:
+    """Raise an error if the format of a file cannot hold data of streamlines.
 
     Parameters
     ----------
     path : str or Path
-        File to be written; formats other than TRK hold all, or none.
-    per_streamline : dict of ndarray, shape (n_streamlines, any)
-        By name.
+        File to be written; only TRK is checked, other formats hold all data, or none.
+    per_streamline : dict of ndarray, shape (n_streamlines, n_columns)
+        Data per streamline by name.
     per_point : dict of ArraySequence
-        By name.
+        Data per point by name.
 
     Raises
     ------
     OutputFileError
-        If it is a TRK, and there are too many, or one has a name that is too long.
+        If the file is a TRK, and there are too many data, or a name is too long.
     """
     if Path(path).suffix != ".trk":
         return
@@ -198,7 +223,7 @@ def check_names(path, per_streamline, per_point):
 
 
 def _write_lazy(lines, path, space, per_streamline=None, per_point=None):
-    """Write through nibabel, one streamline after the other.
+    """Write a file with nibabel, one streamline after the other.
 
     ``lines``, and the values of both dictionaries, are functions that start an
     iteration over the streamlines.
@@ -214,7 +239,7 @@ def _write_lazy(lines, path, space, per_streamline=None, per_point=None):
         space["voxel_sizes"],
         space["voxel_order"],
     )
-    # Not from items: nibabel writes their points without the affine.
+    # Not from items, whose points nibabel writes without the affine.
     tractogram = nib.streamlines.LazyTractogram(
         lines, per_streamline, per_point, affine_to_rasmm=np.eye(4)
     )

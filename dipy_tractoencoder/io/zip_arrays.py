@@ -1,13 +1,16 @@
-"""Arrays in a zip archive: mapped where they are stored, unpacked where they are not.
+"""Read arrays from a zip archive: memory-mapped if stored, unpacked if compressed.
 
-What the archive's directory says is compared with the file first: a map of bytes that
-are not there ends the process, or makes the file longer.
+The directory of the archive is compared with the file first: a memory map beyond the
+end of the file crashes the process, or makes the file longer.
 """
+
+from __future__ import annotations
 
 import json
 from pathlib import Path
 import struct
 import tempfile
+from typing import Any, BinaryIO
 import zipfile
 
 import numpy as np
@@ -16,97 +19,100 @@ from dipy_tractoencoder.errors import OutputFileError
 from dipy_tractoencoder.io.checks import LARGEST_TEXT, broken
 from dipy_tractoencoder.io.names import short
 
-# Of what has to be unpacked: points hardly shrink, other numbers do.
+# Largest ratio of unpacked to compressed size: points are hardly compressible, other
+# numbers are.
 LARGEST_RATIO = 100
 ALWAYS_FINE = 2**28  # bytes
-# What is unpacked goes into memory up to here, into a nameless file above.
+# Largest array (bytes) unpacked to memory; larger ones go to a temporary file.
 IN_MEMORY = 2**26
 AT_A_TIME = 2**20
-LOCAL = struct.Struct("<4s2xHH8xII2H")  # Head of a member: what is used of it.
+LOCAL = struct.Struct("<4s2xHH8xII2H")  # Fields used of a member's local header.
 
 
 class ZipArrays:
-    """The members of an archive, after their places were checked.
+    """Members of a zip archive, after checking their positions and sizes.
 
     Parameters
     ----------
     path : str or Path
-        The file, for messages.
+        Path of the archive, for messages.
     file : file object
-        It, open for reading.
+        Archive, open for reading.
     archive : zipfile.ZipFile
-        It again.
+        The same archive.
 
     Attributes
     ----------
     members : dict of zipfile.ZipInfo
-        By name.
+        Members by name.
 
     Raises
     ------
     InputFileError
-        If members are not where and as large as the archive says, would unpack to far
-        more than it has, or lie outside of it.
+        If positions or sizes of members are wrong, they would unpack to far more than
+        the size of the file, or their paths lead outside of the archive.
     """
 
-    def __init__(self, path, file, archive):
+    def __init__(
+        self, path: str | Path, file: BinaryIO, archive: zipfile.ZipFile
+    ) -> None:
         self.path, self.archive = path, archive
-        self.members = {}
+        self.members: dict[str, zipfile.ZipInfo] = {}
         for info in archive.infolist():
             name = info.filename
             if name in self.members:
-                raise broken(path, f"it has two parts of the name {short(name)}")
+                raise broken(path, f"it has two parts named {short(name)}")
             pieces = Path(name).parts
             if ".." in pieces or name.startswith("/") or "\\" in name:
                 raise broken(path, f"its part {short(name)} lies outside of it")
             self.members[name] = info
         self.starts = _places(path, file, archive)
-        # Small files have more of a ratio, as those of one number do.
+        # Small files, such as those of one number, can have a larger ratio.
         unpacked = sum(info.file_size for info in self.members.values())
         packed = sum(info.compress_size for info in self.members.values())
         if unpacked > max(ALWAYS_FINE, LARGEST_RATIO * packed):
             raise broken(path, f"its {packed} bytes would unpack to {unpacked}")
         self.bytes = np.memmap(file, dtype=np.uint8, mode="r")
 
-    def json(self, name):
-        """Read a small text.
+    def json(self, name: str) -> Any:
+        """Read a small JSON member.
 
         Parameters
         ----------
         name : str
-            Of the member.
+            Name of the member.
 
         Returns
         -------
         value : object
-            What it says.
+            Content.
         """
         if self.members[name].file_size > LARGEST_TEXT:
             raise broken(self.path, f"its {name} is too long")
         return json.loads(self.archive.read(name))
 
-    def array(self, name, dtype):
-        """Give a member's numbers.
+    def array(self, name: str, dtype: np.dtype) -> np.ndarray:
+        """Return the numbers of a member.
 
         Parameters
         ----------
         name : str
-            Of the member.
+            Name of the member.
         dtype : numpy.dtype
-            Of its numbers.
+            Type of the numbers.
 
         Returns
         -------
-        values : ndarray, shape (any,)
-            Mapped if they are stored, otherwise unpacked; they can only be read.
+        values : ndarray, shape (n_values,)
+            Read-only array, memory-mapped if the member is stored, otherwise unpacked.
         """
         info = self.members[name]
         count, rest = divmod(info.file_size, dtype.itemsize)
         if rest:
             raise broken(
                 self.path,
-                f"its part {short(name)} has {info.file_size} bytes, which are no "
-                f"whole numbers of {dtype.itemsize}",
+                f"its part {short(name)} has {info.file_size} bytes, which is not a "
+                f"multiple of {dtype.itemsize}",
             )
         if not count:
             return np.empty(0, dtype)
@@ -120,13 +126,13 @@ class ZipArrays:
 
 
 def _places(path, file, archive):
-    """Find where each member's bytes begin; raise unless all of them are there."""
+    """Return the position of each member, after checking that all bytes exist."""
     starts, spans = {}, []
     for info in archive.infolist():
         file.seek(info.header_offset)
         head = file.read(LOCAL.size)
         if len(head) < LOCAL.size or head[:4] != b"PK\x03\x04":
-            raise broken(path, f"its part {short(info.filename)} is not where it says")
+            raise broken(path, f"its part {short(info.filename)} is not at its place")
         _, flags, _, packed, unpacked, n_name, n_extra = LOCAL.unpack(head)
         name = file.read(n_name)
         if name.decode("utf-8" if flags & 0x800 else "cp437") != info.orig_filename:
@@ -139,12 +145,12 @@ def _places(path, file, archive):
         spans.append((info.header_offset, start + info.compress_size, info.filename))
         claimed = (packed, unpacked)
         real = (info.compress_size, info.file_size)
-        # Behind the bytes (flag 8) or in an extra field (all ones) if it is not here.
+        # The sizes may follow the data (flag 8) or be in an extra field (all ones).
         if not flags & 8 and 0xFFFFFFFF not in claimed and claimed != real:
             raise broken(
                 path,
                 f"its directory says {info.file_size} bytes of {short(info.filename)}, "
-                f"and there are {unpacked}",
+                f"but there are {unpacked}",
             )
         if info.compress_type == zipfile.ZIP_STORED and real[0] != real[1]:
             raise broken(path, f"its part {short(info.filename)} has two sizes")
@@ -154,14 +160,14 @@ def _places(path, file, archive):
         if end > begin:
             raise broken(
                 path,
-                f"its part {short(name)} would end at byte {end}, and the next begins "
+                f"its part {short(name)} would end at byte {end}, but the next begins "
                 f"at {begin}",
             )
     return starts
 
 
 def _unpacked(path, member):
-    """Unpack into a nameless file, and map it."""
+    """Unpack a member to an anonymous temporary file, and map it."""
     with tempfile.TemporaryFile() as spool:
         try:
             while piece := member.read(AT_A_TIME):
@@ -171,7 +177,8 @@ def _unpacked(path, member):
             raise
         except OSError as err:
             raise OutputFileError(
-                f"No room to unpack {path} ({err.strerror or err}). Free some, set "
-                "TMPDIR to a folder that has it, or write the file without compression."
+                f"No space to unpack {path} ({err.strerror or err}). Free some, set "
+                "TMPDIR to a folder with more space, or write the file without "
+                "compression."
             ) from err
         return np.memmap(spool, dtype=np.uint8, mode="r")

@@ -1,6 +1,9 @@
-"""Streamlines to latents and back, with a trained model."""
+"""Encode streamlines to latents and decode them, with a trained model."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,36 +18,52 @@ from dipy_tractoencoder.nn.provenance import fingerprint
 from dipy_tractoencoder.streamlines.array import StreamlineArray
 from dipy_tractoencoder.utils.short_repr import short_repr
 
-# Streamlines per call: enough to make the call itself cheap, few enough for the caches.
+if TYPE_CHECKING:
+    from dipy.io.stateful_tractogram import StatefulTractogram
+
+    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+
+# Streamlines per batch: large enough for little overhead, small enough for the caches.
 BATCH_SIZES = {"dense": 4096, "compact": 1024, "finta": 1024}
 
 
 @dataclass(frozen=True)
 class Latents:
-    """Latents of a tractogram, and what is needed to go back to it.
+    """Latents of a tractogram, with the information needed to decode them.
 
     Attributes
     ----------
     mean : ndarray, shape (n_kept, latent_dim), float32
-        Posterior means (a VAE) or codes (an autoencoder); mm with the linear skip.
+        Posterior means (VAE) or codes (autoencoder); in mm with the linear skip.
     log_var : ndarray, shape (n_kept, latent_dim), float32, or None
         Logarithms of the posterior variances (of mm^2 with the skip); None for an
         autoencoder.
     index : ndarray, shape (n_kept,), int64
-        Number of each row's streamline in the tractogram.
+        Position of each row's streamline in the tractogram.
     is_reversed : ndarray, shape (n_kept,), bool
-        Rows whose model orientation runs against the tractogram's.
+        Rows whose model orientation is the reverse of that in the tractogram.
     n_streamlines : int
-        Streamlines of the tractogram, encoded or not.
+        Number of streamlines in the tractogram, including rejected ones.
     rejects : dict of str to int
-        How many were left out, by reason.
+        Number of rejected streamlines by reason.
     fingerprint : str
-        Of the model that encoded.
+        Fingerprint of the model.
     tractogram : str
-        Name of the tractogram file, if there is one.
+        Name of the tractogram file, if any.
     space : dict
-        "affine", "dimensions", "voxel_sizes", "voxel_order" of the tractogram; empty
-        if it came without.
+        "affine", "dimensions", "voxel_sizes" (mm) and "voxel_order" of the tractogram;
+        empty if it has no image space.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> latents = dte.encode(model, made.streamlines)
+    >>> len(latents), len(latents[:5])
+    (43, 5)
+    >>> latents[[4, 2]].index.tolist()
+    [4, 2]
     """
 
     mean: np.ndarray
@@ -59,48 +78,56 @@ class Latents:
 
     __repr__ = short_repr
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.mean)
 
-    def __getitem__(self, rows):
-        """Take some rows; what is said of the whole tractogram stays.
+    def __getitem__(self, rows: Any) -> Latents:
+        """Select rows.
 
         Parameters
         ----------
         rows : slice, or array_like of int or bool
-            Which ones, by number or by a mask of all.
+            Rows by index, or a mask of all rows.
 
         Returns
         -------
         latents : Latents
-            With ``index`` still the streamlines' numbers in the tractogram, and
-            ``n_streamlines`` and ``rejects`` still the tractogram's. It decodes, and is
-            saved, as the whole does.
+            Selected rows, which can be decoded and saved like the whole. ``index``
+            still refers to the tractogram, and ``n_streamlines`` and ``rejects`` still
+            describe it.
 
         Raises
         ------
         InvalidArgumentError
-            If ``rows`` are something else.
+            If ``rows`` has another type.
         IndexError
-            If there are no such rows.
+            If a row does not exist.
         """
         if not isinstance(rows, slice):
             given, rows = rows, np.asarray(rows)
             if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iub"):
                 raise InvalidArgumentError(
                     "Invalid value received for `rows`. Expected a slice, or a list of "
-                    "whole numbers or of True and False. Received: "
-                    f"{format_received(given)}; one row n is [n : n + 1]."
+                    "integers or booleans. Received: "
+                    f"{format_received(given)}; select a single row n by [n : n + 1]."
                 )
             rows = rows if rows.size else rows.astype(np.int64)
         names = ("mean", "log_var", "index", "is_reversed")
         values = {name: getattr(self, name) for name in names}
-        return replace(
-            self, **{k: v if v is None else v[rows] for k, v in values.items()}
-        )
+        chosen: dict[str, Any] = {
+            name: value if value is None else value[rows]
+            for name, value in values.items()
+        }
+        return replace(self, **chosen)
 
 
-def encode(model, streamlines, *, tractogram="", batch_size=None):
+def encode(
+    model: StreamlineAutoencoder,
+    streamlines: Any,
+    *,
+    tractogram: str = "",
+    batch_size: int | None = None,
+) -> Latents:
     """Encode streamlines.
 
     Parameters
@@ -108,22 +135,29 @@ def encode(model, streamlines, *, tractogram="", batch_size=None):
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
     streamlines : StatefulTractogram, StreamlineArray, or sequence of ndarray
-        RASMM, mm.
+        Streamlines, RASMM, mm.
     tractogram : str, optional
-        Name of the file, kept with the latents.
+        Name of the file, stored with the latents.
     batch_size : int, optional
-        Streamlines that go through the network at a time; by default what was found
-        to be fast for the backbone.
+        Number of streamlines per batch; by default, a fast value for the backbone.
 
     Returns
     -------
     latents : Latents
-        One row per streamline that was not rejected.
+        One row per streamline that is not rejected.
 
     Raises
     ------
     InvalidArgumentError
-        If there is no model, or no streamlines.
+        If ``model`` is not a model or ``streamlines`` are not streamlines.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> dte.encode(model, made.streamlines).mean.shape
+    (43, 2)
     """
     from dipy_tractoencoder.nn.inference import folded_encoder
     from dipy_tractoencoder.nn.keras_settings import standard_keras
@@ -154,29 +188,45 @@ def encode(model, streamlines, *, tractogram="", batch_size=None):
     )
 
 
-def decode(model, latents, *, batch_size=None):
+def decode(
+    model: StreamlineAutoencoder,
+    latents: Latents | np.ndarray,
+    *,
+    batch_size: int | None = None,
+) -> np.ndarray:
     """Decode latents to points.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
-        The model that encoded.
+        Model that encoded the latents.
     latents : Latents, or ndarray of shape (n_streamlines, latent_dim)
-        As `encode` gives them; of an array, the orientation stays the model's.
+        Latents as returned by `encode`; those of an array are decoded in the model's
+        orientation.
     batch_size : int, optional
-        Latents that go through the network at a time, as for `encode`.
+        Number of latents per batch; by default, a fast value for the backbone.
 
     Returns
     -------
     points : ndarray, shape (n_streamlines, n_points, 3), float32
-        RASMM, mm; for `Latents`, running as in the tractogram.
+        Streamlines, RASMM, mm; for `Latents`, in the direction of the tractogram.
 
     Raises
     ------
     FingerprintError
         If the latents come from another model.
     InvalidArgumentError
-        If there is no model, their size is not the model's, or one is not finite.
+        If ``model`` is not a model, or ``latents`` have a wrong shape or values that
+        are not finite.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> latents = dte.encode(model, made.streamlines)
+    >>> dte.decode(model, latents).shape
+    (43, 32, 3)
     """
     from dipy_tractoencoder.nn.inference import folded_decoder
     from dipy_tractoencoder.nn.keras_settings import standard_keras
@@ -190,8 +240,8 @@ def decode(model, latents, *, batch_size=None):
         mean = np.asarray(mean, dtype=np.float32)
     except (TypeError, ValueError) as err:
         raise InvalidArgumentError(
-            "Invalid value received for `latents`. Expected what `encode` or "
-            f"`load_latents` gives, or an array. Received: {format_received(latents)}."
+            "Invalid value received for `latents`. Expected the result of `encode` or "
+            f"`load_latents`, or an array. Received: {format_received(latents)}."
         ) from err
     if mean.ndim != 2 or mean.shape[1] != model.latent_dim:
         raise InvalidArgumentError(
@@ -201,7 +251,7 @@ def decode(model, latents, *, batch_size=None):
     if not np.isfinite(mean).all():
         raise InvalidArgumentError(
             "Invalid value received for `latents`. Expected finite numbers. Received: "
-            f"nan or infinity in row {int((~np.isfinite(mean)).any(axis=1).argmax())}."
+            f"NaN or infinity in row {int((~np.isfinite(mean)).any(axis=1).argmax())}."
         )
     with standard_keras():
         decoder = _network(model, folded_decoder, own or fingerprint(model))
@@ -211,70 +261,81 @@ def decode(model, latents, *, batch_size=None):
     return points
 
 
-def decode_tractogram(model, latents):
-    """Decode latents to a tractogram in the space of the one that was encoded.
+def decode_tractogram(
+    model: StreamlineAutoencoder, latents: Latents
+) -> StatefulTractogram:
+    """Decode latents to a tractogram in the image space of the encoded tractogram.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
-        The model that encoded.
+        Model that encoded the latents.
     latents : Latents
-        With their ``space``.
+        Latents with an image space.
 
     Returns
     -------
     tractogram : StatefulTractogram
-        RASMM, mm; one streamline per latent, in the order of the rows.
+        One streamline per row of the latents, in the same order, RASMM, mm.
 
     Raises
     ------
     InvalidArgumentError
-        If they are no `Latents`, or have no space.
+        If ``latents`` are not `Latents`, or have no image space.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> latents = dte.encode(model, made.tractogram())
+    >>> len(dte.decode_tractogram(model, latents).streamlines)
+    43
     """
     if not isinstance(latents, Latents) or not latents.space:
         what = "none" if isinstance(latents, Latents) else format_received(latents)
         raise InvalidArgumentError(
-            "Invalid value received for `latents`. Expected what `encode` gives, with "
-            f"the space of a tractogram. Received: {what}; use `decode` to get the "
-            "points."
+            "Invalid value received for `latents`. Expected the result of `encode` "
+            f"with the space of a tractogram. Received: {what}; use `decode` to get "
+            "the points."
         )
     return tractogram_like(decode(model, latents), latents.space)
 
 
-def check_same_model(model, latents):
-    """Raise unless the latents were made by this model.
+def check_same_model(model: StreamlineAutoencoder, latents: Latents) -> str:
+    """Raise an error unless latents come from a model.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
-        Model at hand.
+        Model to decode with.
     latents : Latents
-        Latents at hand.
+        Latents to decode.
 
     Returns
     -------
     fingerprint : str
-        The model's.
+        Fingerprint of the model.
 
     Raises
     ------
     FingerprintError
-        If they do not belong together.
+        If the latents come from another model.
     """
     expected = fingerprint(model)
     if latents.fingerprint != expected:
         of = f" of {latents.tractogram}" if latents.tractogram else ""
         raise FingerprintError(
             f"The latents{of} were made by another model (fingerprint "
-            f"{latents.fingerprint[:12]}, this one's is {expected[:12]}). Decode with "
-            "the model that encoded, or encode again."
+            f"{latents.fingerprint[:12]}, that of this model is {expected[:12]}). "
+            "Decode with the model that encoded them, or encode again."
         )
     return expected
 
 
 def _network(model, make, made_by):
-    """Give a model's folded encoder or decoder, made and compiled once per weights."""
-    # Past Keras' attribute tracking, which would save them with the model.
+    """Return the folded encoder or decoder, rebuilt only when the weights change."""
+    # Not through Keras' attribute tracking, which would save them with the model.
     networks = model.__dict__.setdefault("_inference_networks", {})
     if networks.get("fingerprint") != made_by:
         networks.clear()
@@ -285,12 +346,12 @@ def _network(model, make, made_by):
 
 
 def _run(network, inputs, batch_size):
-    """Run a network over rows, in batches of few different sizes."""
+    """Run a network in batches with few different sizes."""
     outputs = np.empty((len(inputs), *network.output_shape[1:]), dtype=np.float32)
     for start in range(0, len(inputs), batch_size):
         batch = inputs[start : start + batch_size]
         size = len(batch)
-        # Each size is compiled once: the last batch is filled up to a power of two.
+        # Each size is compiled once: the last batch is padded to a power of two.
         full = min(batch_size, 1 << max(5, (size - 1).bit_length()))
         if size < full:
             filling = np.zeros((full - size, *batch.shape[1:]), dtype=batch.dtype)

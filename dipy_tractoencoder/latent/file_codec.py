@@ -1,7 +1,11 @@
-"""Whole files through a model, some streamlines at a time, in bounded memory."""
+"""Encode and decode whole files chunk by chunk, in bounded memory."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,25 +21,34 @@ from dipy_tractoencoder.latent.latents_file import (
     load_latents,
 )
 from dipy_tractoencoder.latent.reconstruction import ErrorTotals
-from dipy_tractoencoder.streamlines.array import CHUNK_SIZE, merge_rejects
+from dipy_tractoencoder.streamlines.array import (
+    CHUNK_SIZE,
+    StreamlineArray,
+    merge_rejects,
+)
 from dipy_tractoencoder.utils.prefetch import prefetch
 from dipy_tractoencoder.utils.tables import rejects_text
 
+if TYPE_CHECKING:
+    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
 
-def prepared_chunks(model, reader):
-    """Reject, orient and resample a file's chunks, ahead of what uses them.
+
+def prepared_chunks(
+    model: StreamlineAutoencoder, reader: TractogramChunks
+) -> Iterator[StreamlineArray]:
+    """Reject, orient and resample the chunks of a file in a background thread.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
-        Its preprocessing is used.
+        Model with the preprocessing.
     reader : TractogramChunks
-        The file.
+        File to read.
 
     Yields
     ------
     array : StreamlineArray
-        Of one chunk; ``index`` counts from the file's first streamline.
+        Streamlines of one chunk; ``index`` refers to the whole file.
     """
 
     def prepare():
@@ -49,32 +62,39 @@ def prepared_chunks(model, reader):
 
 
 def encode_file(
-    model, path, out_latents, *, reference=None, chunk_size=CHUNK_SIZE, progress=None
-):
-    """Encode a tractogram file into a latents file.
+    model: StreamlineAutoencoder,
+    path: str | Path,
+    out_latents: str | Path,
+    *,
+    reference: str | Path | None = None,
+    chunk_size: int = CHUNK_SIZE,
+    progress: Callable[[int], object] | None = None,
+) -> dict[str, Any]:
+    """Encode a tractogram file to a latents file.
 
-    Reading, resampling, the network and writing work on chunks, the first two ahead of
-    the others; memory depends on ``chunk_size``, not on the file.
+    The file is processed in chunks; reading and resampling run ahead of the network
+    and writing. Memory depends on ``chunk_size``, not on the size of the file.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
     path : str or Path
-        Tractogram to read, RASMM, mm.
+        Tractogram to read.
     out_latents : str or Path
-        HDF5 file to write, whole or not at all.
+        HDF5 file to write, completely or not at all.
     reference : str or Path, optional
-        Image or tractogram whose space a file without one is in.
+        Reference image or TRK for formats without a header (TCK, VTK, ...).
     chunk_size : int, optional
-        Streamlines worked on at a time.
+        Number of streamlines per chunk.
     progress : callable, optional
-        Called with the number of streamlines done, chunk by chunk.
+        Called after each chunk with the number of its streamlines.
 
     Returns
     -------
     counts : dict
-        "n_encoded", "n_streamlines", and "rejects", a dict of reason to number.
+        "n_encoded", "n_streamlines", and "rejects", the number of rejected
+        streamlines by reason.
 
     Raises
     ------
@@ -82,19 +102,29 @@ def encode_file(
         If no streamline of the file can be encoded.
     InputFileError, OutputFileError
         If a file cannot be read or written.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> dte.save_tractogram(made.tractogram(), "fibercup.trk")
+    >>> counts = dte.encode_file(model, "fibercup.trk", "latents.h5")
+    >>> counts["n_encoded"]
+    43
     """
     reader = TractogramChunks(path, reference, chunk_size=chunk_size)
-    n_streamlines, rejects = 0, []
+    n_streamlines, counts = 0, []
     try:
         with latents_writer(out_latents) as writer:
             for array in prepared_chunks(model, reader):
                 latents = encode(model, array, tractogram=Path(path).name)
                 writer.append(replace(latents, space=reader.space))
                 n_streamlines += array.n_streamlines
-                rejects.append(array.rejects)
+                counts.append(array.rejects)
                 if progress is not None:
                     progress(array.n_streamlines)
-            rejects = merge_rejects(rejects)
+            rejects = merge_rejects(counts)
             if writer.n_rows == 0:
                 raise EmptyDataError(nothing_left(path, n_streamlines, rejects))
             writer.finish(n_streamlines, rejects)
@@ -107,20 +137,26 @@ def encode_file(
     }
 
 
-def copy_with_latents(path, latents_path, out_tractogram, *, reference=None):
-    """Copy a tractogram file with all it holds, adding its latents.
+def copy_with_latents(
+    path: str | Path,
+    latents_path: str | Path,
+    out_tractogram: str | Path,
+    *,
+    reference: str | Path | None = None,
+) -> None:
+    """Copy a tractogram file with all its data, and add its latents.
 
     Parameters
     ----------
     path : str or Path
-        The tractogram that was encoded.
+        Tractogram that was encoded.
     latents_path : str or Path
-        Its latents.
+        Latents of the tractogram.
     out_tractogram : str or Path
-        File to write, whole or not at all. Rejected streamlines have NaN. A TRX keeps
-        groups and data of every level and type.
+        File to write, completely or not at all. Latents of rejected streamlines are
+        NaN. A TRX keeps its groups, and its data of every level and type.
     reference : str or Path, optional
-        Image or tractogram whose space a file without one is in.
+        Reference image or TRK for formats without a header (TCK, VTK, ...).
 
     Raises
     ------
@@ -136,22 +172,24 @@ def copy_with_latents(path, latents_path, out_tractogram, *, reference=None):
         save_selection(source, np.arange(len(source)), out_tractogram, data=data)
 
 
-def check_copy_with_latents(model, path, out_tractogram):
-    """Raise, before the work, if a TRX's data do not fit into the copy's format.
+def check_copy_with_latents(
+    model: StreamlineAutoencoder, path: str | Path, out_tractogram: str | Path
+) -> None:
+    """Raise an error if the data of a TRX do not fit into the format of the copy.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
-        The model that will encode.
+        Model for encoding.
     path : str or Path
-        Tractogram to encode; formats other than TRX are not looked into.
+        Tractogram to encode; only TRX files are checked.
     out_tractogram : str or Path
-        File that `copy_with_latents` will write.
+        File to be written by `copy_with_latents`.
 
     Raises
     ------
     OutputFileError
-        If the file is a TRK, which cannot hold all of the data or of their names.
+        If ``out_tractogram`` is a TRK, which cannot hold all the data or their names.
     """
     if Path(path).suffix == ".trx" and Path(out_tractogram).suffix == ".trk":
         with mapped_tractogram(path) as source:
@@ -161,43 +199,59 @@ def check_copy_with_latents(model, path, out_tractogram):
             )
 
 
-def decode_file(model, path, out_tractogram, *, chunk_size=CHUNK_SIZE, progress=None):
-    """Decode a latents file into a tractogram file, in the space that was encoded.
+def decode_file(
+    model: StreamlineAutoencoder,
+    path: str | Path,
+    out_tractogram: str | Path,
+    *,
+    chunk_size: int = CHUNK_SIZE,
+    progress: Callable[[int], object] | None = None,
+) -> int:
+    """Decode a latents file to a tractogram in the space of the encoded tractogram.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
-        The model that encoded.
+        Model that encoded the latents.
     path : str or Path
-        Latents of `encode_file` or `save_latents`.
+        Latents written by `encode_file` or `save_latents`.
     out_tractogram : str or Path
-        File to write, whole or not at all; its extension chooses the format.
+        File to write, completely or not at all; its extension determines the format.
     chunk_size : int, optional
-        Latents worked on at a time.
+        Number of latents per chunk.
     progress : callable, optional
-        Called with the number of latents done, chunk by chunk.
+        Called after each chunk with the number of its latents.
 
     Returns
     -------
     n_decoded : int
-        Streamlines written.
+        Number of streamlines written.
 
     Raises
     ------
     FingerprintError
-        If the latents were made by another model.
+        If the latents come from another model.
     InvalidArgumentError
-        If the latents have no space to write a tractogram in, or are not finite.
+        If the latents have no image space, or are not finite.
     InputFileError, OutputFileError
         If a file cannot be read or written.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> dte.save_latents(dte.encode(model, made.tractogram()), "latents.h5")
+    >>> dte.decode_file(model, "latents.h5", "decoded.trk")
+    43
     """
     with latents_reader(path) as reader:
         first = reader.rows(0, 0)
         check_same_model(model, first)
         if not first.space:
             raise InvalidArgumentError(
-                "its latents come without the space of a tractogram. Encode a file "
-                "rather than an array."
+                "its latents come without the space of a tractogram. Encode a "
+                "tractogram instead of an array."
             )
 
         def decoded():
@@ -213,16 +267,16 @@ def decode_file(model, path, out_tractogram, *, chunk_size=CHUNK_SIZE, progress=
 
 
 def reconstruct_file(
-    model,
-    path,
-    out_tractogram,
+    model: StreamlineAutoencoder,
+    path: str | Path,
+    out_tractogram: str | Path,
     *,
-    reference=None,
-    seed=0,
-    chunk_size=CHUNK_SIZE,
-    progress=None,
-):
-    """Encode and decode a tractogram file, and measure the difference.
+    reference: str | Path | None = None,
+    seed: int = 0,
+    chunk_size: int = CHUNK_SIZE,
+    progress: Callable[[int], object] | None = None,
+) -> tuple[dict[str, Any], tuple[np.ndarray, ...]]:
+    """Encode and decode a tractogram file, and compute reconstruction errors.
 
     Parameters
     ----------
@@ -231,24 +285,24 @@ def reconstruct_file(
     path : str or Path
         Tractogram to read.
     out_tractogram : str or Path
-        File to write, whole or not at all; streamlines that cannot be encoded are left
-        out.
+        File to write, completely or not at all, without streamlines that cannot be
+        encoded.
     reference : str or Path, optional
-        Image or tractogram whose space a file without one is in.
+        Reference image or TRK for formats without a header (TCK, VTK, ...).
     seed : int, optional
-        Of the sample and clustering of the bundle metrics.
+        Seed of the sample and the clustering for the bundle metrics.
     chunk_size : int, optional
-        Streamlines worked on at a time.
+        Number of streamlines per chunk.
     progress : callable, optional
-        Called with the number of streamlines done, chunk by chunk.
+        Called after each chunk with the number of its streamlines.
 
     Returns
     -------
     errors : dict
-        "n_streamlines", what `ErrorTotals.result` gives, and "rejected_REASON" for
+        "n_streamlines", the result of `ErrorTotals.result`, and "rejected_REASON" for
         each reason that occurs.
     sample : tuple of ndarray, shape (n_sample, n_points, 3)
-        Input and reconstruction of 1000 streamlines at most, mm.
+        Input and reconstruction of at most 1000 streamlines, mm.
 
     Raises
     ------
@@ -256,6 +310,16 @@ def reconstruct_file(
         If no streamline of the file can be encoded.
     InputFileError, OutputFileError
         If a file cannot be read or written.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> dte.save_tractogram(made.tractogram(), "fibercup.trk")
+    >>> errors, sample = dte.reconstruct_file(model, "fibercup.trk", "decoded.trk")
+    >>> errors["n_reconstructed"], sample[0].shape
+    (43, (43, 32, 3))
     """
     reader = TractogramChunks(path, reference, chunk_size=chunk_size)
     totals, rejects = ErrorTotals(seed=seed), []
@@ -294,22 +358,24 @@ def reconstruct_file(
     return errors, totals.sample.columns()
 
 
-def nothing_left(path, n_streamlines, rejects):
-    """Say that, and why, no streamline of a file could be encoded.
+def nothing_left(
+    path: str | Path, n_streamlines: int, rejects: Mapping[str, int]
+) -> str:
+    """Describe why no streamline of a file could be encoded.
 
     Parameters
     ----------
     path : str or Path
-        The file.
+        File that was read.
     n_streamlines : int
-        Streamlines read.
+        Number of streamlines in the file.
     rejects : dict of str to int
-        Reason to number.
+        Number of rejected streamlines by reason.
 
     Returns
     -------
     message : str
-        For `EmptyDataError`.
+        Message for `EmptyDataError`.
     """
     return (
         f"{path}: none of its {n_streamlines} streamlines can be "

@@ -1,8 +1,12 @@
-"""Latents in HDF5, or riding along in a copy of their tractogram."""
+"""Read and write latents as HDF5 files, or as data of their tractogram."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,47 +25,64 @@ from dipy_tractoencoder.utils.atomic_files import (
     whole_file,
 )
 
+if TYPE_CHECKING:
+    from dipy.io.stateful_tractogram import StatefulTractogram
+    import h5py
+
+    from dipy_tractoencoder.latent.codec import Latents
+
 FORMAT_VERSION = 1
 EXTENSIONS = (".h5", ".hdf5")
 FORMAT_NAME = "dipy_tractoencoder latents"
 DATA_NAME = "latent"  # data_per_streamline; TRK allows 20 characters
 CHUNK_ROWS = 1024
-# Kinds of numbers that they may be.
+# Allowed types of each dataset, as characters of `numpy.dtype.kind`.
 ROW_NAMES = {"mean": "f", "log_var": "f", "index": "iu", "is_reversed": "b"}
 KIND = "latents file of dipy_encode_vae"
 SPACE_NAMES = {"affine", "dimensions", "voxel_sizes", "voxel_order"}
 
 
-def save_latents(latents, path, *, overwrite=False):
-    """Write latents to an HDF5 file, whole or not at all.
+def save_latents(
+    latents: Latents, path: str | Path, *, overwrite: bool = False
+) -> None:
+    """Write latents to an HDF5 file, completely or not at all.
 
-    Datasets ``mean``, ``log_var`` (a VAE's), ``index`` and ``is_reversed`` have a row
-    per encoded streamline; everything else of `Latents` stands in attributes.
+    Datasets ``mean``, ``log_var`` (only of a VAE), ``index`` and ``is_reversed`` have
+    one row per encoded streamline; the other fields of `Latents` are stored as
+    attributes.
 
     Parameters
     ----------
     latents : Latents
-        What `encode` returned.
+        Latents returned by `encode`.
     path : str or Path
-        File to write, ending in .h5 or .hdf5.
+        File to write, with the extension .h5 or .hdf5.
     overwrite : bool, optional
-        Replace an existing file.
+        Allow overwriting an existing file.
 
     Raises
     ------
     InvalidArgumentError
-        If they are no `Latents`.
+        If ``latents`` are not `Latents`.
     OutputFileError
-        If the file exists and is not to be replaced, its extension is another one, or
-        it cannot be written.
+        If the file exists and ``overwrite`` is False, its extension is wrong, or it
+        cannot be written.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> dte.save_latents(dte.encode(model, made.streamlines), "latents.h5")
+    >>> dte.load_latents("latents.h5").mean.shape
+    (43, 2)
     """
     from dipy_tractoencoder.latent.codec import Latents
 
     if not isinstance(latents, Latents):
         raise InvalidArgumentError(
-            "Invalid value received for `latents`. Expected what `encode` gives, with "
-            "the numbers of the streamlines. Received: "
-            f"{format_received(latents)}. Save an array alone with numpy.save."
+            "Invalid value received for `latents`. Expected the result of `encode`. "
+            f"Received: {format_received(latents)}. Save an array with numpy.save."
         )
     check_free(path, overwrite)
     with latents_writer(path) as writer:
@@ -70,23 +91,23 @@ def save_latents(latents, path, *, overwrite=False):
 
 
 @contextmanager
-def latents_writer(path):
-    """Write latents to an HDF5 file chunk by chunk, whole or not at all.
+def latents_writer(path: str | Path) -> Iterator[LatentsWriter]:
+    """Write latents to an HDF5 file chunk by chunk, completely or not at all.
 
     Parameters
     ----------
     path : str or Path
-        File to write, ending in .h5 or .hdf5.
+        File to write, with the extension .h5 or .hdf5.
 
     Yields
     ------
     writer : LatentsWriter
-        Takes the chunks, and at the end what is known of the whole.
+        Writer with the methods ``append``, for each chunk, and ``finish``.
 
     Raises
     ------
     OutputFileError
-        If the extension is another one or the file cannot be written.
+        If the extension is wrong or the file cannot be written.
     """
     import h5py
 
@@ -99,28 +120,28 @@ def latents_writer(path):
 
 
 class LatentsWriter:
-    """An open latents file that grows; see `latents_writer`.
+    """Latents file that is being written; see `latents_writer`.
 
     Parameters
     ----------
     file : h5py.File
-        Open for writing.
+        File open for writing.
     target : Hdf5Target
-        What it writes to.
+        File object that ``file`` writes to.
     """
 
-    def __init__(self, file, target):
+    def __init__(self, file: h5py.File, target: Hdf5Target) -> None:
         self.file, self.target = file, target
         self.n_rows = 0
 
-    def append(self, latents):
-        """Add rows.
+    def append(self, latents: Latents) -> None:
+        """Append rows.
 
         Parameters
         ----------
         latents : Latents
-            Of some streamlines, with their numbers in the whole tractogram; all
-            chunks are of one model and tractogram.
+            Latents of some streamlines, with ``index`` referring to the whole
+            tractogram; all chunks must come from one model and one tractogram.
         """
         n_rows = self.n_rows + len(latents)
         for name in ROW_NAMES:
@@ -145,15 +166,15 @@ class LatentsWriter:
         for name, value in latents.space.items():
             self.file.attrs[f"space_{name}"] = value
 
-    def finish(self, n_streamlines, rejects):
-        """Say how many streamlines there were, and mark the file as whole.
+    def finish(self, n_streamlines: int, rejects: Mapping[str, int]) -> None:
+        """Store the counts, and mark the file as complete.
 
         Parameters
         ----------
         n_streamlines : int
-            Streamlines of the tractogram, encoded or not.
+            Number of streamlines in the tractogram, including rejected ones.
         rejects : dict of str to int
-            How many were left out, by reason.
+            Number of rejected streamlines by reason.
         """
         self.file.attrs["n_streamlines"] = n_streamlines
         self.file.attrs["rejects"] = json.dumps(rejects)
@@ -161,46 +182,57 @@ class LatentsWriter:
         self.file.attrs["format"] = FORMAT_NAME
 
 
-def load_latents(path):
-    """Read latents that `save_latents` wrote.
+def load_latents(path: str | Path) -> Latents:
+    """Read latents written by `save_latents` or `encode_file`.
 
     Parameters
     ----------
     path : str or Path
-        The HDF5 file.
+        HDF5 file.
 
     Returns
     -------
     latents : Latents
-        As they were encoded.
+        Latents, equal to those that were written.
 
     Raises
     ------
     InputFileError
-        If the file is missing, damaged, of a newer format, or holds no latents.
+        If the file is missing, damaged, of a newer format, or contains no latents.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> latents = dte.encode(model, made.streamlines)
+    >>> dte.save_latents(latents, "latents.h5")
+    >>> loaded = dte.load_latents("latents.h5")
+    >>> len(loaded), loaded.fingerprint == latents.fingerprint
+    (43, True)
     """
     with latents_reader(path) as reader:
         return reader.rows(0, reader.n_rows)
 
 
 @contextmanager
-def latents_reader(path):
-    """Read latents some rows at a time.
+def latents_reader(path: str | Path) -> Iterator[LatentsReader]:
+    """Open a latents file to read it in parts.
 
     Parameters
     ----------
     path : str or Path
-        The HDF5 file.
+        HDF5 file.
 
     Yields
     ------
     reader : LatentsReader
-        With ``n_rows`` and ``rows(start, stop)``.
+        Reader with ``n_rows`` and ``rows(start, stop)``.
 
     Raises
     ------
     InputFileError
-        If the file is missing, damaged, of a newer format, or holds no latents.
+        If the file is missing, damaged, of a newer format, or contains no latents.
     """
     import h5py
 
@@ -213,35 +245,35 @@ def latents_reader(path):
 
 
 class LatentsReader:
-    """An open latents file; see `latents_reader`.
+    """Open latents file; see `latents_reader`.
 
     Parameters
     ----------
     file : h5py.File
-        Open for reading.
+        File open for reading.
     path : Path
-        Its name, for messages.
+        Path of the file, for messages.
 
     Attributes
     ----------
     n_rows : int
-        Streamlines that were encoded.
+        Number of encoded streamlines.
     """
 
-    def __init__(self, file, path):
+    def __init__(self, file: h5py.File, path: Path) -> None:
         self.file, self.path = file, path
         with clear_errors(path, KIND):
             attributes = dict(file.attrs)
             if attributes.get("format") != FORMAT_NAME:
                 raise InputFileError(
-                    f"Cannot read {path}: it holds no latents. Make some with "
+                    f"Cannot read {path}: it contains no latents. Create them with "
                     "dipy_encode_vae."
                 )
             if attributes["format_version"] > FORMAT_VERSION:
                 raise InputFileError(
                     f"Cannot read {path}: its format has version "
-                    f"{attributes['format_version']}, known are up to "
-                    f"{FORMAT_VERSION}. Update dipy_tractoencoder."
+                    f"{attributes['format_version']}, but only versions up to "
+                    f"{FORMAT_VERSION} are known. Update dipy_tractoencoder."
                 )
             self.about = {
                 "n_streamlines": int(attributes["n_streamlines"]),
@@ -256,25 +288,25 @@ class LatentsReader:
             }
             space = self.about["space"]
             if space.keys() not in (set(), SPACE_NAMES):
-                raise ValueError(f"Its space is {', '.join(space)} only.")
+                raise ValueError(f"Its image space has only {', '.join(space)}.")
             if space:
                 check_space(path, **space)
             if not isinstance(self.about["rejects"], dict):
-                raise ValueError("Its rejects are no counts by reason.")
+                raise ValueError("Its rejects are not counts by reason.")
             self.n_rows = check_datasets(file, path.stat().st_size)
 
-    def rows(self, start, stop):
-        """Read some rows.
+    def rows(self, start: int, stop: int) -> Latents:
+        """Read a range of rows.
 
         Parameters
         ----------
         start, stop : int
-            First row, and the one after the last.
+            First row, and the row after the last.
 
         Returns
         -------
         latents : Latents
-            What is said of the whole file stands in each part.
+            The rows, with the attributes of the whole file.
 
         Raises
         ------
@@ -284,36 +316,36 @@ class LatentsReader:
         from dipy_tractoencoder.latent.codec import Latents
 
         with clear_errors(self.path, KIND):
-            values = {
+            values: dict[str, Any] = {
                 name: self.file[name][start:stop] if name in self.file else None
                 for name in ROW_NAMES
             }
             index, n_streamlines = values["index"], self.about["n_streamlines"]
             if len(index) and not 0 <= index.min() <= index.max() < n_streamlines:
-                raise ValueError("Its index counts streamlines that there are not.")
+                raise ValueError("Its index refers to streamlines that do not exist.")
         return Latents(**values, **self.about)
 
 
-def check_datasets(file, n_bytes):
-    """Raise unless a file's datasets are those of latents and lie in it.
+def check_datasets(file: h5py.File, n_bytes: int) -> int:
+    """Raise an error unless the datasets of a file are valid latents.
 
     Parameters
     ----------
     file : h5py.File
-        Open for reading.
+        File open for reading.
     n_bytes : int
-        Its size.
+        Size of the file in bytes.
 
     Returns
     -------
     n_rows : int
-        Streamlines that were encoded.
+        Number of encoded streamlines.
 
     Raises
     ------
     ValueError, KeyError
-        If a dataset is missing, elsewhere, of another type or shape, or would take far
-        more memory than the file.
+        If a dataset is missing, stored in another file, of another type or shape, or
+        would need far more memory than the size of the file.
     """
     shapes = {
         name: check_dataset(file, name, kinds, n_bytes).shape
@@ -327,12 +359,12 @@ def check_datasets(file, n_bytes):
         or any(shape[:1] != rows for shape in shapes.values())
         or shapes.get("log_var", shapes["mean"]) != shapes["mean"]
     ):
-        raise ValueError(f"Its datasets do not belong together: {shapes}.")
+        raise ValueError(f"The shapes of its datasets do not match: {shapes}.")
     return rows[0]
 
 
-def check_latents_extension(path):
-    """Raise unless latents can be written under this name.
+def check_latents_extension(path: str | Path) -> None:
+    """Raise an error unless a path has an extension of latents files.
 
     Parameters
     ----------
@@ -346,24 +378,27 @@ def check_latents_extension(path):
     """
     if Path(path).suffix.lower() not in EXTENSIONS:
         raise OutputFileError(
-            f"Cannot write {path}: a latents file ends in {' or '.join(EXTENSIONS)}."
+            f"Cannot write {path}: the name of a latents file ends in "
+            f"{' or '.join(EXTENSIONS)}."
         )
 
 
-def with_latents(tractogram, latents):
-    """Copy a tractogram, adding its latents as ``data_per_streamline``.
+def with_latents(
+    tractogram: StatefulTractogram, latents: Latents
+) -> StatefulTractogram:
+    """Copy a tractogram, and add its latents as ``data_per_streamline``.
 
     Parameters
     ----------
     tractogram : StatefulTractogram
-        The one that was encoded.
+        Tractogram that was encoded.
     latents : Latents
-        Its latents.
+        Latents of the tractogram.
 
     Returns
     -------
     tractogram : StatefulTractogram
-        All streamlines; rejected ones have NaN.
+        All streamlines with their latents, which are NaN for rejected streamlines.
     """
     values = np.full((len(tractogram), latents.mean.shape[1]), np.nan, dtype=np.float32)
     values[latents.index] = latents.mean

@@ -1,6 +1,9 @@
-"""Encode and decode in one go, with the errors beside PCA's."""
+"""Reconstruct streamlines, and compute errors of the model and of the PCA baseline."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,24 +22,40 @@ from dipy_tractoencoder.streamlines.metrics import (
 from dipy_tractoencoder.utils.reservoir import UniformSample
 from dipy_tractoencoder.utils.short_repr import short_repr
 
+if TYPE_CHECKING:
+    from dipy.io.stateful_tractogram import StatefulTractogram
+
+    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Streamlines, what a model makes of them, and what PCA does.
+    """Streamlines, and their reconstructions by a model and by PCA.
 
     Attributes
     ----------
     array : StreamlineArray
-        The resampled input, in the model's orientation.
+        Resampled input in the model's orientation.
     original : ndarray, shape (n_kept, n_points, 3), float32
-        The resampled input, RASMM, mm, running as in the tractogram.
+        Resampled input in the direction of the tractogram, RASMM, mm.
     points : ndarray, shape (n_kept, n_points, 3), float32
-        The model's reconstruction, likewise.
+        Reconstruction by the model, corresponding to ``original``.
     pca_points : ndarray, shape (n_kept, n_points, 3), float32
-        That of as many principal components of the training streamlines as the model
-        has latent dimensions.
+        PCA reconstruction with as many components as the model has latent dimensions,
+        fitted to the same training streamlines.
     space : dict
-        Space of the tractogram, empty if it came without.
+        Image space of the tractogram; empty if it has none.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> reconstruction = dte.reconstruct(model, made.tractogram())
+    >>> errors = reconstruction.errors()
+    >>> errors["n_reconstructed"], errors["error_mm"] > 0
+    (43, True)
+    >>> dte.save_tractogram(reconstruction.tractogram(), "reconstructed.trk")
     """
 
     array: StreamlineArray
@@ -47,40 +66,40 @@ class Reconstruction:
 
     __repr__ = short_repr
 
-    def tractogram(self):
-        """Give the reconstruction as a StatefulTractogram in the input's space.
+    def tractogram(self) -> StatefulTractogram:
+        """Return the reconstruction as a tractogram in the image space of the input.
 
         Returns
         -------
         tractogram : StatefulTractogram
-            RASMM, mm.
+            Reconstructed streamlines, RASMM, mm.
 
         Raises
         ------
         InvalidArgumentError
-            If the input came without a space.
+            If the input has no image space.
         """
         return tractogram_like(self.points, self.space)
 
-    def errors(self, *, seed=0):
-        """Measure errors and bundle metrics, each over all streamlines kept.
+    def errors(self, *, seed: int = 0) -> dict[str, Any]:
+        """Compute reconstruction errors and bundle metrics over all streamlines.
 
         Parameters
         ----------
         seed : int, optional
-            Of the bundle metrics' sample and clustering.
+            Seed of the sample and the clustering for the bundle metrics.
 
         Returns
         -------
         errors : dict
             Counts; "error_mm" (root mean squared point distance), its median and 95th
-            percentile over streamlines, "mdf_mm" (mean), the same of PCA, and
-            `bundle_metrics`.
+            percentile over streamlines, "mdf_mm" (mean), the same of PCA, and the
+            result of `bundle_metrics`.
 
         Raises
         ------
         EmptyDataError
-            If no streamline was kept.
+            If all streamlines were rejected.
         """
         errors = ErrorTotals(seed=seed)
         errors.add(self.original, self.points, self.pca_points)
@@ -88,32 +107,33 @@ class Reconstruction:
 
 
 class ErrorTotals:
-    """Errors of reconstructions that come some streamlines at a time.
+    """Accumulate reconstruction errors chunk by chunk.
 
     Parameters
     ----------
     seed : int, optional
-        Of the sample that stands for the whole in bundle metrics, and of their
-        clustering.
+        Seed of the sample and the clustering for the bundle metrics.
 
     Attributes
     ----------
     sample : UniformSample
-        Input and reconstruction of 1000 streamlines at most, mm.
+        Input and reconstruction of at most 1000 streamlines, mm.
     """
 
-    def __init__(self, *, seed=0):
+    def __init__(self, *, seed: int = 0) -> None:
         self.seed = seed
-        self.columns = []
+        self.columns: list[tuple] = []
         self.sample = UniformSample(LARGEST_BUNDLE, seed)
 
-    def add(self, original, points, pca_points):
-        """Take in some streamlines.
+    def add(
+        self, original: np.ndarray, points: np.ndarray, pca_points: np.ndarray
+    ) -> None:
+        """Add streamlines.
 
         Parameters
         ----------
         original, points, pca_points : ndarray, shape (n_streamlines, n_points, 3)
-            Input, reconstruction, and that of PCA; mm, running the same way.
+            Input, reconstruction and PCA reconstruction in the same direction, mm.
         """
         if len(original) == 0:
             return
@@ -129,21 +149,21 @@ class ErrorTotals:
         )
         self.sample.add(original, points)
 
-    def result(self):
-        """Give the errors over all streamlines taken in.
+    def result(self) -> dict[str, Any]:
+        """Compute the errors over all streamlines added.
 
         Returns
         -------
         errors : dict
-            See `Reconstruction.errors`.
+            Errors as described in `Reconstruction.errors`.
 
         Raises
         ------
         EmptyDataError
-            If there were none.
+            If no streamlines were added.
         """
         if not self.columns:
-            raise EmptyDataError("No streamline is left to compare.")
+            raise EmptyDataError("No streamlines are left to compare.")
         distance, pca_distance, mdf, pca_mdf, length, new_length = (
             np.concatenate(parts) for parts in zip(*self.columns)
         )
@@ -162,20 +182,28 @@ class ErrorTotals:
         }
 
 
-def reconstruct(model, streamlines):
-    """Encode and decode streamlines, with PCA's reconstruction beside.
+def reconstruct(model: StreamlineAutoencoder, streamlines: Any) -> Reconstruction:
+    """Encode and decode streamlines, with a model and with PCA.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
     streamlines : StatefulTractogram, or sequence of ndarray
-        RASMM, mm.
+        Streamlines, RASMM, mm.
 
     Returns
     -------
     reconstruction : Reconstruction
         Input and reconstructions, mm.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> dte.reconstruct(model, made.streamlines).points.shape
+    (43, 32, 3)
     """
     array = model.preprocessing.array(streamlines)
     latents = encode(model, array)
@@ -189,19 +217,19 @@ def reconstruct(model, streamlines):
     )
 
 
-def reconstruct_points(model, points):
-    """Encode and decode points that are oriented and resampled already.
+def reconstruct_points(model: StreamlineAutoencoder, points: np.ndarray) -> np.ndarray:
+    """Encode and decode resampled points.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
     points : ndarray, shape (n_streamlines, n_points, 3)
-        RASMM, mm, in the model's orientation.
+        Resampled streamlines in the model's orientation, RASMM, mm.
 
     Returns
     -------
     points : ndarray, shape (n_streamlines, n_points, 3), float32
-        RASMM, mm.
+        Reconstructed streamlines, RASMM, mm.
     """
     return decode(model, encode(model, StreamlineArray.from_points(points)))

@@ -1,4 +1,8 @@
-"""Weight of the Kullback-Leibler term as a pure function of the training step."""
+"""Annealing of the Kullback-Leibler weight, as a function of the training step."""
+
+from __future__ import annotations
+
+from typing import Any
 
 from keras import ops
 
@@ -7,31 +11,38 @@ from dipy_tractoencoder.errors import check_choice, check_number
 KL_ANNEALINGS = ("constant", "warmup", "cyclical", "rise_and_fall")
 
 
-def anneal(kl_annealing, progress, *, rise=0.3, n_cycles=4, floor=0.1):
-    """Share of the full KL weight in force at a point of the training.
+def anneal(
+    kl_annealing: str,
+    progress: Any,
+    *,
+    rise: float = 0.3,
+    n_cycles: int = 4,
+    floor: float = 0.1,
+) -> Any:
+    """Compute the fraction of the full KL weight at a point of the training.
 
     Parameters
     ----------
     kl_annealing : {"constant", "warmup", "cyclical", "rise_and_fall"}
         "constant" is always 1. "warmup" grows linearly from 0 to 1 over the first
-        ``rise`` of the training and stays. "cyclical" repeats ``n_cycles`` times: a
-        linear growth from 0 to 1 over half of the cycle, then 1
+        ``rise`` of the training, then stays at 1. "cyclical" repeats ``n_cycles``
+        times: a linear growth from 0 to 1 over half of the cycle, then 1
         :footcite:p:`Fu2019`, eqs. 6-7, R = 0.5. "rise_and_fall" grows linearly from
         0 to 1 over the first ``rise`` of the training, then decreases linearly to
         ``floor`` at the end.
     progress : float or tensor
-        Steps done over all steps of the training; 0 at the first, 1 after the last.
+        Number of steps done, divided by the number of all steps of the training.
     rise : float, optional
-        Share of the training in which the weight grows, in (0, 1).
+        Fraction of the training in which the weight grows, in (0, 1).
     n_cycles : int, optional
-        Cycles of the "cyclical" schedule.
+        Number of cycles of the "cyclical" schedule.
     floor : float, optional
-        Share that "rise_and_fall" ends with.
+        Fraction at the end of "rise_and_fall".
 
     Returns
     -------
-    share : float or tensor
-        Between 0 and 1, of the type that ``keras.ops`` makes of ``progress``.
+    fraction : tensor, shape of ``progress``
+        Between 0 and 1.
 
     Raises
     ------
@@ -47,7 +58,7 @@ def anneal(kl_annealing, progress, *, rise=0.3, n_cycles=4, floor=0.1):
     if kl_annealing == "warmup":
         return ops.minimum(progress / rise, 1.0)
     if kl_annealing == "cyclical":
-        # At the very end the phase would jump back to the start of a cycle.
+        # At the very end, the phase would return to the start of a cycle.
         cycle = ops.minimum(ops.floor(progress * n_cycles), n_cycles - 1.0)
         return ops.minimum((progress * n_cycles - cycle) / 0.5, 1.0)
     falling = 1.0 - (1.0 - floor) * (progress - rise) / max(1.0 - rise, 1e-6)

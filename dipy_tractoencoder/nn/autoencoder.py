@@ -1,4 +1,8 @@
-"""The streamline autoencoder: FINTA's, and its relatives with a linear skip."""
+"""Streamline autoencoders: FINTA's, and variants with a linear skip connection."""
+
+from __future__ import annotations
+
+from typing import Any
 
 import keras
 from keras import layers, ops
@@ -12,7 +16,12 @@ from dipy_tractoencoder.nn.backbones import (
     encoder_body,
 )
 from dipy_tractoencoder.nn.folding import decode_folded, encode_folded
-from dipy_tractoencoder.nn.layers import PrincipalProjection, RandomReverse, register
+from dipy_tractoencoder.nn.layers import (
+    PrincipalProjection,
+    RandomReverse,
+    RootMeanSquare,
+    register,
+)
 from dipy_tractoencoder.nn.provenance import TrainingRecord, describe_model
 from dipy_tractoencoder.streamlines.pca import (
     N_COMPONENTS,
@@ -23,50 +32,41 @@ from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
 
 LOSSES = ("likelihood", "mse")
 
-# Observation noise never counts as smaller than this (mm), so that data
-# reconstructed without error keep a finite likelihood.
+# Lower bound of the observation noise (mm), so that data reconstructed without error
+# have a finite likelihood.
 SMALLEST_NOISE = 1e-4
 
 
 @register
-class RootMeanSquare(keras.metrics.Mean):
-    """Square root of the mean of what it is given."""
-
-    def result(self):
-        """Root of the mean so far."""
-        return ops.sqrt(super().result())
-
-
-@register
 class StreamlineAutoencoder(keras.Model):
-    """Autoencoder of streamlines of one shape.
+    """Autoencoder of streamlines with a fixed number of points.
 
-    With the linear skip, for principal directions U, mean mu and spreads r of the
-    training streamlines and c = U^T (x - mu) / r: the latent is
+    With the linear skip, for principal directions U, mean mu and standard deviations r
+    of the training streamlines and c = U^T (x - mu) / r: the latent is
     z = c[:latent_dim] + f(x) and the reconstruction mu + U (r * pad(z)) + g(z), with
-    residual networks f and g whose last layers start at zero, so that training starts
-    from PCA's solution.
+    residual networks f and g whose last layers are initialised to zero, so that
+    training starts from the PCA solution.
 
     Parameters
     ----------
     preprocessing : Preprocessing or dict
-        How streamlines become the network's points.
+        Conversion of streamlines to the network's points.
     latent_dim : int, optional
-        Size of the latent.
+        Number of latent dimensions.
     backbone : {"dense", "compact", "finta"}, optional
-        Residual networks, or the whole ones without the skip; see `backbones`.
+        Architecture of f and g, or of the whole networks; see `nn.backbones`.
     linear_skip : bool, optional
-        Start from principal components.
+        Add the linear skip, that is, start from PCA.
     upsampling : {"nearest", "linear"}, optional
-        Of the convolutional decoders; FINTA's own is linear.
+        Upsampling of the convolutional decoders; FINTA uses "linear".
     loss : {"likelihood", "mse"}, optional
-        "likelihood": Gaussian, with the noise at its optimum for the batch
+        "likelihood": Gaussian, with the optimal noise of each batch
         :footcite:p:`Rybkin2021`, in nats per streamline. "mse": mean squared error
         of a coordinate in mm^2, as in the GSoC 2024 project.
     seed : int, optional
         Seed of the random layers.
     record : TrainingRecord or dict, optional
-        How the model was trained.
+        Record of the training.
     **kwargs
         Arguments of ``keras.Model``.
 
@@ -74,25 +74,35 @@ class StreamlineAutoencoder(keras.Model):
     ------
     InvalidArgumentError
         If an argument is out of range or ``n_points`` does not fit the backbone.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> preprocessing = dte.Preprocessing(n_points=32, scale=50.0)
+    >>> model = dte.StreamlineAutoencoder(preprocessing, latent_dim=2, seed=0)
+    >>> model.ensure_built()
+    >>> dte.encode(model, made.streamlines).mean.shape
+    (43, 2)
     """
 
     variational = False
 
     def __init__(
         self,
-        preprocessing,
+        preprocessing: Preprocessing | dict[str, Any],
         *,
-        latent_dim=32,
-        backbone="dense",
-        linear_skip=True,
-        upsampling="nearest",
-        loss="likelihood",
-        seed=None,
-        record=None,
-        **kwargs,
-    ):
-        # Coordinates have more digits than half precision holds: in mixed precision
-        # only the networks work with it.
+        latent_dim: int = 32,
+        backbone: str = "dense",
+        linear_skip: bool = True,
+        upsampling: str = "nearest",
+        loss: str = "likelihood",
+        seed: int | None = None,
+        record: TrainingRecord | dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # Half precision cannot represent coordinates accurately: in mixed precision,
+        # only the bodies compute in it.
         super().__init__(**{"dtype": "float32", **kwargs})
         if isinstance(preprocessing, dict):
             preprocessing = Preprocessing.from_dict(preprocessing)
@@ -106,18 +116,18 @@ class StreamlineAutoencoder(keras.Model):
         if linear_skip and latent_dim > 3 * n_points:
             raise InvalidArgumentError(
                 f"Invalid value received for `latent_dim`. With the linear skip, "
-                f"{n_points} points have {3 * n_points} principal directions at most. "
+                f"{n_points} points have at most {3 * n_points} principal directions. "
                 f"Received: {latent_dim}."
             )
         self.preprocessing = preprocessing
-        self.record = record
+        self.record: Any = record  # None if the model was not trained by `train`.
         self.latent_dim = int(latent_dim)
         self.backbone = backbone
         self.linear_skip = bool(linear_skip)
         self.upsampling = upsampling
         self.loss_form = loss
         self.seed = seed
-        self.fold = False  # In training: pairs of linear layers run as one.
+        self.fold = False  # Fold pairs of linear layers in training.
 
         points_shape = (n_points, 3)
         n_components = min(max(N_COMPONENTS, self.latent_dim), 3 * n_points)
@@ -143,35 +153,33 @@ class StreamlineAutoencoder(keras.Model):
         self.noise_std = keras.metrics.Mean(name="noise_std_mm")
 
     @property
-    def quantities(self):
-        """Metrics of its own, besides the loss."""
+    def quantities(self) -> list[Any]:
+        """Metrics of the model, in addition to the loss."""
         return [self.error_mm, self.noise_std]
 
     def _head(self, name):
-        """Dense layer from the encoder's body to one number per latent dimension."""
+        """Create the dense layer from the encoder's features to the latent."""
         zeros = {"kernel_initializer": "zeros"} if self.linear_skip else {}
         return layers.Dense(self.latent_dim, name=name, **zeros)
 
-    def build(self, input_shape):
-        """Make the weights of everything that has none yet."""
+    def build(self, input_shape: Any) -> None:
+        """Create all weights."""
         self.principal.build(input_shape)
         self.mean_head.build(self.encoder_body.output_shape)
         self.built = True
 
-    def ensure_built(self):
-        """Make the weights now rather than at the first call."""
+    def ensure_built(self) -> None:
+        """Create the weights now, instead of at the first call."""
         if not self.built:
             self.build((None, self.preprocessing.n_points, 3))
 
-    # Principal components
-
-    def set_principal(self, principal):
-        """Put principal directions, in normalised coordinates, into the model.
+    def set_principal(self, principal: PrincipalDirections) -> None:
+        """Set the weights of the linear skip to principal directions.
 
         Parameters
         ----------
         principal : PrincipalDirections
-            As many directions as ``self.principal.n_components``.
+            ``self.principal.n_components`` directions, in normalised coordinates.
         """
         self.ensure_built()
         self.principal.mean.assign(principal.mean)
@@ -179,17 +187,12 @@ class StreamlineAutoencoder(keras.Model):
         self.principal.spread.assign(principal.spread)
 
     @property
-    def latent_unit(self):
-        """What one unit of the network's latent is in the latents we report.
+    def latent_unit(self) -> np.ndarray:
+        """Factors from the network's latents to those of `encode`, shape (latent_dim,).
 
-        With the skip: mm, such that the Euclidean distance of two latents is the root
-        mean squared distance (mm) of the points of their linear reconstructions.
-        Without: 1.
-
-        Returns
-        -------
-        unit : ndarray, shape (latent_dim,), float32
-            Factor per latent dimension.
+        With the linear skip, latents are in mm: the Euclidean distance of two latents
+        is the root mean squared distance (mm) of the points of their linear
+        reconstructions. Without it, the factors are 1.
         """
         if not self.linear_skip:
             return np.ones(self.latent_dim, dtype=np.float32)
@@ -197,13 +200,14 @@ class StreamlineAutoencoder(keras.Model):
         factor = self.preprocessing.scale / self.preprocessing.n_points**0.5
         return (spread * factor).astype(np.float32)
 
-    def principal_directions(self):
-        """Principal directions of the training streamlines, normalised coordinates.
+    def principal_directions(self) -> PrincipalDirections:
+        """Return the principal directions of the training streamlines.
 
         Returns
         -------
         principal : PrincipalDirections
-            As kept in the model; ``total_variance`` is that of the kept directions.
+            Directions in normalised coordinates, as stored in the model;
+            ``total_variance`` is that of the stored directions.
         """
         mean, directions, spread = (
             ops.convert_to_numpy(weight) for weight in self.principal.weights
@@ -211,18 +215,18 @@ class StreamlineAutoencoder(keras.Model):
         total_variance = float(np.square(spread, dtype=np.float64).sum())
         return PrincipalDirections(mean, directions, spread, total_variance)
 
-    def pca_baseline(self, n_components=None):
-        """PCA of the same training streamlines, to stand beside the model.
+    def pca_baseline(self, n_components: int | None = None) -> PCABaseline:
+        """Return the PCA of the same training streamlines, as a baseline.
 
         Parameters
         ----------
         n_components : int, optional
-            Size of its latent; that of the model's by default.
+            Number of components; by default, the model's number of latent dimensions.
 
         Returns
         -------
         baseline : PCABaseline
-            Encodes and decodes in mm.
+            Encodes and decodes streamlines in mm.
         """
         return PCABaseline(
             self.principal_directions(),
@@ -230,35 +234,34 @@ class StreamlineAutoencoder(keras.Model):
             self.latent_dim if n_components is None else n_components,
         )
 
-    # Tensors in, tensors out
-
-    def oriented(self, points, training=False):
-        """Normalised points, turned at random in training under "augment"."""
+    def oriented(self, points: Any, training: bool = False) -> Any:
+        """Reverse normalised points at random in training, if set to "augment"."""
         if self.random_reverse is None:
             return points
         return self.random_reverse(points, training=training)
 
-    def encode_tensors(self, points, training=False):
-        """Map normalised points to what the heads say of the latent.
+    def encode_tensors(self, points: Any, training: bool = False) -> dict[str, Any]:
+        """Compute the outputs of the encoder's heads.
 
         Parameters
         ----------
         points : tensor, shape (n_streamlines, n_points, 3)
-            Normalised.
+            Normalised points.
         training : bool, optional
-            Normalise by the batch's own statistics.
+            Run in training mode: batch normalisation uses the statistics of the batch.
 
         Returns
         -------
         heads : dict of tensor
-            "mean", shape (n_streamlines, latent_dim).
+            "mean", shape (n_streamlines, latent_dim); of a `StreamlineVAE` also
+            "log_var", of the same shape.
         """
         needed = self.linear_skip or self.backbone == "dense"
         coefficients = self.principal(points) if needed else None
         return self._heads(points, coefficients, training)
 
     def _heads(self, points, coefficients, training):
-        """Encode points, or their principal coefficients where those are enough."""
+        """Encode points, or their principal coefficients for the dense backbone."""
         inputs = coefficients if self.backbone == "dense" else points
         if self.fold and self.backbone == "finta" and not self.variational:
             heads = {"mean": encode_folded(self.encoder_body, self.mean_head, inputs)}
@@ -271,27 +274,27 @@ class StreamlineAutoencoder(keras.Model):
         return heads
 
     def _other_heads(self, features):
-        """Further heads, by name; a variational model adds one."""
+        """Return the outputs of further heads; `StreamlineVAE` adds one."""
         return {}
 
     def _latent(self, heads, training):
-        """Choose the latent to decode, given the encoder's heads."""
+        """Return the latent to decode, given the outputs of the heads."""
         return heads["mean"]
 
-    def decode_tensors(self, latent, training=False):
-        """Map latents (n, latent_dim) to normalised points (n, n_points, 3).
+    def decode_tensors(self, latent: Any, training: bool = False) -> Any:
+        """Decode latents to normalised points.
 
         Parameters
         ----------
         latent : tensor, shape (n_streamlines, latent_dim)
-            In the network's own units (see `latent_unit`).
+            Latents in the network's units (see `latent_unit`).
         training : bool, optional
             Run in training mode.
 
         Returns
         -------
         points : tensor, shape (n_streamlines, n_points, 3)
-            Normalised.
+            Normalised points.
         """
         if self.backbone == "dense":
             return self.principal.invert(self.decode_coefficients(latent, training))
@@ -304,43 +307,44 @@ class StreamlineAutoencoder(keras.Model):
             output = self.principal.invert(self._padded(latent)) + output
         return output
 
-    def decode_coefficients(self, latent, training=False):
-        """Map latents to whitened principal coefficients; "dense" only.
+    def decode_coefficients(self, latent: Any, training: bool = False) -> Any:
+        """Decode latents to principal coefficients (only the dense backbone).
 
         Parameters
         ----------
         latent : tensor, shape (n_streamlines, latent_dim)
-            In the network's own units.
+            Latents in the network's units (see `latent_unit`).
         training : bool, optional
             Run in training mode.
 
         Returns
         -------
         coefficients : tensor, shape (n_streamlines, n_components)
-            Without unit.
+            Whitened principal coefficients, without unit.
         """
         output = ops.cast(self.decoder_body(latent, training=training), "float32")
         return output + self._padded(latent) if self.linear_skip else output
 
     def _padded(self, latent):
-        """Give the principal coefficients that latents alone stand for."""
+        """Pad latents with zeros to the number of principal coefficients."""
         rest = self.principal.n_components - self.latent_dim
         return ops.pad(latent, ((0, 0), (0, rest)))
 
-    def call(self, points, training=False):
-        """Encode and decode.
+    def call(self, points: Any, training: bool = False) -> dict[str, Any]:
+        """Encode and decode points.
 
         Parameters
         ----------
         points : tensor, shape (n_streamlines, n_points, 3)
-            Normalised.
+            Normalised points.
         training : bool, optional
-            Draw directions and latents at random, where the model does.
+            Run in training mode, with random reversals and random latents where the
+            model has them.
 
         Returns
         -------
         outputs : dict of tensor
-            The heads, "target" (the points as encoded) and "points" (reconstructed).
+            Outputs of the heads, "target" (encoded points) and "points" (decoded).
         """
         points = self.oriented(points, training)
         heads = self.encode_tensors(points, training=training)
@@ -348,22 +352,25 @@ class StreamlineAutoencoder(keras.Model):
         decoded = self.decode_tensors(latent, training=training)
         return {"target": points, "points": decoded, **heads}
 
-    # Loss
-
     def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
-    ):
-        """Loss of a batch; called by Keras.
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Compute the loss of a batch; called by Keras.
 
         Parameters
         ----------
         x, y, sample_weight : object
             Not used.
         y_pred : dict of tensor
-            What `call` returned; or heads, and as "squared" the summed squared
-            errors, shape (n_streamlines,), of normalised coordinates.
+            Outputs of `call`; or outputs of the heads and "squared", the sums of
+            squared errors, shape (n_streamlines,), of normalised coordinates.
         training : bool, optional
-            Whether this is a step of the training.
+            Whether the batch is a training step.
 
         Returns
         -------
@@ -371,7 +378,7 @@ class StreamlineAutoencoder(keras.Model):
             Nats per streamline ("likelihood") or mm^2 ("mse").
         """
         scale = float(self.preprocessing.scale)
-        if "squared" in y_pred:  # mm^2, of a coordinate.
+        if "squared" in y_pred:  # Converted to mm^2 per coordinate.
             squared = y_pred["squared"] * (scale**2 / (3 * self.preprocessing.n_points))
         else:
             error = ops.cast(y_pred["target"] - y_pred["points"], "float32")
@@ -387,8 +394,8 @@ class StreamlineAutoencoder(keras.Model):
 
     __repr__ = describe_model
 
-    def architecture(self):
-        """Arguments that determine what the model computes by its weights."""
+    def architecture(self) -> dict[str, Any]:
+        """Return the arguments that determine the output for given weights."""
         return {
             "preprocessing": self.preprocessing.to_dict(),
             "latent_dim": self.latent_dim,
@@ -398,15 +405,17 @@ class StreamlineAutoencoder(keras.Model):
             "loss": self.loss_form,
         }
 
-    def get_config(self):
-        """Arguments that build the model again."""
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments to rebuild the model."""
         record = self.record and self.record.to_dict()
         config = {**self.architecture(), "seed": self.seed, "record": record}
         return {"name": self.name, **config}
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
-        """Build from `get_config`."""
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Any = None
+    ) -> StreamlineAutoencoder:
+        """Build a model from the result of `get_config`."""
         model = cls(**config)
         model.ensure_built()
         return model

@@ -1,8 +1,12 @@
-"""Encoder and decoder bodies: FINTA's convolutions, a compact form, a dense one.
+"""Encoder and decoder bodies: FINTA's convolutions, a compact and a dense variant.
 
-Each body is a Keras model; what turns its output into latents or points is in
-`autoencoder`.
+Each body is a Keras model. `nn.autoencoder` adds the layers that convert its output
+to latents or points.
 """
+
+from __future__ import annotations
+
+from typing import Any
 
 import keras
 from keras import layers, ops
@@ -18,34 +22,38 @@ LAST_FILTERS = 1024  # stride 1, FINTA only
 KERNEL = 3
 DENSE_UNITS = (256, 256)
 
-# Whitened coefficients beyond this many standard deviations are unlike anything
-# the dense network was trained on; clipping them leaves those streamlines to PCA.
+# The dense network never saw whitened coefficients beyond this many standard
+# deviations in training; with clipping, PCA alone represents such streamlines.
 COEFFICIENT_BOUND = 10.0
 
 
-def check_points(backbone, n_points):
-    """Raise unless a backbone's strides divide the number of points.
+def check_points(backbone: str, n_points: int) -> None:
+    """Raise an error unless a backbone can process a number of points.
 
     Parameters
     ----------
     backbone : {"dense", "compact", "finta"}
         Name of the backbone.
     n_points : int
-        Points per streamline.
+        Number of points per streamline.
 
     Raises
     ------
     InvalidArgumentError
-        If the backbone is unknown or cannot take so many points.
+        If the backbone is unknown or does not fit the number of points.
     """
     check_choice("backbone", backbone, BACKBONES)
     stride = 2 ** len(FILTERS)
-    # Mirroring a point needs a second one at the coarsest level it happens on.
+    # Reflection padding needs two points at the coarsest level.
     least = {"dense": 2, "compact": stride, "finta": 2 * stride}[backbone]
     if n_points < least or (backbone != "dense" and n_points % stride):
         raise InvalidArgumentError(
-            f"Invalid value received for `n_points`. The {backbone} backbone takes "
-            + ("2 or more." if least == 2 else f"multiples of {stride} from {least}.")
+            f"Invalid value received for `n_points`. The {backbone} backbone needs "
+            + (
+                "2 or more."
+                if least == 2
+                else f"a multiple of {stride}, at least {least}."
+            )
             + f" Received: {n_points}."
         )
 
@@ -54,43 +62,43 @@ def check_points(backbone, n_points):
 class ChannelsFirstFlatten(keras.layers.Layer):
     """Flatten (n, steps, channels), all steps of channel 0 first, as FINTA does."""
 
-    def call(self, x):
+    def call(self, x: Any) -> Any:
         """Flatten x to (n, channels * steps)."""
         return ops.reshape(ops.transpose(x, (0, 2, 1)), (-1, x.shape[1] * x.shape[2]))
 
-    def compute_output_shape(self, input_shape):
-        """Shape of the flat tensor."""
+    def compute_output_shape(self, input_shape: Any) -> tuple:
+        """Return the shape of the output."""
         return (input_shape[0], input_shape[1] * input_shape[2])
 
 
 @register
 class CoefficientBound(keras.layers.Layer):
-    """Clip whitened coefficients to what the network can have seen."""
+    """Clip whitened coefficients to the range of the training data."""
 
-    def call(self, x):
+    def call(self, x: Any) -> Any:
         """Clip x, any shape, without unit."""
         return ops.clip(x, -COEFFICIENT_BOUND, COEFFICIENT_BOUND)
 
 
-def encoder_body(backbone, input_shape, *, batch_norm):
-    """Everything of the encoder up to its heads.
+def encoder_body(backbone: str, input_shape: tuple, *, batch_norm: bool) -> keras.Model:
+    """Build the encoder without its heads.
 
     Parameters
     ----------
     backbone : {"dense", "compact", "finta"}
-        "finta": FINTA's layer table :footcite:p:`Legarreta2021`, six convolutions of
-        width 3 with reflection padding. "compact": the five strided ones, without
-        the last, which has no activation and so adds nothing to the dense layer
-        after it. "dense": two hidden layers on whitened principal coefficients.
+        "finta": FINTA's layers :footcite:p:`Legarreta2021`, six convolutions of
+        width 3 with reflection padding. "compact": only the five convolutions with
+        stride 2; the last one has no activation, so that it adds nothing to the dense
+        layer after it. "dense": two hidden layers on whitened principal coefficients.
     input_shape : tuple of int
         (n_points, 3), or (n_components,) for "dense".
     batch_norm : bool
-        Normalise after each convolution; "dense" has none.
+        Add batch normalisation after each convolution; "dense" has none.
 
     Returns
     -------
     body : keras.Model
-        To (n_streamlines, n_features).
+        Model with output of shape (n_streamlines, n_features).
     """
     x = inputs = keras.Input(input_shape)
     if backbone == "dense":
@@ -105,14 +113,21 @@ def encoder_body(backbone, input_shape, *, batch_norm):
         x = ReflectPadding1D()(x)
         x = layers.Conv1D(filters, KERNEL, strides=strides, padding="valid")(x)
         if batch_norm:
-            # The usual 0.99 is half-settled after few hundred steps.
+            # The default of 0.99 adapts too slowly for a few hundred steps.
             x = layers.BatchNormalization(momentum=0.9)(x)
         if activated:
             x = layers.ReLU()(x)
     return keras.Model(inputs, ChannelsFirstFlatten()(x), name="encoder_body")
 
 
-def decoder_body(backbone, latent_dim, output_shape, *, upsampling, zero_output):
+def decoder_body(
+    backbone: str,
+    latent_dim: int,
+    output_shape: tuple,
+    *,
+    upsampling: str,
+    zero_output: bool,
+) -> keras.Model:
     """Build the decoder, from the latent to points or principal coefficients.
 
     Parameters
@@ -122,18 +137,19 @@ def decoder_body(backbone, latent_dim, output_shape, *, upsampling, zero_output)
         ReLU and upsampling by two, and a last convolution to the points. "compact":
         ReLU after the dense layer, then upsampling before each convolution.
     latent_dim : int
-        Size of the latent.
+        Number of latent dimensions.
     output_shape : tuple of int
         (n_points, 3), or (n_components,) for "dense".
     upsampling : {"nearest", "linear"}
-        How the convolutional decoders double their steps.
+        Upsampling of the convolutional decoders.
     zero_output : bool
-        Start with an output of zero, for a residual on the linear skip.
+        Initialise the last layer to zero, for a residual on the linear skip.
 
     Returns
     -------
     body : keras.Model
-        From (n_streamlines, latent_dim) to ``(n_streamlines, *output_shape)``.
+        Model with input of shape (n_streamlines, latent_dim) and output of shape
+        ``(n_streamlines, *output_shape)``.
     """
     x = inputs = keras.Input((latent_dim,))
     last = {"kernel_initializer": "zeros"} if zero_output else {}

@@ -1,19 +1,30 @@
-"""Batch normalisation statistics that inference can rely on."""
+"""Recompute the statistics of batch normalisation for inference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import keras
 from keras import ops
 
 from dipy_tractoencoder.utils.reservoir import sample_rows
 
-STATISTICS_SAMPLE = 8192  # streamlines that batch normalisation is settled on
+if TYPE_CHECKING:
+    import numpy as np
+
+    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+
+STATISTICS_SAMPLE = 8192  # streamlines used to recompute the statistics
 
 
-def settle_statistics(model, points, batch_size):
-    """Set batch normalisation's statistics to their mean over training batches.
+def settle_statistics(
+    model: StreamlineAutoencoder, points: np.ndarray, batch_size: int
+) -> None:
+    """Set the statistics of batch normalisation to their mean over training batches.
 
-    Moving averages lag behind the weights, more so after few steps; inference would
-    then disagree with training. Weights restored from an earlier epoch are treated
-    the same way.
+    Moving averages lag behind the weights, in particular after few steps; inference
+    would then differ from training. Weights restored from an earlier epoch need the
+    same treatment.
 
     Parameters
     ----------
@@ -22,7 +33,7 @@ def settle_statistics(model, points, batch_size):
     points : ndarray, shape (n_streamlines, n_points, 3), float32
         Normalised training streamlines.
     batch_size : int
-        Size of a training batch.
+        Number of streamlines per training batch.
     """
     normalisations = [
         layer
@@ -36,7 +47,7 @@ def settle_statistics(model, points, batch_size):
         rows[start : start + batch_size] for start in range(0, len(rows), batch_size)
     ]
     if len(batches) > 1 and len(batches[-1]) < batch_size:
-        batches.pop()  # A short batch would weigh as much as a full one.
+        batches.pop()  # A short batch would count as much as a full one.
     momenta = [layer.momentum for layer in normalisations]
     for number, batch in enumerate(batches):
         for layer in normalisations:

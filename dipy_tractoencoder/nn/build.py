@@ -1,27 +1,34 @@
 """Build untrained models from training settings."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
 from dipy_tractoencoder.nn.vae import StreamlineVAE
 
+if TYPE_CHECKING:
+    from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
 
-def build_model(preprocessing, settings):
-    """Make an untrained model.
+
+def build_model(preprocessing: Preprocessing, settings: Any) -> StreamlineAutoencoder:
+    """Build an untrained model.
 
     Parameters
     ----------
     preprocessing : Preprocessing
-        How streamlines become the network's points.
+        Conversion of streamlines to the network's points.
     settings : TrainingSettings
-        All choices.
+        Settings of the model and the training.
 
     Returns
     -------
     model : StreamlineAutoencoder or StreamlineVAE
-        With random weights.
+        Model with random weights.
     """
     common = {
         "latent_dim": settings.latent_dim,
@@ -43,13 +50,18 @@ def build_model(preprocessing, settings):
 
 
 @contextmanager
-def dtype_policy(name):
-    """Make layers of a Keras dtype policy inside the context.
+def dtype_policy(name: str) -> Iterator[None]:
+    """Set the Keras dtype policy for layers created in the context.
 
     Parameters
     ----------
     name : str
-        Of the policy.
+        Name of the policy.
+
+    Yields
+    ------
+    None
+        Nothing; the previous policy is restored afterwards.
     """
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)

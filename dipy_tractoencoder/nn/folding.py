@@ -1,22 +1,28 @@
-"""Two linear layers in a row as one, for the FINTA backbone.
+"""Fold two consecutive linear layers of the FINTA backbone into one.
 
-FINTA's last encoder convolution has no activation and is followed by a dense layer; its
-decoder starts with a dense layer without activation, followed by a convolution. Each
-pair is one linear map. Composing the weights once per batch costs as much as running a
-few dozen streamlines through the pair, so that larger batches gain; the result, and its
-slope, are the same up to rounding.
+The last convolution of FINTA's encoder has no activation and is followed by a dense
+layer; its decoder starts with a dense layer without activation, followed by a
+convolution. Each pair is one linear map. Composing the weights once per batch costs as
+much as running a few dozen streamlines through the pair, so that larger batches become
+faster; output and gradients are the same up to rounding.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
 from keras import layers, ops
 
 
-def split_at(body, kind, *, last=False):
-    """Layers of a chain before and after its first, or last, layer of a kind.
+def split_at(body: keras.Model, kind: type, *, last: bool = False) -> tuple:
+    """Split a chain of layers at its first, or last, layer of a class.
 
     Parameters
     ----------
     body : keras.Model
-        A chain of layers, its input first.
+        Chain of layers, starting with the input.
     kind : type
         Class of the layer to find.
     last : bool, optional
@@ -25,11 +31,11 @@ def split_at(body, kind, *, last=False):
     Returns
     -------
     before : list of keras.layers.Layer
-        Without the input.
+        Layers before it, without the input.
     layer : keras.layers.Layer
-        The one found.
+        Layer of the class.
     after : list of keras.layers.Layer
-        What follows it.
+        Layers after it.
     """
     chain = body.layers[1:]
     places = [n for n, layer in enumerate(chain) if isinstance(layer, kind)]
@@ -37,22 +43,22 @@ def split_at(body, kind, *, last=False):
     return chain[:place], chain[place], chain[place + 1 :]
 
 
-def run_chain(chain, x, *, training=False):
+def run_chain(chain: Iterable, x: Any, *, training: bool = False) -> Any:
     """Apply layers one after the other.
 
     Parameters
     ----------
     chain : list of keras.layers.Layer
-        Each takes one tensor.
+        Layers with one input each.
     x : tensor
-        Input of the first.
+        Input of the first layer.
     training : bool, optional
-        Passed to batch normalisation.
+        Training mode of batch normalisation.
 
     Returns
     -------
     x : tensor
-        Output of the last.
+        Output of the last layer.
     """
     for layer in chain:
         if isinstance(layer, layers.BatchNormalization):
@@ -62,42 +68,42 @@ def run_chain(chain, x, *, training=False):
     return x
 
 
-def products(*values, like):
-    """Tensors in the number format that a layer computes in.
+def products(*values: Any, like: keras.layers.Layer) -> list[Any]:
+    """Cast tensors to the dtype in which a layer computes.
 
     Parameters
     ----------
     *values : tensor
         Weights or inputs.
     like : keras.layers.Layer
-        The layer.
+        Layer that determines the dtype.
 
     Returns
     -------
     values : list of tensor
-        Cast, in mixed precision.
+        Cast tensors; they change only in mixed precision.
     """
     return [ops.cast(value, like.compute_dtype) for value in values]
 
 
-def decode_folded(body, latent):
-    """Run FINTA's decoder with its first dense layer and convolution as one map.
+def decode_folded(body: keras.Model, latent: Any) -> Any:
+    """Run FINTA's decoder with its first dense layer and convolution folded.
 
     Parameters
     ----------
     body : keras.Model
-        Of `nn.backbones.decoder_body` ("finta").
+        Result of `nn.backbones.decoder_body` for "finta".
     latent : tensor, shape (n_streamlines, latent_dim)
-        In the network's units.
+        Latents in the network's units.
 
     Returns
     -------
-    output : tensor
-        What ``body(latent)`` returns, up to rounding.
+    output : tensor, shape (n_streamlines, n_points, 3)
+        Result of ``body(latent)``, up to rounding.
     """
     reshape, convolution, after = split_at(body, layers.Conv1D)
     dense, *reshape = reshape
-    # The pair of each unit latent, and of none: rows of the composed kernel, its bias.
+    # Outputs of the pair for unit latents and for zero: composed kernel, and bias.
     kernel, bias, taps, shift, latent = products(
         dense.kernel,
         dense.bias,
@@ -115,25 +121,25 @@ def decode_folded(body, latent):
     return run_chain(after, x)
 
 
-def encode_folded(body, head, points):
-    """Run FINTA's encoder with its last convolution and a dense head as one map.
+def encode_folded(body: keras.Model, head: keras.layers.Dense, points: Any) -> Any:
+    """Run FINTA's encoder with its last convolution and a dense head folded.
 
-    Only without batch normalisation between the two: in training its statistics need
-    the convolution's output.
+    This is possible only without batch normalisation between the two, which needs the
+    output of the convolution in training.
 
     Parameters
     ----------
     body : keras.Model
-        Of `nn.backbones.encoder_body` ("finta", no batch normalisation).
+        Result of `nn.backbones.encoder_body` for "finta" without batch normalisation.
     head : keras.layers.Dense
-        Applied to the body's output.
+        Layer after the body.
     points : tensor, shape (n_streamlines, n_points, 3)
-        Normalised.
+        Normalised points.
 
     Returns
     -------
     output : tensor, shape (n_streamlines, units)
-        What ``head(body(points))`` returns, up to rounding.
+        Result of ``head(body(points))``, up to rounding.
     """
     before, convolution, _ = split_at(body, layers.Conv1D, last=True)
     x = run_chain(before, points)
@@ -143,7 +149,7 @@ def encode_folded(body, head, points):
     )
     width, _, filters = taps.shape
     steps = padded - width + 1
-    # The body's output is flattened channel by channel.
+    # The output of the body is flattened channel by channel.
     units = head_kernel.shape[1]
     weights = ops.reshape(head_kernel, (filters, steps, units))
     taps = ops.tensordot(taps, weights, axes=1)  # (width, in, steps, out)

@@ -1,10 +1,14 @@
-"""A trained model's encoder and decoder with everything linear folded together.
+"""Build the encoder and decoder of a trained model with linear layers folded.
 
-At inference batch normalisation is a fixed scale and shift, and a linear layer after a
-linear one is one layer; nearest upsampling before a convolution is two shorter ones.
-The networks made here take and give mm, agree with the trained model up to rounding,
-and need up to a third of its multiplications.
+At inference, batch normalisation is a fixed scale and shift; consecutive linear layers
+are one layer; nearest upsampling before a convolution is two shorter convolutions. The
+folded networks take and return mm, agree with the trained model up to rounding, and
+need as little as a third of its multiplications.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import layers, ops
@@ -13,21 +17,24 @@ import numpy as np
 from dipy_tractoencoder.nn.folding import split_at
 from dipy_tractoencoder.nn.layers import ReflectPadding1D
 
+if TYPE_CHECKING:
+    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
 
-def folded_encoder(model):
-    """Make the encoder of a trained model for inference.
+
+def folded_encoder(model: StreamlineAutoencoder) -> keras.Model:
+    """Build the folded encoder of a trained model.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
-        Trained; later changes of its weights do not show.
+        Trained model; later changes of its weights have no effect.
 
     Returns
     -------
     encoder : keras.Model
-        From points (n_streamlines, n_points, 3), mm, to (n_streamlines, k *
-        latent_dim): means in the unit of `latent_unit`, and for a VAE (k = 2) behind
-        them the log-variances, not yet clipped, of the same unit squared.
+        Model from points (n_streamlines, n_points, 3), mm, to (n_streamlines, k *
+        latent_dim): the means in the unit of `latent_unit`, followed for a VAE (k = 2)
+        by the log-variances, not yet clipped and without that unit.
     """
     heads = [model.mean_head]
     if model.variational:
@@ -38,12 +45,12 @@ def folded_encoder(model):
     )
     d = model.latent_dim
     unit = model.latent_unit.astype(np.float64)
-    # Log-variances are shifted by the unit only after they were clipped.
+    # Log-variances are clipped before the unit is added to them, so not here.
     kernel[:, :d] *= unit
     bias[:d] *= unit
     preprocessing = model.preprocessing
     inputs = keras.Input((preprocessing.n_points, 3))
-    coefficients = None
+    coefficients: Any = None
     if model.linear_skip or model.backbone == "dense":
         coefficients = _coefficients(model, inputs)
     if model.backbone == "dense":
@@ -56,26 +63,26 @@ def folded_encoder(model):
         x, kernel, bias = _convolutions(model.encoder_body, x, kernel, bias, scale)
     outputs = _dense(kernel, bias)(x)
     if model.linear_skip:
-        # Coefficients are without unit, as the network's latents are.
+        # Coefficients have no unit, like the network's latents.
         skip = np.zeros((coefficients.shape[-1], kernel.shape[1]))
         skip[np.arange(d), np.arange(d)] = unit
         outputs = outputs + _dense(skip, None)(coefficients)
     return keras.Model(inputs, outputs, name="folded_encoder")
 
 
-def folded_decoder(model):
-    """Make the decoder of a trained model for inference.
+def folded_decoder(model: StreamlineAutoencoder) -> keras.Model:
+    """Build the folded decoder of a trained model.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
-        Trained; later changes of its weights do not show.
+        Trained model; later changes of its weights have no effect.
 
     Returns
     -------
     decoder : keras.Model
-        From latents (n_streamlines, latent_dim), in the unit of `latent_unit`, to
-        points (n_streamlines, n_points, 3), RASMM, mm.
+        Model from latents (n_streamlines, latent_dim), in the unit of `latent_unit`,
+        to points (n_streamlines, n_points, 3), RASMM, mm.
     """
     preprocessing = model.preprocessing
     scale = preprocessing.scale
@@ -115,35 +122,37 @@ class Shift(layers.Layer):
     Parameters
     ----------
     shift : ndarray
-        What to add, of the last axes' shape.
+        Constants, of the shape of the last axes.
     """
 
-    def __init__(self, shift):
+    def __init__(self, shift: np.ndarray) -> None:
         super().__init__(trainable=False)
         self.shift = np.asarray(shift, dtype=np.float32)
 
-    def call(self, x):
-        """Shift x."""
+    def call(self, x: Any) -> Any:
+        """Add the constants to x."""
         return x + self.shift
 
 
 class UpConvolution1D(layers.Layer):
-    """Nearest upsampling by two, mirror padding, and a convolution of width 3, in one.
+    """Nearest upsampling by two, reflection padding and a convolution of width 3.
 
-    Every second output sees x[i - 1] and x[i], the others x[i] and x[i + 1]: two taps
-    each instead of three.
+    Outputs at even positions depend on x[i - 1] and x[i], those at odd positions on
+    x[i] and x[i + 1]: two taps each instead of three.
 
     Parameters
     ----------
     kernel : ndarray, shape (3, channels, filters)
-        Of the convolution.
+        Kernel of the convolution.
     bias : ndarray, shape (filters,)
-        Of the convolution.
+        Bias of the convolution.
     activation : str or callable, optional
-        What follows it.
+        Activation of the output.
     """
 
-    def __init__(self, kernel, bias, activation=None):
+    def __init__(
+        self, kernel: np.ndarray, bias: np.ndarray, activation: Any = None
+    ) -> None:
         super().__init__(trainable=False)
         left, middle, right = kernel
         even = np.stack([left, middle + right])
@@ -156,26 +165,26 @@ class UpConvolution1D(layers.Layer):
         )
         self.built = True
 
-    def call(self, x):
+    def call(self, x: Any) -> Any:
         """Map (n, steps, channels) to (n, 2 * steps, filters)."""
-        # Mirroring the upsampled repeats its end.
+        # Reflecting the upsampled steps repeats their ends.
         padded = ops.concatenate([x[:, :1], x, x[:, -1:]], axis=1)
         both = self.convolution(padded)
         pair = [both[:, :-1, : self.filters], both[:, 1:, self.filters :]]
         return ops.reshape(ops.stack(pair, axis=2), (-1, 2 * x.shape[1], self.filters))
 
-    def compute_output_shape(self, input_shape):
-        """Shape of the output."""
+    def compute_output_shape(self, input_shape: Any) -> tuple:
+        """Return the shape of the output."""
         return (input_shape[0], 2 * input_shape[1], self.filters)
 
 
 def _value(weight):
-    """Give a weight as float64, in which products of weights are taken."""
+    """Return a weight as float64, the precision for products of weights."""
     return ops.convert_to_numpy(weight).astype(np.float64)
 
 
 def _dense(kernel, bias, activation=None):
-    """Make a dense layer with given weights."""
+    """Create a dense layer with given weights."""
     layer = layers.Dense(
         kernel.shape[1], use_bias=bias is not None, activation=activation
     )
@@ -186,7 +195,7 @@ def _dense(kernel, bias, activation=None):
 
 def _copy(layer, weights):
     """Copy a layer, with given weights."""
-    config = {**layer.get_config(), "dtype": "float32"}  # It may be a mixed policy.
+    config = {**layer.get_config(), "dtype": "float32"}  # Not a mixed policy.
     copy = type(layer).from_config(config)
     if weights:
         copy.build((None, *weights[0].shape[:-1]))
@@ -195,17 +204,17 @@ def _copy(layer, weights):
 
 
 def _coefficients(model, inputs):
-    """Whitened principal coefficients of points in mm."""
+    """Compute whitened principal coefficients of points in mm."""
     preprocessing = model.preprocessing
     mean, directions, spread = (_value(w) for w in model.principal.weights)
     mean = mean.reshape(-1, 3) * preprocessing.scale + preprocessing.centre
-    # The mean is taken off first: coefficients are small beside coordinates.
+    # The mean is subtracted first: coefficients are much smaller than coordinates.
     x = layers.Flatten()(Shift(-mean)(inputs))
     return _dense(directions / (spread * preprocessing.scale), None)(x)
 
 
 def _folded_convolution(convolution, normalisation, scale=1.0):
-    """Kernel and bias of a convolution of scaled inputs, then normalised."""
+    """Fold input scale and normalisation into kernel and bias of a convolution."""
     kernel, bias = _value(convolution.kernel) * scale, _value(convolution.bias)
     if normalisation is not None:
         gain = _value(normalisation.gamma) / np.sqrt(
@@ -218,9 +227,9 @@ def _folded_convolution(convolution, normalisation, scale=1.0):
 
 
 def _convolutions(body, x, head_kernel, head_bias, scale):
-    """Run the encoder's convolutions, and fold what is linear into the heads.
+    """Run the encoder's convolutions, and fold the linear last one into the heads.
 
-    Returns the tensor before the heads, flat, and the heads' kernel and bias.
+    Returns the flat input of the heads, and the heads' kernel and bias.
     """
     chain = body.layers[1:]
     places = [n for n, lay in enumerate(chain) if isinstance(lay, layers.Conv1D)]
@@ -246,16 +255,16 @@ def _convolutions(body, x, head_kernel, head_bias, scale):
         layer.build((None, *x.shape[1:]))
         layer.set_weights([kernel, bias])
         x = layer(x)
-    # The heads see the features channel by channel; here they come step by step.
+    # The heads expect features channel by channel; here they are step by step.
     weights = head_kernel.reshape(x.shape[2], x.shape[1], -1).transpose(1, 0, 2)
     return layers.Flatten()(x), weights.reshape(len(head_kernel), -1), head_bias
 
 
 def _fold_into_heads(kernel, bias, head_kernel, head_bias):
-    """Compose a convolution with the dense heads behind it.
+    """Fold a convolution into the dense heads after it.
 
-    The convolution's output is flattened channel by channel, its padded input step by
-    step.
+    The output of the convolution is flattened channel by channel, its padded input
+    step by step.
     """
     width, channels, filters = kernel.shape
     weights = head_kernel.reshape(filters, -1, head_kernel.shape[1])
@@ -270,7 +279,7 @@ def _fold_into_heads(kernel, bias, head_kernel, head_bias):
 
 
 def _decoder_chain(body, inputs, unit, scale):
-    """Run a convolutional decoder's layers, the output in mm but for the centre."""
+    """Run the layers of a convolutional decoder, to mm without the centre."""
     chain = body.layers[1:]
     last = [n for n, lay in enumerate(chain) if isinstance(lay, layers.Conv1D)][-1]
     (dense, *shape), convolution, after = split_at(body, layers.Conv1D)
@@ -278,7 +287,7 @@ def _decoder_chain(body, inputs, unit, scale):
     upsampled = any(isinstance(lay, (layers.UpSampling1D,)) for lay in shape)
     position = 0
     if dense.activation is keras.activations.linear and not upsampled:
-        # FINTA: the first convolution follows a linear layer.
+        # FINTA: fold the first convolution into the linear layer before it.
         rows = np.concatenate([kernel, bias[None]])
         taps, shift = _value(convolution.kernel), _value(convolution.bias)
         rows = rows.reshape(len(rows), -1, taps.shape[1])
@@ -288,7 +297,7 @@ def _decoder_chain(body, inputs, unit, scale):
         kernel = rows[:-1].reshape(len(kernel), -1)
         bias = (rows[-1] + shift).ravel()
         position = chain.index(convolution) + 1
-        # The activation behind the convolution, before the reshaping.
+        # Apply the activation of the convolution before reshaping.
         x = _dense(kernel, bias, "relu")(inputs)
         x = layers.Reshape((steps, -1))(x)
         position += isinstance(chain[position], layers.ReLU)

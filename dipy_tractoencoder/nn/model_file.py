@@ -1,8 +1,10 @@
-"""Models in one ``.keras`` file that loads without running anything of its own.
+"""Read and write models as one ``.keras`` file, without executing code from it.
 
-Keras' loader would follow what the archive's configuration names and unpack whatever it
-holds. Ours takes numbers and weights of two known classes from it, and nothing else.
+Keras' loader would import whatever the configuration names and unpack whatever the
+archive contains. This reader takes only numbers and weights of two known classes.
 """
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 import errno
@@ -10,6 +12,7 @@ import io
 import json
 from pathlib import Path
 import tempfile
+from typing import TYPE_CHECKING, Any
 import zipfile
 
 import numpy as np
@@ -23,6 +26,9 @@ from dipy_tractoencoder.nn.provenance import TrainingRecord
 from dipy_tractoencoder.streamlines.pca import N_COMPONENTS
 from dipy_tractoencoder.utils.atomic_files import check_free, check_readable, whole_file
 
+if TYPE_CHECKING:
+    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+
 FORMAT_VERSION = 1
 EXTENSION = ".keras"
 CLASSES = {
@@ -33,40 +39,50 @@ CARD = "tractoencoder.json"
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 NAMES = {"metadata.json", CONFIG, WEIGHTS, CARD}
 
-# Bounds of what is unpacked: ours are stored as they are, and others may have been
-# packed again; text holds the history of a training.
+# Limits for unpacking: models are stored uncompressed, but the file may have been
+# compressed afterwards; the texts include the history of the training.
 LARGEST_RATIO = 100
 LARGEST_TEXT = 64 * 2**20
 LARGEST_WEIGHTS = 4 * 2**30
 NO_SPACE = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 
-def save_model(model, path, *, overwrite=False):
-    """Write a model with all that encoding needs: weights, preprocessing, record.
+def save_model(
+    model: StreamlineAutoencoder, path: str | Path, *, overwrite: bool = False
+) -> str:
+    """Write a model to a file, with its preprocessing and training record.
 
-    The file is Keras' own archive plus one JSON file with the format's version and
-    the model's fingerprint.
+    The file is Keras' own archive plus one JSON file with the format version and
+    the fingerprint of the model.
 
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
     path : str or Path
-        File to write, ending in .keras.
+        File to write, with the extension .keras.
     overwrite : bool, optional
-        Replace an existing file.
+        Allow overwriting an existing file.
 
     Returns
     -------
     fingerprint : str
-        The model's, as latents made with it carry.
+        Fingerprint of the model, which is stored with all its latents.
 
     Raises
     ------
     InvalidArgumentError
-        If it is no such model.
+        If ``model`` is not a model of this package.
     OutputFileError
-        If the file exists and is not to be replaced, or cannot be written.
+        If the file exists and ``overwrite`` is False, or it cannot be written.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> dte.save_model(model, "model.keras") == dte.fingerprint(model)
+    True
     """
     from dipy_tractoencoder.errors import check_model
     from dipy_tractoencoder.nn.keras_settings import standard_keras
@@ -76,37 +92,48 @@ def save_model(model, path, *, overwrite=False):
     path = Path(path)
     check_model_extension(path)
     check_free(path, overwrite)
-    # A clone without optimiser: half the size, and nothing to compile at loading.
+    # A clone without the optimiser is half as large and loads without compiling.
     with standard_keras():
         clone = type(model).from_config(model.get_config())
         clone.set_weights(model.get_weights())
-    card = {"format_version": FORMAT_VERSION, "fingerprint": fingerprint(model)}
+    made_by = fingerprint(model)
+    card = {"format_version": FORMAT_VERSION, "fingerprint": made_by}
     with whole_file(path) as partial:
         clone.save(partial)
         with zipfile.ZipFile(partial, "a") as archive:
             archive.writestr(CARD, json.dumps(card))
-    return card["fingerprint"]
+    return made_by
 
 
-def load_model(path):
-    """Read a model that `save_model` wrote.
+def load_model(path: str | Path) -> StreamlineAutoencoder:
+    """Read a model written by `save_model`.
 
     Parameters
     ----------
     path : str or Path
-        The .keras file.
+        File with the extension .keras.
 
     Returns
     -------
     model : StreamlineAutoencoder or StreamlineVAE
-        Ready to encode and decode; ``model.record`` says how it was trained.
+        Model for encoding and decoding; ``model.record`` describes its training.
 
     Raises
     ------
     InputFileError
-        If the file is missing, damaged, of a newer format, or no such model.
+        If the file is missing, damaged, of a newer format, or not such a model.
     FingerprintError
-        If the content is not what was written.
+        If the content differs from what was written.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> fingerprint = dte.save_model(model, "model.keras")
+    >>> loaded = dte.load_model("model.keras")
+    >>> loaded.record.settings["n_points"], dte.fingerprint(loaded) == fingerprint
+    (32, True)
     """
     path = Path(path)
     archive = _read_archive(path)
@@ -122,13 +149,13 @@ def load_model(path):
         with standard_keras():
             model = cls.from_config(archive.config)
             if not isinstance(model.record, TrainingRecord | None):
-                raise TypeError("its record of the training is none")
+                raise TypeError("its training record is invalid")
             with tempfile.TemporaryDirectory() as folder:
                 weights_path = Path(folder) / WEIGHTS
                 weights_path.write_bytes(archive.weights)
                 model.load_weights(weights_path)
         check_finite_weights(model)
-    # Keras raises many kinds for an archive whose parts do not fit together.
+    # Keras raises many types of errors for parts that do not fit together.
     except Exception as err:
         if isinstance(err, OSError) and err.errno in NO_SPACE:
             raise OutputFileError(
@@ -137,19 +164,20 @@ def load_model(path):
             ) from err
         raise InputFileError(
             f"Cannot read {path}: {type(err).__name__}: {_first_line(err)} The file is "
-            "damaged or was changed; copy or train it again."
+            "damaged or was changed; copy it again, or train the model again."
         ) from err
     card = archive.card
     if fingerprint(model) != card.get("fingerprint"):
         raise FingerprintError(
             f"Cannot use {path}: its weights or settings are not those it was written "
-            "with. The file is damaged or was changed; copy or train it again."
+            "with. The file is damaged or was changed; copy it again, or train the "
+            "model again."
         )
     return model
 
 
-def check_finite_weights(model):
-    """Raise if a model has weights that are not finite numbers.
+def check_finite_weights(model: StreamlineAutoencoder) -> None:
+    """Raise an error if a model has weights that are NaN or infinite.
 
     Parameters
     ----------
@@ -159,7 +187,7 @@ def check_finite_weights(model):
     Raises
     ------
     ValueError
-        If a weight is nan or infinite; every latent would be, too.
+        If a weight is NaN or infinite; then every latent would be, too.
     """
     from keras import ops
 
@@ -168,12 +196,12 @@ def check_finite_weights(model):
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise ValueError(
                 f"{int((~np.isfinite(values)).sum())} of the {values.size} weights in "
-                f"{weight.path} are not finite numbers."
+                f"{weight.path} are not finite."
             )
 
 
-def check_model_extension(path):
-    """Raise unless a model can be written under this name.
+def check_model_extension(path: str | Path) -> None:
+    """Raise an error unless a path has the extension of model files.
 
     Parameters
     ----------
@@ -183,31 +211,33 @@ def check_model_extension(path):
     Raises
     ------
     OutputFileError
-        If it does not end in .keras.
+        If the extension is not .keras.
     """
     if Path(path).suffix != EXTENSION:
-        raise OutputFileError(f"Cannot write {path}: a model's file ends in .keras.")
+        raise OutputFileError(
+            f"Cannot write {path}: the name of a model file ends in .keras."
+        )
 
 
-def check_model_file(path):
-    """Raise unless a file is a whole model of ours, without loading Keras.
+def check_model_file(path: str | Path) -> tuple[str, dict[str, Any]]:
+    """Raise an error unless a file is a complete model, without loading Keras.
 
     Parameters
     ----------
     path : str or Path
-        The .keras file.
+        File with the extension .keras.
 
     Returns
     -------
     name : str
-        Name of the model's class.
+        Class name of the model.
     card : dict
         "format_version" and "fingerprint".
 
     Raises
     ------
     InputFileError
-        If the file is missing, damaged, of a newer format, or no such model.
+        If the file is missing, damaged, of a newer format, or not such a model.
     """
     archive = _read_archive(path, only_texts=True)
     return archive.name, archive.card
@@ -215,7 +245,7 @@ def check_model_file(path):
 
 @dataclass(frozen=True)
 class _Archive:
-    """What is taken from a model's file."""
+    """Content of a model file."""
 
     name: str
     config: dict
@@ -224,11 +254,11 @@ class _Archive:
 
 
 def _read_archive(path, only_texts=False):
-    """Read a model's archive, and check all that can be without Keras."""
+    """Read a model file, with all checks that do not need Keras."""
     path = Path(path)
     check_readable(path)
     foreign = (
-        f"Cannot read {path}: it is a Keras archive, but no model of "
+        f"Cannot read {path}: it is a Keras archive, but not a model of "
         "dipy_tractoencoder. Train one with dipy_train_vae."
     )
     try:
@@ -244,7 +274,7 @@ def _read_archive(path, only_texts=False):
                 raise zipfile.BadZipFile("a part of it is damaged")
     except KeyError:
         raise InputFileError(foreign.replace("a Keras archive", "an archive")) from None
-    # What the zip module raises for broken archives, besides its own.
+    # Errors that the zip module raises for damaged archives.
     except (
         zipfile.BadZipFile,
         OSError,
@@ -257,8 +287,8 @@ def _read_archive(path, only_texts=False):
         MemoryError,
     ) as err:
         raise InputFileError(
-            f"Cannot read {path}: {_first_line(err)} It is no model file, or was cut "
-            "short; copy or train it again."
+            f"Cannot read {path}: {_first_line(err)} It is not a model, or is "
+            "incomplete; copy it again, or train the model again."
         ) from err
     name = config.get("class_name") if isinstance(config, dict) else None
     known = isinstance(name, str) and name in CLASSES
@@ -267,19 +297,19 @@ def _read_archive(path, only_texts=False):
     version = card.get("format_version")
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise InputFileError(
-            f"Cannot read {path}: its format has version {version}, known are up to "
-            f"{FORMAT_VERSION}. Update dipy_tractoencoder."
+            f"Cannot read {path}: its format has version {version}, but only versions "
+            f"up to {FORMAT_VERSION} are known. Update dipy_tractoencoder."
         )
     return _Archive(name, config.get("config"), card, weights)
 
 
 def _check_members(archive):
-    """Raise unless an archive holds parts of a model only, in sizes that can be."""
+    """Raise an error unless an archive has only parts of a model, of valid sizes."""
     seen = set()
     for info in archive.infolist():
         name = info.filename
         if name in seen:
-            raise zipfile.BadZipFile(f"{name!r} is in it twice")
+            raise zipfile.BadZipFile(f"it contains {name!r} twice")
         seen.add(name)
         largest = LARGEST_WEIGHTS if name == WEIGHTS else LARGEST_TEXT
         packed = info.file_size > LARGEST_RATIO * (info.compress_size + 1024)
@@ -290,49 +320,49 @@ def _check_members(archive):
             )
     if {CONFIG, CARD} <= seen and not seen <= NAMES:
         raise zipfile.BadZipFile(
-            f"it holds {min(seen - NAMES)!r}, which is no part of a model"
+            f"it contains {min(seen - NAMES)!r}, which is not part of a model"
         )
 
 
 def _check_weights(weights, config):
-    """Raise unless weights are plain arrays in the file, enough for the model."""
+    """Raise an error unless weights are arrays stored in the file, of valid sizes."""
     import h5py
 
     def check(name, item):
         if not isinstance(item, h5py.Dataset):
             return
         if item.external or item.is_virtual or item.nbytes > len(weights):
-            raise ValueError(f"the weights {name!r} do not lie in the file")
+            raise ValueError(f"the weights {name!r} are not stored in the file")
 
     with h5py.File(io.BytesIO(weights)) as file:
         _check_links(file)
         file.visititems(check)
     n_points = config["preprocessing"]["n_points"]
     latent_dim = config["latent_dim"]
-    # Of the principal directions and the mean's head, which every model has.
+    # Size of the principal directions and the head for the mean, in every model.
     n_components = min(max(N_COMPONENTS, latent_dim), 3 * n_points)
     if 4 * max(3 * n_points * n_components, latent_dim) > len(weights):
         raise ValueError("the model is larger than its weights")
 
 
 def _check_links(group, seen=None):
-    """Raise where a name in an HDF5 file stands for something elsewhere."""
+    """Raise an error if an HDF5 file contains links to elsewhere."""
     import h5py
 
     seen = set() if seen is None else seen
     address = h5py.h5o.get_info(group.id).addr
-    if address in seen:  # Names of one group may be many, or lead back to it.
+    if address in seen:  # A group can have several names, or contain itself.
         return
     seen.add(address)
     for name in group:
         link = group.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
-            raise ValueError(f"the weights {name!r} do not lie in the file")
+            raise ValueError(f"the weights {name!r} are not stored in the file")
         if isinstance(item := group[name], h5py.Group):
             _check_links(item, seen)
 
 
 def _first_line(err):
-    """First line of an error's text, ending in a full stop."""
+    """Return the first line of an error message, with a full stop."""
     lines = str(err).strip().splitlines() or [type(err).__name__]
     return lines[0].rstrip(".") + "."

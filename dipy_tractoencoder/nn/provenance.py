@@ -1,37 +1,46 @@
-"""How a model came about: settings, data, history and versions, kept in its file."""
+"""Training records of models, and fingerprints of models and tractograms."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     import keras
 
-N_RECOGNISED = 50  # streamlines that tell a tractogram from others
+N_RECOGNISED = 50  # streamlines used to recognise a tractogram
 
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """What a model was trained with, as plain values.
+    """Record of a training: settings, data, history and versions.
 
     Attributes
     ----------
     settings : dict
-        Training settings, by name.
+        Training settings by name.
     data : dict
-        Files, numbers of streamlines and rejects by reason; of each tractogram also
-        its `source_digest`; errors of the model and of PCA.
+        Files, numbers of streamlines, and numbers of rejected streamlines by reason;
+        also the `source_digest` of each tractogram; errors of the model and of PCA.
     history : dict of list
-        A list per quantity, one number per epoch.
+        For each quantity, one number per epoch.
     best_epoch : int
-        Epoch whose weights the model has; 0 is before the first.
+        Epoch whose weights the model has; 0 is before the first epoch.
     versions : dict of str
-        Package to version, and the backend.
+        Version of each package, and the backend.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> record = model.record
+    >>> record.settings["latent_dim"], record.best_epoch
+    (2, 0)
     """
 
     settings: dict = field(default_factory=dict)
@@ -40,19 +49,21 @@ class TrainingRecord:
     best_epoch: int = 0
     versions: dict = field(default_factory=dict)
 
-    def to_dict(self):
-        """Attributes as a plain dictionary."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the attributes as a dictionary."""
         return asdict(self)
 
 
-def source_digest(points):
-    """Short name of a tractogram, by which it is recognised in another file.
+def source_digest(points: np.ndarray) -> str:
+    """Compute a digest to recognise the same tractogram in another file.
+
+    It depends on the end points of the first 50 streamlines, rounded to 0.1 mm, in
+    either direction.
 
     Parameters
     ----------
     points : ndarray, shape (n_streamlines, n_points, 3)
-        Its streamlines from the first on, RASMM, mm, in any direction; the ends of the
-        first 50 count, to 0.1 mm.
+        Streamlines from the first one on, RASMM, mm.
 
     Returns
     -------
@@ -60,17 +71,17 @@ def source_digest(points):
         16 hexadecimal digits.
     """
     ends = np.rint(10 * np.asarray(points[:N_RECOGNISED, [0, -1]], dtype=np.float64))
-    turned = [sorted(pair) for pair in (ends + 0.0).tolist()]  # No minus zero.
-    return hashlib.sha256(np.array(turned).tobytes()).hexdigest()[:16]
+    pairs = [sorted(pair) for pair in (ends + 0.0).tolist()]  # Without minus zero.
+    return hashlib.sha256(np.array(pairs).tobytes()).hexdigest()[:16]
 
 
-def software_versions():
-    """Versions of what a model depends on, and the backend in use.
+def software_versions() -> dict[str, str]:
+    """Return the versions of the packages that a model depends on.
 
     Returns
     -------
     versions : dict of str
-        Package to version; "backend" to its name.
+        Version by package, and "backend", the name of the backend in use.
     """
     from importlib.metadata import version
 
@@ -86,12 +97,12 @@ def software_versions():
     }
 
 
-def fingerprint(model):
-    """SHA-256 of a model's architecture, preprocessing and weights.
+def fingerprint(model: Any) -> str:
+    """Compute the SHA-256 digest of a model's architecture, preprocessing and weights.
 
-    It is computed once and kept with the model, together with all that went into it.
-    Every call compares that, byte by byte, with what the model has now: there are many
-    ways to change weights, and none goes unseen.
+    The digest is computed once and cached with the model, together with its input.
+    Each call compares this input, byte by byte, with the current state of the model,
+    so that every change of the weights is detected.
 
     Parameters
     ----------
@@ -101,13 +112,22 @@ def fingerprint(model):
     Returns
     -------
     fingerprint : str
-        64 hexadecimal digits; equal for models that compute the same by the same
-        weights.
+        64 hexadecimal digits; equal for models with the same architecture,
+        preprocessing and weights.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> latents = dte.encode(model, made.streamlines)
+    >>> latents.fingerprint == dte.fingerprint(model)
+    True
     """
     config = {**model.architecture(), "class": type(model).__name__}
     text = json.dumps(config, sort_keys=True)
     arrays = [_numbers(w) for w in model.weights if "seed_generator" not in w.path]
-    # Past Keras' attribute tracking, which would save it with the model.
+    # Not through Keras' attribute tracking, which would save it with the model.
     known = model.__dict__.get("_fingerprinted")
     if known is None or not known.matches(text, arrays):
         known = _Fingerprinted(text, arrays)
@@ -116,7 +136,7 @@ def fingerprint(model):
 
 
 class _Fingerprinted:
-    """A fingerprint, and a copy of all that it was computed from."""
+    """A fingerprint, and a copy of everything it was computed from."""
 
     def __init__(self, config, arrays):
         self.config = config
@@ -129,7 +149,7 @@ class _Fingerprinted:
         self.digest = digest.hexdigest()
 
     def matches(self, config, arrays):
-        """Tell whether these would give the same fingerprint."""
+        """Return whether the input would give the same fingerprint."""
         return (
             config == self.config
             and self.heads == [f"{array.dtype}{array.shape}" for array in arrays]
@@ -138,15 +158,15 @@ class _Fingerprinted:
 
 
 def _numbers(weight):
-    """Read a weight, without a copy where the backend lets us."""
+    """Return the values of a weight, without a copy if the backend allows it."""
     from keras import ops
 
     value = weight.value
-    if hasattr(value, "read_value"):  # TensorFlow's variable around its tensor.
+    if hasattr(value, "read_value"):  # A TensorFlow variable.
         value = value.value()
     try:
         return np.ascontiguousarray(value)
-    except (TypeError, RuntimeError):  # PyTorch's, with a gradient or on a device.
+    except (TypeError, RuntimeError):  # PyTorch, with a gradient or on a device.
         return np.ascontiguousarray(ops.convert_to_numpy(weight))
 
 

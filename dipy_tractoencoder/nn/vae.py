@@ -1,4 +1,8 @@
-"""The streamline variational autoencoder, on the autoencoder's backbone."""
+"""Variational autoencoder of streamlines, with the backbone of the autoencoder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
@@ -10,41 +14,56 @@ from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
 from dipy_tractoencoder.nn.layers import Sampling, bounded_log_var, register
 from dipy_tractoencoder.nn.likelihood import kl_divergence
 
+if TYPE_CHECKING:
+    from dipy_tractoencoder.streamlines.pca import PrincipalDirections
+    from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
+
 
 @register
 class StreamlineVAE(StreamlineAutoencoder):
     """Variational autoencoder of streamlines.
 
     The encoder has batch normalisation after each convolution and two heads without
-    it, mean and log-variance of a Gaussian posterior; the decoder gets a draw from it
-    in training and the mean otherwise. With the linear skip, the log-variances start
-    at those of probabilistic PCA, -log(1 + r^2 / sigma^2) :footcite:p:`Tipping1999`.
+    it, the mean and log-variance of a Gaussian posterior; the decoder gets a draw from
+    the posterior in training and the mean otherwise. With the linear skip, the
+    log-variances start at those of probabilistic PCA, -log(1 + r^2 / sigma^2)
+    :footcite:p:`Tipping1999`.
 
     Parameters
     ----------
     preprocessing : Preprocessing or dict
-        How streamlines become the network's points.
+        Conversion of streamlines to the network's points.
     kl_weight : float, optional
-        Factor on the Kullback-Leibler term (beta).
+        Weight of the Kullback-Leibler term (beta).
     kl_annealing : {"constant", "warmup", "cyclical", "rise_and_fall"}, optional
-        Course of the factor over the training; see `nn.annealing.anneal`.
+        Schedule of the weight over the training; see `nn.annealing.anneal`.
     epsilon_std : float, optional
-        Spread of the noise in the reparametrisation trick.
+        Standard deviation of the noise in the reparametrisation trick.
     **kwargs
         Arguments of `StreamlineAutoencoder`.
+
+    Examples
+    --------
+    `train` builds and trains a model of this class:
+
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> isinstance(model, dte.StreamlineVAE), model.latent_dim
+    (True, 2)
     """
 
     variational = True
 
     def __init__(
         self,
-        preprocessing,
+        preprocessing: Preprocessing | dict[str, Any],
         *,
-        kl_weight=1.0,
-        kl_annealing="constant",
-        epsilon_std=1.0,
-        **kwargs,
-    ):
+        kl_weight: float = 1.0,
+        kl_annealing: str = "constant",
+        epsilon_std: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
         check_number("kl_weight", kl_weight, low=0)
         check_choice("kl_annealing", kl_annealing, KL_ANNEALINGS)
         check_number("epsilon_std", epsilon_std, low=0)
@@ -61,25 +80,25 @@ class StreamlineVAE(StreamlineAutoencoder):
         self.kl_weight_in_force = keras.metrics.Mean(name="kl_weight")
 
     @property
-    def quantities(self):
-        """Metrics of its own, besides the loss."""
+    def quantities(self) -> list[Any]:
+        """Metrics of the model, in addition to the loss."""
         return [*super().quantities, self.kl, self.kl_weight_in_force]
 
-    def build(self, input_shape):
-        """Make the weights of everything that has none yet."""
+    def build(self, input_shape: Any) -> None:
+        """Create all weights."""
         self.step = self.add_weight(
             name="step", shape=(), dtype="int32", initializer="zeros", trainable=False
         )
         self.log_var_head.build(self.encoder_body.output_shape)
         super().build(input_shape)
 
-    def set_principal(self, principal):
-        """Put principal directions into the model; start at probabilistic PCA.
+    def set_principal(self, principal: PrincipalDirections) -> None:
+        """Set the weights so that training starts from probabilistic PCA.
 
         Parameters
         ----------
         principal : PrincipalDirections
-            In normalised coordinates.
+            Directions in normalised coordinates.
         """
         super().set_principal(principal)
         if self.linear_skip:
@@ -96,18 +115,23 @@ class StreamlineVAE(StreamlineAutoencoder):
         return self.sampling(heads["mean"], heads["log_var"])
 
     def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
-    ):
-        """Loss of a batch: reconstruction plus weighted Kullback-Leibler term.
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Compute the loss of a batch: reconstruction plus weighted KL term.
 
         Parameters
         ----------
         x, y, sample_weight : object
             Not used.
         y_pred : dict of tensor
-            What `call` returned.
+            Outputs of `call`.
         training : bool, optional
-            Whether this is a step of the training.
+            Whether the batch is a training step.
 
         Returns
         -------
@@ -126,8 +150,8 @@ class StreamlineVAE(StreamlineAutoencoder):
         self.kl_weight_in_force.update_state(kl_weight)
         return reconstruction + kl_weight * ops.mean(kl)
 
-    def architecture(self):
-        """Arguments that determine what the model computes by its weights."""
+    def architecture(self) -> dict[str, Any]:
+        """Return the arguments that determine the output for given weights."""
         config = {
             "kl_weight": self.kl_weight,
             "kl_annealing": self.kl_annealing,

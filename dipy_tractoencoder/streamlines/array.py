@@ -83,17 +83,17 @@ class StreamlineArray:
 
     @classmethod
     def from_points(cls, points: np.ndarray) -> StreamlineArray:
-        """Make an array of points that are already resampled and oriented.
+        """Create an array from points that are already resampled and oriented.
 
         Parameters
         ----------
         points : ndarray, shape (n_streamlines, n_points, 3)
-            RASMM, mm, in the model's orientation.
+            Streamlines in the model's orientation, RASMM, mm.
 
         Returns
         -------
         array : StreamlineArray
-            All rows, none rejected or reversed.
+            All streamlines, none rejected or reversed.
         """
         n = len(points)
         return cls(points, np.arange(n), np.zeros(n, dtype=bool), n)

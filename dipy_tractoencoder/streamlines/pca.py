@@ -1,8 +1,10 @@
-"""Principal directions of streamlines: the linear answer every network stands beside.
+"""Principal component analysis of streamlines, the baseline of every model.
 
-A resampled streamline is a vector of 3 * n_points numbers; a few principal directions
-hold nearly all of it, since streamlines are smooth :footcite:p:`Corouge2006`.
+A resampled streamline is a vector of 3 * n_points numbers. Because streamlines are
+smooth, few principal components describe them well :footcite:p:`Corouge2006`.
 """
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 
@@ -12,21 +14,21 @@ from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
 
 N_COMPONENTS = 64
 
-# Spreads below this share of the largest count as this: dividing by rounding noise
-# would turn it into numbers as large as the streamlines' own.
+# Lower bound of standard deviations, as a fraction of the largest: division by smaller
+# ones would amplify rounding errors to the size of the coordinates.
 SMALLEST_SPREAD = 1e-4
 
 
 @dataclass(frozen=True)
 class PrincipalDirections:
-    """Mean, directions and spreads of a set of streamlines.
+    """Mean and principal directions of a set of streamlines.
 
     Attributes
     ----------
     mean : ndarray, shape (3 * n_points,), float32
-        Mean streamline, flattened; in the coordinates it was fitted in.
+        Mean streamline, flattened, in the coordinates of the fit.
     directions : ndarray, shape (3 * n_points, n_components), float32
-        Orthonormal columns, largest spread first.
+        Orthonormal columns, in order of decreasing standard deviation.
     spread : ndarray, shape (n_components,), float32
         Standard deviation along each direction.
     total_variance : float
@@ -39,92 +41,92 @@ class PrincipalDirections:
     total_variance: float
 
     @property
-    def n_components(self):
-        """Number of directions kept."""
+    def n_components(self) -> int:
+        """Number of directions."""
         return self.directions.shape[1]
 
-    def residual_variance(self, n_components):
-        """Mean variance of a coordinate outside the first directions.
+    def residual_variance(self, n_components: int) -> float:
+        """Compute the variance per coordinate that the first directions do not explain.
 
         Parameters
         ----------
         n_components : int
-            Directions taken away.
+            Number of first directions.
 
         Returns
         -------
         variance : float
-            The noise variance of probabilistic PCA
-            :footcite:p:`Tipping1999`, eq. 8, over all coordinates.
+            Mean over all coordinates, the noise variance of probabilistic PCA
+            :footcite:p:`Tipping1999`, eq. 8.
         """
         explained = np.square(self.spread[:n_components], dtype=np.float64).sum()
         return max(self.total_variance - explained, 0.0) / len(self.mean)
 
-    def encode(self, points, n_components):
-        """Project streamlines on the first directions.
+    def encode(self, points: np.ndarray, n_components: int) -> np.ndarray:
+        """Project streamlines onto the first directions.
 
         Parameters
         ----------
         points : ndarray, shape (n_streamlines, n_points, 3)
-            In the coordinates of the fit.
+            Streamlines in the coordinates of the fit.
         n_components : int
-            Directions used.
+            Number of directions to use.
 
         Returns
         -------
         coefficients : ndarray, shape (n_streamlines, n_components)
-            In the unit of the coordinates.
+            Coefficients in the unit of the coordinates.
         """
         centred = points.reshape(len(points), len(self.mean)) - self.mean
         return centred @ self.directions[:, :n_components]
 
-    def decode(self, coefficients):
-        """Make streamlines of their coefficients.
+    def decode(self, coefficients: np.ndarray) -> np.ndarray:
+        """Reconstruct streamlines from coefficients.
 
         Parameters
         ----------
-        coefficients : ndarray, shape (n_streamlines, any)
-            As `encode` gives them.
+        coefficients : ndarray, shape (n_streamlines, n_components)
+            Coefficients of the first directions, as returned by `encode`.
 
         Returns
         -------
         points : ndarray, shape (n_streamlines, n_points, 3)
-            In the coordinates of the fit.
+            Streamlines in the coordinates of the fit.
         """
         directions = self.directions[:, : coefficients.shape[1]]
         flat = coefficients @ directions.T + self.mean
         return flat.reshape(len(flat), len(self.mean) // 3, 3)
 
-    def reconstruct(self, points, n_components):
-        """Project streamlines on the first directions and back.
+    def reconstruct(self, points: np.ndarray, n_components: int) -> np.ndarray:
+        """Project streamlines onto the first directions, and reconstruct them.
 
         Parameters
         ----------
         points : ndarray, shape (n_streamlines, n_points, 3)
-            In the coordinates of the fit.
+            Streamlines in the coordinates of the fit.
         n_components : int
-            Directions used.
+            Number of directions to use.
 
         Returns
         -------
         points : ndarray, shape (n_streamlines, n_points, 3), float32
-            The nearest streamlines in the span of the directions.
+            Reconstructed streamlines in the coordinates of the fit.
         """
         return self.decode(self.encode(points, n_components))
 
 
 @dataclass(frozen=True)
 class PCABaseline:
-    """PCA as a model beside a network: it encodes and decodes streamlines in mm.
+    """PCA baseline of a model: encode and decode streamlines in mm.
 
     Attributes
     ----------
     principal : PrincipalDirections
-        Of the training streamlines, in normalised coordinates.
+        Principal directions of the training streamlines, in normalised coordinates.
     preprocessing : Preprocessing
-        Between mm and those.
+        Preprocessing that defines the normalised coordinates.
     n_components : int
-        Size of the latent.
+        Number of latent dimensions.
     """
 
     principal: PrincipalDirections
@@ -132,58 +134,58 @@ class PCABaseline:
     n_components: int
 
     @property
-    def unit(self):
+    def unit(self) -> float:
         """Factor from normalised coefficients to latents in mm.
 
-        The Euclidean distance of two latents is then the root mean squared distance
+        With it, the Euclidean distance of two latents is the root mean squared distance
         of the points of their reconstructions, as for a model with the linear skip.
         """
         return self.preprocessing.scale / np.sqrt(self.preprocessing.n_points)
 
-    def encode(self, points):
-        """Project streamlines on the first directions.
+    def encode(self, points: np.ndarray) -> np.ndarray:
+        """Encode streamlines as coefficients of the first directions.
 
         Parameters
         ----------
         points : ndarray, shape (n_streamlines, n_points, 3)
-            RASMM, mm, in the model's orientation.
+            Streamlines in the model's orientation, RASMM, mm.
 
         Returns
         -------
         latent : ndarray, shape (n_streamlines, n_components)
-            mm.
+            Latents, mm.
         """
         normalised = self.preprocessing.normalise(points)
         return self.principal.encode(normalised, self.n_components) * self.unit
 
-    def decode(self, latent):
-        """Make streamlines of latents.
+    def decode(self, latent: np.ndarray) -> np.ndarray:
+        """Decode latents to streamlines.
 
         Parameters
         ----------
         latent : ndarray, shape (n_streamlines, n_components)
-            As `encode` gives them, mm.
+            Latents, mm, as returned by `encode`.
 
         Returns
         -------
         points : ndarray, shape (n_streamlines, n_points, 3), float32
-            RASMM, mm.
+            Streamlines in the model's orientation, RASMM, mm.
         """
         points = self.principal.decode(latent / self.unit).astype(np.float32)
         return self.preprocessing.denormalise(points)
 
-    def reconstruct(self, points):
-        """Encode and decode streamlines, all in single precision.
+    def reconstruct(self, points: np.ndarray) -> np.ndarray:
+        """Encode and decode streamlines in single precision.
 
         Parameters
         ----------
         points : ndarray, shape (n_streamlines, n_points, 3)
-            RASMM, mm, in the model's orientation.
+            Streamlines in the model's orientation, RASMM, mm.
 
         Returns
         -------
         points : ndarray, shape (n_streamlines, n_points, 3), float32
-            RASMM, mm.
+            Reconstructed streamlines, RASMM, mm.
         """
         normalised = self.preprocessing.normalise(points)
         back = self.principal.reconstruct(normalised, self.n_components)
@@ -191,25 +193,29 @@ class PCABaseline:
 
 
 def fit_principal(
-    points, n_components=N_COMPONENTS, *, both_directions=False, chunk_size=10_000
-):
-    """Principal directions from a mean and covariance gathered chunk by chunk.
+    points: np.ndarray,
+    n_components: int = N_COMPONENTS,
+    *,
+    both_directions: bool = False,
+    chunk_size: int = 10_000,
+) -> PrincipalDirections:
+    """Fit principal directions; the covariance is computed chunk by chunk.
 
     Parameters
     ----------
     points : ndarray, shape (n_streamlines, n_points, 3)
-        Streamlines, oriented and resampled; may be a memory map.
+        Oriented and resampled streamlines; may be memory-mapped.
     n_components : int, optional
-        Directions wanted; 3 * n_points at most.
+        Number of directions, limited to 3 * n_points.
     both_directions : bool, optional
-        Count each streamline a second time, reversed.
+        Also include each streamline reversed.
     chunk_size : int, optional
-        Streamlines in memory at a time.
+        Number of streamlines in memory at a time.
 
     Returns
     -------
     principal : PrincipalDirections
-        In the coordinates of ``points``.
+        Mean and directions in the coordinates of ``points``.
     """
     size = points.shape[1] * 3
     n_components = min(n_components, size)
@@ -219,8 +225,8 @@ def fit_principal(
     count = 0
     for start in range(0, len(points), chunk_size):
         chunk = points[start : start + chunk_size]
-        for turned in (chunk, chunk[:, ::-1])[: 2 if both_directions else 1]:
-            rows = turned.reshape(len(turned), size) - shift
+        for way in (chunk, chunk[:, ::-1])[: 2 if both_directions else 1]:
+            rows = way.reshape(len(way), size) - shift
             total += rows.sum(axis=0)
             moment += rows.T @ rows
             count += len(rows)
@@ -228,7 +234,7 @@ def fit_principal(
     variances, directions = np.linalg.eigh(covariance)
     variances = np.maximum(variances[::-1], 0.0)
     directions = directions[:, ::-1][:, :n_components]
-    # eigh leaves the sign open; fixing it makes refits agree.
+    # The sign of eigenvectors is arbitrary; fixing it makes fits reproducible.
     largest = np.abs(directions).argmax(axis=0)
     directions = directions * np.sign(directions[largest, np.arange(n_components)])
     spread = np.sqrt(variances[:n_components])

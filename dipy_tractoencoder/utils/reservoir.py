@@ -1,29 +1,29 @@
-"""Uniform random samples of rows: of what is at hand, and of what passes by."""
+"""Uniform random samples of rows, of an array or in one pass over a stream."""
 
 from __future__ import annotations
 
 import numpy as np
 
-LARGEST_SAMPLE = 300  # rows, where all pairs of them are compared
+LARGEST_SAMPLE = 300  # rows, where all pairs are compared
 
 
 class UniformSample:
-    """A uniform random sample of rows that come some at a time, in one pass.
+    """Draw a uniform random sample of rows in one pass over chunks.
 
-    Every row draws a random key, and those with the smallest keys are kept. Memory is
-    that of twice the sample and of what came last.
+    Each row is given a random key; the rows with the smallest keys are kept. Memory is
+    limited to twice the sample plus one chunk.
 
     Parameters
     ----------
     n : int or None
-        Rows to keep; None keeps all.
-    rng : int or Generator, optional
-        Of the keys, or its seed; a generator can serve several samples.
+        Size of the sample; None keeps all rows.
+    rng : int or numpy.random.Generator, optional
+        Seed, or random number generator, which several samples can share.
 
     Attributes
     ----------
     n_seen : int
-        Rows that have come.
+        Number of rows added so far.
     """
 
     def __init__(
@@ -41,12 +41,12 @@ class UniformSample:
         return kept if self.n is None else min(self.n, kept)
 
     def add(self, *columns: np.ndarray) -> None:
-        """Take in some rows.
+        """Add rows.
 
         Parameters
         ----------
         *columns : ndarray, shape (n_rows, ...)
-            Parallel arrays, as many in each call.
+            Arrays with corresponding rows, the same number of arrays in each call.
         """
         keys = self.rng.random(len(columns[0]))
         self.n_seen += len(keys)
@@ -59,24 +59,24 @@ class UniformSample:
             self._settle()
 
     def shrink(self, n: int) -> None:
-        """Keep fewer rows from now on: still a uniform sample of all that came.
+        """Reduce the size of the sample, which remains uniform.
 
         Parameters
         ----------
         n : int
-            Rows to keep, at most as many as before.
+            New size, at most the previous one.
         """
         self.n = n
         self._settle()
 
     def columns(self) -> tuple[np.ndarray, ...]:
-        """Give the sample.
+        """Return the sample.
 
         Returns
         -------
         columns : tuple of ndarray, shape (n_rows, ...)
-            Copies, in the order in which the rows came; empty before the first call
-            of `add`.
+            Copies of the sampled rows, in the order in which they were added; empty
+            before the first call of `add`.
         """
         if not self._parts:
             return ()
@@ -84,7 +84,7 @@ class UniformSample:
         return self._parts[0]
 
     def _settle(self):
-        """Join the parts, and leave out the rows whose keys are too large."""
+        """Concatenate the chunks, and drop the rows with the largest keys."""
         if not self._parts:
             return
         keys = np.concatenate(self._keys)
@@ -97,21 +97,23 @@ class UniformSample:
         self._parts, self._keys = [columns], [keys]
 
 
-def sample_rows(n_rows, seed, size=LARGEST_SAMPLE):
-    """Draw some rows without repetition.
+def sample_rows(
+    n_rows: int, seed: int, size: int | None = LARGEST_SAMPLE
+) -> np.ndarray:
+    """Draw rows without replacement.
 
     Parameters
     ----------
     n_rows : int
-        Rows to choose from.
+        Number of rows to draw from.
     seed : int
-        Of the draw.
+        Seed of the draw.
     size : int or None, optional
-        Rows wanted, all if there are fewer; None is all.
+        Number of rows to draw, limited to ``n_rows``; None draws all.
 
     Returns
     -------
     rows : ndarray of int
-        In random order.
+        Indices in random order.
     """
     return np.random.default_rng(seed).permutation(n_rows)[:size]

@@ -237,7 +237,7 @@ def test_command_writes_tables_and_picture(home, capsys):
         (("--projection", "umap"), ["projection", "tsne"]),
         (("--max_streamlines", 2), ["max_streamlines"]),
         (("--training_files", "nowhere"), ["nowhere", "not found"]),
-        (("--training_files", "vae.keras"), ["vae.keras", "model comes first"]),
+        (("--training_files", "vae.keras"), ["vae.keras", "the model first"]),
         (("--training_files", "test"), ["AF.trk", "training file"]),
         (("--out_figure", "x.txt"), ["x.txt"]),
         (("--out_report", "x.txt"), ["x.txt", ".html"]),

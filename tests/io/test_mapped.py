@@ -125,7 +125,7 @@ def test_a_selection_that_finds_no_room(tmp_path, full, monkeypatch):
     usage = type("Usage", (), {"free": 10**3})
     with mapped_tractogram(tmp_path / "full.trx") as mapped:
         monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
-        with pytest.raises(OutputFileError, match="some.trx.*room"):
+        with pytest.raises(OutputFileError, match="some.trx.*free"):
             save_selection(mapped, np.arange(60), tmp_path / "some.trx")
     assert [p.name for p in tmp_path.iterdir()] == ["full.trx"]
 

@@ -201,8 +201,8 @@ def test_old_offsets_and_a_wrong_count(tmp_path, lines):
         ("AF.uint32", np.array([1, 60], "<u4"), "60, of 60"),
         ("AF.int64", -1 - np.arange(60, dtype="<i8"), "-60, of 60"),
         ("AF.uint64", np.array([2**64 - 1], "<u8"), f"{2**64 - 1}, of 60"),
-        ("AF.float32", np.array([1, 2], "<f4"), "no numbers of streamlines"),
-        ("AF.2.uint32", np.array([1, 2], "<u4"), "no numbers of streamlines"),
+        ("AF.float32", np.array([1, 2], "<f4"), "does not contain indices"),
+        ("AF.2.uint32", np.array([1, 2], "<u4"), "does not contain indices"),
     ],
 )
 def test_groups_of_what_is_not_there_are_refused(tmp_path, lines, name, members, said):
@@ -220,7 +220,7 @@ def test_data_of_another_size_are_refused(tmp_path, lines, folder, name, n_numbe
     kind = name.rpartition(".")[2]
     parts = trx_parts(lines, **{folder: {name: np.zeros(n_numbers, kind)}})
     message = refused(write_trx(tmp_path / "a.trx", parts))
-    assert f"{folder} a are {n_numbers} numbers" in message
+    assert f"{folder} a has {n_numbers} numbers" in message
 
 
 def test_data_of_a_group_that_is_not_there_are_refused(tmp_path, lines):
@@ -232,7 +232,7 @@ def test_two_data_of_one_name_are_refused(tmp_path, lines):
     parts = trx_parts(
         lines, dps={"a.float32": np.zeros(60, "f4"), "a.uint8": np.zeros(60, "u1")}
     )
-    assert "two parts of the name a" in refused(write_trx(tmp_path / "a.trx", parts))
+    assert "two parts named a" in refused(write_trx(tmp_path / "a.trx", parts))
 
 
 def test_what_is_no_part_of_a_trx_is_left_out(tmp_path, lines, caplog):

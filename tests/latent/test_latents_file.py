@@ -130,7 +130,7 @@ def test_missing(tmp_path):
 def test_cut_short(path, share):
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    assert "cut short" in refused(path)
+    assert "incomplete" in refused(path)
 
 
 def test_other_contents(tmp_path):
@@ -171,7 +171,7 @@ def test_datasets_of_different_lengths(path, name):
         values = file[name][:-1]
         del file[name]
         file[name] = values
-    assert "belong together" in refused(path)
+    assert "do not match" in refused(path)
 
 
 @pytest.mark.parametrize("name", ["index", "mean"])

@@ -556,7 +556,7 @@ def test_numbers_that_are_none(home, here, call):
 @pytest.mark.parametrize("name", ["dipy_encode_vae", "dipy_reconstruct_vae"])
 @pytest.mark.parametrize("model", ["cut.keras", "fake.keras", "good.trk"])
 def test_bad_model(home, refuses, name, model):
-    refuses(name, home / model, home / "good.trx", says=[model, "no model file"])
+    refuses(name, home / model, home / "good.trx", says=[model, "not a model"])
 
 
 def test_foreign_model(home, here, refuses):

@@ -225,5 +225,5 @@ def test_existing_outputs_and_inputs_are_kept(home, here, refuses):
 
 
 def test_broken_model(home, refuses):
-    says = ["AF.trk", "no model file"]
+    says = ["AF.trk", "not a model"]
     refuses(home / "patients/well0/AF.trk", model=home / "bad/few/AF.trk", says=says)

@@ -171,7 +171,7 @@ def test_a_folder_for_the_model_is_named(here, capsys, name):
 
 def test_the_model_comes_first(here, capsys):
     result = call_command(capsys, "dipy_encode_vae", "a.trk", "vae.keras")
-    assert_refused(result, "vae.keras", "The model comes first")
+    assert_refused(result, "vae.keras", "Give the model first")
 
 
 def test_an_empty_folder_is_not_missing(here, capsys):
