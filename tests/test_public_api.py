@@ -147,10 +147,13 @@ def test_pages_with_python_are_found():
     assert max(len(python_of(path)) for path in TUTORIALS) >= 2
 
 
-def test_public_functions_name_their_arguments():
+def test_public_functions_name_and_type_their_arguments():
     for name in dte._HOME:
         value = getattr(dte, name)
         if isinstance(value, type) or not callable(value):
             continue
-        kinds = {p.kind for p in inspect.signature(value).parameters.values()}
-        assert not kinds & {inspect.Parameter.VAR_KEYWORD}, name
+        for parameter in inspect.signature(value).parameters.values():
+            assert parameter.kind is not inspect.Parameter.VAR_KEYWORD, name
+            assert parameter.annotation is not inspect.Parameter.empty, (
+                f"{name} says no type for {parameter.name}"
+            )

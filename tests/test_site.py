@@ -347,7 +347,7 @@ AMERICAN = re.compile(
     r"\b(?:(?:color|neighbor|behavior|favor|harbor)(?:s|ed|ing|ful)?|center(?:s|ed)?"
     r"|fibers?|gray|licenses|label(?:ed|ing)|model(?:ed|ing)|cancel(?:ed|ing)"
     r"|analyz(?:e[sd]?|ing)|fulfill|artifacts?|catalogs?"
-    r"|(?!(?:over|re|down)?siz|priz|seiz|horizon)[a-z]{3,}iz(?:e[sdr]?|ing|ations?))\b"
+    r"|(?!(?:over|re|down)?s[i]z|priz|seiz|horizon)[a-z]{3,}iz(?:e[sdr]?|ing|ations?))\b"
 )
 
 
