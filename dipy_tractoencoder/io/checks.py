@@ -15,6 +15,7 @@ import zlib
 import numpy as np
 
 from dipy_tractoencoder.errors import InputFileError
+from dipy_tractoencoder.io.formats import file_format
 
 TRK_HEADER = 1000  # bytes
 TCK_TRIPLET = 12
@@ -53,7 +54,7 @@ def check_contents(path: str | Path) -> None:
     """
     path = Path(path)
     checks: dict[str, Callable] = {".trk": _check_trk, ".tck": _check_tck}
-    check = checks.get(path.suffix)
+    check = checks.get(file_format(path))
     if check is None:
         return
     try:

@@ -16,10 +16,14 @@ import numpy as np
 
 from dipy_tractoencoder.errors import InputFileError, OutputFileError, check_number
 from dipy_tractoencoder.io.checks import check_contents, check_trk_end
-from dipy_tractoencoder.io.space import named_space, tractogram_space
-from dipy_tractoencoder.io.tractogram import (
+from dipy_tractoencoder.io.formats import (
+    CHEAP_TO_OPEN,
     LAZY,
     SELF_CONTAINED,
+    file_format,
+)
+from dipy_tractoencoder.io.space import named_space, tractogram_space
+from dipy_tractoencoder.io.tractogram import (
     check_tractogram_path,
     dipy_reference,
     load_tractogram,
@@ -30,9 +34,6 @@ from dipy_tractoencoder.streamlines.array import CHUNK_SIZE, as_sequence
 from dipy_tractoencoder.utils.prefetch import forget_pages
 
 logger = logging.getLogger(__name__)
-
-# Formats that need not be read completely.
-CHEAP_TO_OPEN = (*LAZY, ".trx")
 
 
 class TractogramChunks:
@@ -97,7 +98,7 @@ class TractogramChunks:
         self.n_streamlines = None
         self._opened: Any = None
         self.trx: Any = None
-        suffix = self.path.suffix
+        self.format = suffix = file_format(path)
         try:
             if suffix in LAZY:
                 self._open_lazy()
@@ -129,10 +130,10 @@ class TractogramChunks:
                 self.progress(len(chunk))
 
     def _chunks(self):
-        if self.path.suffix in LAZY:
+        if self.format in LAZY:
             yield from self._lazy_chunks()
             return
-        if self.path.suffix == ".trx":
+        if self.format == ".trx":
             for start in range(0, len(self.trx), self.chunk_size):
                 chunk = self.trx.some(start, start + self.chunk_size)
                 forget_pages(self.trx.streamlines._data)
@@ -160,12 +161,12 @@ class TractogramChunks:
     def _open_lazy(self):
         from nibabel.streamlines import load
 
-        own_space = self.path.suffix in SELF_CONTAINED
+        own_space = self.format in SELF_CONTAINED
         self._space_of(self.path if own_space else self.reference)
         header = load(str(self.path), lazy_load=True).header
         count = header.get("nb_streamlines", header.get("count"))
         self.n_streamlines = int(count) if count is not None else None
-        if self.path.suffix == ".trk" and not self.n_streamlines:
+        if self.format == ".trk" and not self.n_streamlines:
             self.n_streamlines = None  # Unknown in TrackVis' convention.
 
     def _lazy_chunks(self):
@@ -183,13 +184,13 @@ class TractogramChunks:
         except Exception as err:  # As above.
             raise self._damaged(err, n_read) from err
         # The header of a TCK also counts empty streamlines, which readers skip.
-        if self.path.suffix == ".trk":
+        if self.format == ".trk":
             check_trk_end(self.path, n_read, n_points)
 
     def _damaged(self, err, at=None):
         where = "" if at is None else f", after streamline {at}"
         hint = ""
-        if self.path.suffix not in SELF_CONTAINED:
+        if self.format not in SELF_CONTAINED:
             hint = f", or the reference {self.reference} wrong"
         text = " ".join(str(err).split()).rstrip(".") or "no details"
         return InputFileError(

@@ -16,8 +16,9 @@ import numpy as np
 from dipy_tractoencoder.errors import InputFileError, OutputFileError
 from dipy_tractoencoder.io.checks import check_trk_end
 from dipy_tractoencoder.io.chunks import TractogramChunks
+from dipy_tractoencoder.io.formats import LAZY, file_format
 from dipy_tractoencoder.io.space import tractogram_space
-from dipy_tractoencoder.io.tractogram import LAZY, load_tractogram
+from dipy_tractoencoder.io.tractogram import load_tractogram
 from dipy_tractoencoder.streamlines.array import CHUNK_SIZE, as_columns
 
 
@@ -94,14 +95,14 @@ def mapped_tractogram(
     progress = progress or (lambda count: None)
     reader = TractogramChunks(path, reference)  # It also checks the file.
     try:
-        if path.suffix in LAZY:
+        if file_format(path) in LAZY:
             spools, counts = _spool(path, folder, progress)
             try:
                 yield _joined(spools, counts, reader.space)
             finally:
                 for spool in spools.values():
                     spool.file.close()
-        elif path.suffix == ".trx":
+        elif file_format(path) == ".trx":
             trx = reader.trx
             progress(len(trx))
             yield MappedTractogram(
@@ -169,7 +170,7 @@ def _spool(path, folder, progress):
     try:
         file = load(str(path), lazy_load=True)
         to_rasmm = np.eye(4)  # The points of a TCK are in RASMM.
-        if path.suffix == ".trk":
+        if file_format(path) == ".trk":
             to_rasmm = get_affine_trackvis_to_rasmm(file.header)
         items = file.tractogram.data
         while chunk := list(islice(items, CHUNK_SIZE)):
@@ -192,7 +193,7 @@ def _spool(path, folder, progress):
             f"{type(err).__name__}: {err}. The file may be damaged."
         ) from err
     counts = np.concatenate(counts) if counts else np.empty(0, dtype=np.int64)
-    if path.suffix == ".trk":
+    if file_format(path) == ".trk":
         check_trk_end(path, len(counts), int(counts.sum()))
     return spools, counts
 

@@ -20,6 +20,13 @@ from dipy_tractoencoder.errors import (
     format_received,
 )
 from dipy_tractoencoder.io.checks import check_contents, check_trk_end
+from dipy_tractoencoder.io.formats import (
+    EXTENSIONS,
+    READABLE,
+    SELF_CONTAINED,
+    THROUGH_FURY,
+    file_format,
+)
 from dipy_tractoencoder.io.space import tractogram_space
 from dipy_tractoencoder.io.trx import open_trx
 from dipy_tractoencoder.io.trx_writer import points_of, rows_of, write_trx
@@ -31,14 +38,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-EXTENSIONS = (".trk", ".tck", ".trx", ".vtk", ".vtp", ".fib", ".dpy")
-# Formats that contain the image space.
-SELF_CONTAINED = (".trk", ".trx")
 POINTS_AT_A_TIME = 1_000_000
-# Formats with lazy readers and writers in nibabel.
-LAZY = (".trk", ".tck")
-# Formats that DIPY reads and writes with FURY, an optional dependency.
-THROUGH_FURY = (".vtk", ".vtp", ".fib")
 
 
 def load_tractogram(
@@ -78,9 +78,9 @@ def load_tractogram(
     check_tractogram_path(path, reference)
     check_contents(path)
     path = Path(path)
-    own_space = path.suffix.lower() in SELF_CONTAINED
+    own_space = file_format(path) in SELF_CONTAINED
     try:
-        if path.suffix == ".trx":
+        if file_format(path) == ".trx":
             tractogram = _load_trx(path)
         else:
             with _same_locale():
@@ -89,7 +89,7 @@ def load_tractogram(
                     "same" if own_space else dipy_reference(str(reference)),
                     bbox_valid_check=False,
                 )
-        if path.suffix == ".trk" and tractogram is not False:
+        if file_format(path) == ".trk" and tractogram is not False:
             lines = tractogram.streamlines
             check_trk_end(path, len(lines), lines.total_nb_rows)
         outside = tractogram is not False and points_outside(
@@ -161,7 +161,7 @@ def dipy_reference(path: str | Path) -> Any:
         The path; for a TRX its header, because DIPY's own reader would open the file
         for writing.
     """
-    if Path(path).suffix != ".trx":
+    if file_format(path) != ".trx":
         return str(path)
     with closing(open_trx(path)) as trx:
         return trx.reference()
@@ -212,16 +212,17 @@ def check_tractogram_path(
     """
     path = Path(path)
     check_readable(path)
-    suffix = path.suffix  # DIPY accepts only lower case.
+    suffix = file_format(path)
     if suffix == ".keras":
         raise InputFileError(
             f"Cannot read {path}: it is a model, but a tractogram is expected. Give "
             "the model first, then the tractograms."
         )
-    if suffix not in EXTENSIONS:
+    # DIPY accepts only lower case.
+    if suffix not in READABLE or path.suffix != path.suffix.lower():
         raise InputFileError(
             f"Cannot read {path}: `{suffix or path.name}` is not an extension of "
-            f"tractograms, which are {' '.join(EXTENSIONS)}. Convert other formats "
+            f"tractograms, which are {' '.join(READABLE)}. Convert other formats "
             "with dipy_convert_tractogram."
         )
     _check_fury(path, InputFileError)
@@ -282,7 +283,7 @@ def save_tractogram(
         )
     check_output_extension(path)
     check_free(path, overwrite)
-    if Path(path).suffix == ".trx":
+    if file_format(path) == ".trx":
         _save_trx(tractogram, path)
         return
     with whole_file(path) as partial, _same_locale():
@@ -339,7 +340,7 @@ def check_output_extension(
 
 def _check_fury(path, error):
     """Raise ``error`` if the format of a file needs FURY and it is not installed."""
-    if Path(path).suffix not in THROUGH_FURY:
+    if file_format(path) not in THROUGH_FURY:
         return
     from dipy.io.vtk import have_fury  # Only versions that DIPY supports.
 

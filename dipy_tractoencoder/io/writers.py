@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dipy_tractoencoder.io.formats import LAZY, file_format
 from dipy_tractoencoder.io.names import short, stored_names
 from dipy_tractoencoder.io.space import tractogram_like
 from dipy_tractoencoder.io.tractogram import (
-    LAZY,
     check_output_extension,
     save_tractogram,
 )
@@ -59,7 +59,7 @@ def write_chunks(
         If the extension is unknown or the file cannot be written.
     """
     check_output_extension(path)
-    suffix = Path(path).suffix
+    suffix = file_format(path)
     if suffix in LAZY:
         with whole_file(path) as partial:
             _write_lazy(lambda: (line for c in chunks for line in c), partial, space)
@@ -116,7 +116,7 @@ def save_selection(
     data = {name: as_columns(values) for name, values in (data or {}).items()}
     values, per_point = {**source.per_streamline, **data}, source.per_point
     check_names(path, values, per_point)
-    if path.suffix == ".trx":
+    if file_format(path) == ".trx":
         kept = _renumbered(
             source.groups if groups is None else groups, rows, len(source)
         )
@@ -132,8 +132,8 @@ def save_selection(
         )
         return
     with whole_file(path) as partial:
-        if path.suffix in LAZY:
-            if path.suffix == ".tck":
+        if file_format(path) in LAZY:
+            if file_format(path) == ".tck":
                 values, per_point = {}, {}
             _write_lazy(
                 _one_by_one(source.streamlines, rows),

@@ -11,6 +11,7 @@ import numpy as np
 
 from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError
 from dipy_tractoencoder.io.chunks import TractogramChunks
+from dipy_tractoencoder.io.formats import file_format
 from dipy_tractoencoder.io.mapped import mapped_tractogram
 from dipy_tractoencoder.io.writers import check_names, save_selection, write_chunks
 from dipy_tractoencoder.latent.codec import check_same_model, decode, encode
@@ -191,7 +192,7 @@ def check_copy_with_latents(
     OutputFileError
         If ``out_tractogram`` is a TRK, which cannot hold all the data or their names.
     """
-    if Path(path).suffix == ".trx" and Path(out_tractogram).suffix == ".trk":
+    if file_format(path) == ".trx" and file_format(out_tractogram) == ".trk":
         with mapped_tractogram(path) as source:
             new = {DATA_NAME: np.empty((0, model.latent_dim))}
             check_names(

@@ -17,6 +17,7 @@ from dipy_tractoencoder.errors import (
     format_received,
 )
 from dipy_tractoencoder.io.checks import check_space
+from dipy_tractoencoder.io.formats import file_format
 from dipy_tractoencoder.io.hdf5 import check_dataset, clear_errors
 from dipy_tractoencoder.utils.atomic_files import (
     Hdf5Target,
@@ -376,7 +377,7 @@ def check_latents_extension(path: str | Path) -> None:
     OutputFileError
         If the extension is neither .h5 nor .hdf5.
     """
-    if Path(path).suffix.lower() not in EXTENSIONS:
+    if file_format(path) not in EXTENSIONS:
         raise OutputFileError(
             f"Cannot write {path}: the name of a latents file ends in "
             f"{' or '.join(EXTENSIONS)}."

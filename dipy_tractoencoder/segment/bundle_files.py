@@ -11,6 +11,7 @@ import numpy as np
 
 from dipy_tractoencoder.errors import EmptyDataError
 from dipy_tractoencoder.io.chunks import TractogramChunks
+from dipy_tractoencoder.io.formats import file_format, file_stem
 from dipy_tractoencoder.latent.codec import check_same_model, encode
 from dipy_tractoencoder.latent.file_codec import prepared_chunks
 from dipy_tractoencoder.latent.latents_file import (
@@ -235,12 +236,12 @@ def bundle_latents(
         If a latents file was made by another model.
     """
     found: dict[str, list] = {}
-    latents_files = [p for p in paths if Path(p).suffix in LATENTS_EXTENSIONS]
+    latents_files = [p for p in paths if file_format(p) in LATENTS_EXTENSIONS]
     paths = [path for path in paths if path not in latents_files]
     for source, path in enumerate(latents_files):
         latents = load_latents(path)
         check_same_model(model, latents)
-        name = Path(latents.tractogram or path).stem
+        name = file_stem(latents.tractogram or path)
         found.setdefault(name, []).append((latents.mean, -1 - source))
     for chunk in bundle_chunks(model, paths, **options):
         mean = encode(model, chunk.array).mean

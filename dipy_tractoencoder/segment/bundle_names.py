@@ -12,7 +12,8 @@ from dipy_tractoencoder.errors import (
     InvalidArgumentError,
     format_received,
 )
-from dipy_tractoencoder.io.tractogram import EXTENSIONS, check_tractogram_path
+from dipy_tractoencoder.io.formats import READABLE, file_format, file_stem
+from dipy_tractoencoder.io.tractogram import check_tractogram_path
 from dipy_tractoencoder.io.trx import open_trx
 from dipy_tractoencoder.latent.latents_file import (
     EXTENSIONS as LATENTS_EXTENSIONS,
@@ -53,11 +54,11 @@ def tractogram_paths(paths: Sequence[str | Path]) -> list[Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = sorted(p for p in path.iterdir() if p.suffix in EXTENSIONS)
+        inside = sorted(p for p in path.iterdir() if file_format(p) in READABLE)
         inside = [p for p in inside if not p.name.startswith(".")]
         if not inside:
             raise InputFileError(
-                f"{path} holds no tractogram ({' '.join(EXTENSIONS)}). Give a folder "
+                f"{path} holds no tractogram ({' '.join(READABLE)}). Give a folder "
                 "with one file per bundle, or the files."
             )
         found += inside
@@ -96,7 +97,7 @@ def check_bundle_paths(
     """
     paths = tractogram_paths(paths)
     for path in paths:
-        if not latents or path.suffix not in LATENTS_EXTENSIONS:
+        if not latents or file_format(path) not in LATENTS_EXTENSIONS:
             check_tractogram_path(path, reference)
     return paths
 
@@ -125,9 +126,9 @@ def bundle_names(
     """
     names: set[str] = set()
     for path in paths:
-        if path.suffix in LATENTS_EXTENSIONS:
+        if file_format(path) in LATENTS_EXTENSIONS:
             with latents_reader(path) as reader:
-                names.add(Path(reader.about["tractogram"] or path).stem)
+                names.add(file_stem(reader.about["tractogram"] or path))
         else:
             names |= set(bundle_members(path, groups))
     return sorted(names)
@@ -182,9 +183,9 @@ def bundle_members(
     InputFileError
         If no group matches the patterns, or groups share streamlines.
     """
-    found = trx_groups(path) if path.suffix == ".trx" else {}
+    found = trx_groups(path) if file_format(path) == ".trx" else {}
     if not found:
-        return {path.stem: None}
+        return {file_stem(path): None}
     chosen = {
         name: members
         for name, members in found.items()

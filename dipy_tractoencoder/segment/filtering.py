@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dipy_tractoencoder.errors import InputFileError, InvalidArgumentError
+from dipy_tractoencoder.io.formats import file_format
 from dipy_tractoencoder.io.mapped import mapped_tractogram
 from dipy_tractoencoder.io.writers import check_names, save_selection
 from dipy_tractoencoder.latent.latents_file import EXTENSIONS as LATENTS_EXTENSIONS
@@ -131,7 +132,7 @@ def fit_plausibility_scorer(
     if score == "latent":
         known = bundle_latents(model, paths, **options)
         return fit_latent_scorer(model, known.mean, known.source)
-    latents_files = [p for p in paths if str(p).endswith(LATENTS_EXTENSIONS)]
+    latents_files = [p for p in paths if file_format(p) in LATENTS_EXTENSIONS]
     if latents_files:
         raise InvalidArgumentError(
             f"The score {score} needs streamlines, and {latents_files[0]} holds "

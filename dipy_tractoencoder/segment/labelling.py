@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dipy_tractoencoder.io.formats import file_stem
 from dipy_tractoencoder.io.mapped import mapped_tractogram
 from dipy_tractoencoder.io.writers import check_names, save_selection
 from dipy_tractoencoder.latent.codec import encode
@@ -343,7 +344,7 @@ def true_bundles(
         Index in ``names``, -1 outside the groups with these names; None if neither the
         groups nor the file are named like a bundle.
     """
-    stem = Path(path).stem
+    stem = file_stem(path)
     if stem in names:
         return np.full(len(source), list(names).index(stem))
     if not set(names) & set(source.groups):

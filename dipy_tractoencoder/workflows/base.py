@@ -17,6 +17,7 @@ from dipy_tractoencoder.errors import (
     InvalidArgumentError,
     OutputFileError,
 )
+from dipy_tractoencoder.io.formats import file_stem
 from dipy_tractoencoder.io.names import stored_names
 from dipy_tractoencoder.utils.atomic_files import check_writable
 
@@ -316,9 +317,9 @@ def distinguishing_names(paths: list[Path]) -> list[str]:
         for all names to differ, joined by underscores; with the extension if files of
         one folder differ in nothing else; numbered if names are still equal.
     """
-    stems = [path.resolve().with_suffix("") for path in paths]
+    stems = [path.resolve().with_name(file_stem(path)) for path in paths]
     alike = len(set(stems)) < len(stems)
-    last = [path.name.replace(".", "_") if alike else path.stem for path in paths]
+    last = [path.name.replace(".", "_") if alike else file_stem(path) for path in paths]
     full = [[*stem.parent.parts[1:], name] for stem, name in zip(stems, last)]
     for depth in range(1, max(len(parts) for parts in full) + 1):
         names = ["_".join(parts[-depth:]) for parts in full]

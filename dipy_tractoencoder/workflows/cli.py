@@ -16,7 +16,7 @@ from typing import Any
 
 from dipy_tractoencoder import __version__
 from dipy_tractoencoder.errors import TractoencoderError
-from dipy_tractoencoder.io.tractogram import EXTENSIONS
+from dipy_tractoencoder.io.formats import READABLE
 from dipy_tractoencoder.workflows.options import (
     OptionsFormatter,
     name_options,
@@ -27,7 +27,7 @@ logger = logging.getLogger("dipy_tractoencoder")
 
 LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG", "NOTSET")
 # Files that a log must not be appended to.
-DATA_EXTENSIONS = (*EXTENSIONS, ".h5", ".hdf5", ".keras", ".nii", ".gz", ".csv", ".png")
+DATA_EXTENSIONS = (*READABLE, ".h5", ".hdf5", ".keras", ".nii", ".gz", ".csv", ".png")
 EXIT_ERROR = 2
 EXIT_BUG = 1
 STOPPING = ("SIGTERM", "SIGHUP")  # SIGINT is Python's own.

@@ -14,6 +14,7 @@ from dipy_tractoencoder.errors import (
     check_choice,
     check_number,
 )
+from dipy_tractoencoder.io.formats import file_stem
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     check_figure_extension,
@@ -240,7 +241,7 @@ def by_subject(paths: Sequence[Path]) -> dict:
     subjects: dict[str, dict[str, Path]] = {}
     for path in paths:
         subject = path.resolve().parent.name
-        bundle = path.stem.removeprefix(f"{subject}_")
+        bundle = file_stem(path).removeprefix(f"{subject}_")
         known = subjects.setdefault(subject, {})
         if bundle in known:
             raise InputFileError(

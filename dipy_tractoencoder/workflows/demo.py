@@ -8,6 +8,7 @@ import shutil
 from dipy.workflows.combined_workflow import CombinedWorkflow
 
 from dipy_tractoencoder.errors import OutputFileError
+from dipy_tractoencoder.io.formats import file_stem
 from dipy_tractoencoder.report.page import check_report_extension, save_report
 from dipy_tractoencoder.workflows.encode import EncodeVAEFlow
 from dipy_tractoencoder.workflows.reconstruct import ReconstructVAEFlow
@@ -114,7 +115,7 @@ class VAEDemoFlow(CombinedWorkflow):
         )
         self.table = reconstruct.table
         errors = "; ".join(
-            f"{Path(row['file']).stem} {row['error_mm']:.2f} mm "
+            f"{file_stem(row['file'])} {row['error_mm']:.2f} mm "
             f"(PCA {row['pca_error_mm']:.2f} mm)"
             for row in self.table
         )

@@ -3,6 +3,7 @@
 import logging
 
 from dipy_tractoencoder.errors import InvalidArgumentError, check_number
+from dipy_tractoencoder.io.formats import file_format
 from dipy_tractoencoder.utils.tables import rejects_text
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
@@ -168,7 +169,7 @@ class FilterVAEFlow(TractoWorkflow):
         from dipy_tractoencoder.workflows.reconstruct import distinct_file_names
 
         options = {"reference": reference, "chunk_size": chunk_size}
-        tractograms = [path for path in known if path.suffix not in (".h5", ".hdf5")]
+        tractograms = [p for p in known if file_format(p) not in (".h5", ".hdf5")]
         with streamlines_bar(tractograms, "Reference", reference=reference) as advance:
             scorer = fit_plausibility_scorer(
                 model,

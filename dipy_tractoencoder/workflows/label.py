@@ -12,6 +12,7 @@ from dipy_tractoencoder.errors import (
     OutputFileError,
     check_number,
 )
+from dipy_tractoencoder.io.formats import file_format
 from dipy_tractoencoder.utils.tables import rejects_text
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
@@ -116,7 +117,7 @@ class LabelVAEFlow(TractoWorkflow):
                 "Labelled bundles are needed: give tractograms named by bundle, a "
                 "folder of them, or a trx file with groups with --bundle_files."
             )
-        if one_file and Path(out_tractogram).suffix != ".trx":
+        if one_file and file_format(out_tractogram) != ".trx":
             raise OutputFileError(
                 f"Cannot write {out_tractogram}: only trx files have groups. Let "
                 "--out_tractogram end in .trx, or leave out --one_file."
@@ -174,7 +175,7 @@ class LabelVAEFlow(TractoWorkflow):
         from dipy_tractoencoder.utils.tables import format_table, save_table
         from dipy_tractoencoder.workflows.reconstruct import distinct_file_names
 
-        tractograms = [path for path in known if path.suffix not in (".h5", ".hdf5")]
+        tractograms = [p for p in known if file_format(p) not in (".h5", ".hdf5")]
         with streamlines_bar(tractograms, "Bundles", reference=reference) as advance:
             neighbors = fit_bundle_classifier(
                 model,

@@ -65,11 +65,12 @@ def count_streamlines(
     total : int or None
         Number of streamlines; None if a header does not give it.
     """
-    from dipy_tractoencoder.io.chunks import CHEAP_TO_OPEN, TractogramChunks
+    from dipy_tractoencoder.io.chunks import TractogramChunks
+    from dipy_tractoencoder.io.formats import CHEAP_TO_OPEN, file_format
 
     total = 0
     for path in paths:
-        if path.suffix not in CHEAP_TO_OPEN:
+        if file_format(path) not in CHEAP_TO_OPEN:
             return None
         reader = TractogramChunks(path, reference)
         reader.close()

@@ -16,6 +16,7 @@ from dipy_tractoencoder.errors import (
     check_choice,
     check_number,
 )
+from dipy_tractoencoder.io.formats import file_format
 from dipy_tractoencoder.utils.tables import rejects_text
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
@@ -159,7 +160,7 @@ class SampleVAEFlow(TractoWorkflow):
                 "--density_file. The density prior needs one of them too, for the "
                 "limits of plausible streamlines."
             )
-        if one_file and Path(out_tractogram).suffix != ".trx":
+        if one_file and file_format(out_tractogram) != ".trx":
             raise OutputFileError(
                 f"Cannot write {out_tractogram}: only trx files have groups. Let "
                 "--out_tractogram end in .trx, or leave out --one_file."
@@ -301,7 +302,7 @@ def refuse_latents(paths: Sequence[Path]) -> None:
         If there are latents among them.
     """
     for path in paths:
-        if path.suffix in (".h5", ".hdf5"):
+        if file_format(path) in (".h5", ".hdf5"):
             raise InputFileError(
                 f"{path} is no tractogram. Give densities of an earlier run with "
                 "--density_file. Latents contain neither length nor curvature of "

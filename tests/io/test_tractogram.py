@@ -12,8 +12,8 @@ from dipy_tractoencoder.errors import (
     InvalidArgumentError,
     OutputFileError,
 )
+from dipy_tractoencoder.io.formats import EXTENSIONS
 from dipy_tractoencoder.io.tractogram import (
-    EXTENSIONS,
     check_output_extension,
     check_tractogram_path,
     load_tractogram,
