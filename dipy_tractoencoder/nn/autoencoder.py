@@ -407,9 +407,8 @@ class StreamlineAutoencoder(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments to rebuild the model."""
-        record = self.record and self.record.to_dict()
-        config = {**self.architecture(), "seed": self.seed, "record": record}
-        return {"name": self.name, **config}
+        own = {"seed": self.seed, "record": self.record and self.record.to_dict()}
+        return {"name": self.name, **self.architecture(), **own}
 
     @classmethod
     def from_config(
