@@ -378,8 +378,9 @@ class StreamlineAutoencoder(keras.Model):
             Nats per streamline ("likelihood") or mm^2 ("mse").
         """
         scale = float(self.preprocessing.scale)
+        n_coordinates = 3 * self.preprocessing.n_points
         if "squared" in y_pred:  # Converted to mm^2 per coordinate.
-            squared = y_pred["squared"] * (scale**2 / (3 * self.preprocessing.n_points))
+            squared = y_pred["squared"] * (scale**2 / n_coordinates)
         else:
             error = ops.cast(y_pred["target"] - y_pred["points"], "float32")
             squared = ops.mean(ops.square(error * scale), axis=(1, 2))
@@ -388,9 +389,8 @@ class StreamlineAutoencoder(keras.Model):
         self.noise_std.update_state(ops.sqrt(variance))
         if self.loss_form == "mse":
             return variance
-        n_coordinates = 3 * self.preprocessing.n_points
-        variance = variance + SMALLEST_NOISE**2
-        return 0.5 * n_coordinates * (ops.log(2 * np.pi * variance) + 1.0)
+        log_variance = ops.log(2 * np.pi * (variance + SMALLEST_NOISE**2))
+        return 0.5 * n_coordinates * (log_variance + 1.0)
 
     __repr__ = describe_model
 
