@@ -32,9 +32,7 @@ from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
 
 LOSSES = ("likelihood", "mse")
 
-# Lower bound of the observation noise (mm), so that data reconstructed without error
-# have a finite likelihood.
-SMALLEST_NOISE = 1e-4
+SMALLEST_NOISE = 1e-4  # mm; keeps the likelihood of a perfect reconstruction finite
 
 
 @register
