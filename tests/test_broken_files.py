@@ -11,6 +11,7 @@ import zipfile
 
 from flow_data import assert_refused, call_command, files_below
 import h5py
+from hostile_hdf5 import KINDS
 from made_data import make_tractogram
 import nibabel as nib
 import numpy as np
@@ -317,6 +318,10 @@ def attribute(**values):
     return lambda file, folder: file.attrs.update(values)
 
 
+def hostile(function):
+    return lambda file, folder: function(file, "mean", folder)
+
+
 LATENTS = {
     "mean of text": replace("mean", lambda x: x.astype("S5")),
     "complex mean": replace("mean", lambda x: x.astype(complex)),
@@ -348,6 +353,19 @@ LATENTS = {
     "rejects of another kind": attribute(rejects="[]"),
     "version of text": attribute(format_version="x"),
     "count of text": attribute(n_streamlines="x"),
+    "negative count": attribute(n_streamlines=-1),
+    "affine of inf": attribute(space_affine=np.full((4, 4), INF)),
+    "dimensions of inf": attribute(space_dimensions=[INF, 3, 3]),
+    "no voxel order": lambda file, folder: file.attrs.pop("space_voxel_order"),
+    "rejects of nan": attribute(rejects='{"a": NaN}'),
+    "negative rejects": attribute(rejects='{"a": -1}'),
+    "rejects of floats": attribute(rejects='{"a": 0.5}'),
+    "more rejects than streamlines": attribute(rejects='{"a": 1000000}'),
+    "deep rejects": attribute(rejects="[" * 10**4),
+    "large rejects": attribute(rejects='{"a": ' + "1" * 5000 + "}"),
+    "fingerprint of numbers": attribute(fingerprint=np.zeros(3)),
+    "tractogram of numbers": attribute(tractogram=3),
+    **{kind: hostile(function) for kind, function in KINDS.items()},
 }
 
 

@@ -12,7 +12,15 @@ import numpy as np
 from dipy_tractoencoder.errors import FingerprintError, InputFileError
 from dipy_tractoencoder.generation.bundle_density import BundleDensity
 from dipy_tractoencoder.generation.density import DENSITIES, Density
-from dipy_tractoencoder.io.hdf5 import check_dataset, clear_errors
+from dipy_tractoencoder.io.hdf5 import clear_errors, open_hdf5, stored_dataset
+from dipy_tractoencoder.io.hdf5_attributes import (
+    count_attribute,
+    has_format,
+    number_attribute,
+    space_attributes,
+    text_attribute,
+)
+from dipy_tractoencoder.io.names import short
 from dipy_tractoencoder.latent.latents_file import check_latents_extension
 from dipy_tractoencoder.utils.atomic_files import check_free, check_readable, whole_file
 
@@ -24,8 +32,6 @@ FORMAT_VERSION = 1
 KIND = "file of densities of dipy_sample_vae"
 ARRAYS = ("weights", "means", "factors")
 LIMITS = ("min_log_density", "min_length", "max_length", "max_curvature")
-SPACE_NAMES = ("affine", "dimensions", "voxel_sizes", "voxel_order")
-SPACE_SHAPES = {"affine": (4, 4), "dimensions": (3,), "voxel_sizes": (3,)}
 
 
 def save_densities(
@@ -124,16 +130,12 @@ def load_densities(
     >>> [bundle.name for bundle in dte.load_densities("densities.h5", model)]
     ['all']
     """
-    import h5py
-
     path = Path(path)
     check_readable(path)
-    with clear_errors(path, KIND), h5py.File(path) as file:
+    with clear_errors(path, KIND), open_hdf5(path) as file:
         _check_format(file, path)
-        made_by = str(file.attrs["fingerprint"])
-        size = path.stat().st_size
-        groups_read = sorted(file["bundles"].items())
-        bundles = [_read(group, size) for _, group in groups_read]
+        made_by = text_attribute(file, "fingerprint")
+        bundles = [_read(group, path) for _, group in sorted(file["bundles"].items())]
     if model is not None:
         from dipy_tractoencoder.nn.provenance import fingerprint
 
@@ -164,52 +166,54 @@ def load_densities(
 
 def _check_format(file, path):
     """Raise an error unless an open file holds densities of a known format."""
-    if file.attrs.get("format") != FORMAT_NAME:
+    if not has_format(file, FORMAT_NAME):
         raise InputFileError(
             f"Cannot read {path}: it holds no densities. Make some with "
             "dipy_sample_vae."
         )
-    if file.attrs["format_version"] > FORMAT_VERSION:
+    version = number_attribute(file, "format_version")
+    if version > FORMAT_VERSION:
         raise InputFileError(
-            f"Cannot read {path}: its format has version "
-            f"{file.attrs['format_version']}, known are up to {FORMAT_VERSION}. Update "
-            "dipy_tractoencoder."
+            f"Cannot read {path}: its format has version {version}, known are up to "
+            f"{FORMAT_VERSION}. Update dipy_tractoencoder."
         )
 
 
-def _read(group, n_bytes):
+def _read(group, path):
     """Read one bundle; raise ValueError if its numbers are inconsistent."""
-    # By name: going through damaged attributes ends the process in older HDF5.
-    attributes = group.attrs
-    name = str(attributes["name"])
-    weights, means, factors = (
-        np.array(check_dataset(group, array, "f", n_bytes), np.float64)
-        for array in ARRAYS
-    )
-    limits = {name: float(attributes[name]) for name in LIMITS}
-    space = {
-        part: attributes[f"space_{part}"]
-        for part in SPACE_NAMES
-        if f"space_{part}" in attributes
-    }
-    n_parts, size = means.shape if means.ndim == 2 else (0, 0)
+    name, kind = (text_attribute(group, about) for about in ("name", "kind"))
+    arrays = [stored_dataset(group, array, "f") for array in ARRAYS]
+    _check_shapes(name, *(array.shape for array in arrays))
+    weights, means, factors = (np.array(array, np.float64) for array in arrays)
+    limits = {limit: float(number_attribute(group, limit)) for limit in LIMITS}
     fits = (
-        n_parts > 0
-        and weights.shape == (n_parts,)
-        and factors.shape in ((1, size, size), (n_parts, size, size))
-        and all(np.isfinite(a).all() for a in (weights, means, factors))
+        0 <= limits["min_length"] <= limits["max_length"]
+        and limits["max_curvature"] >= 0
+        and all(np.isfinite(array).all() for array in (weights, means, factors))
         and (weights > 0).all()
         and np.isclose(weights.sum(), 1)
         and np.all(np.linalg.slogdet(factors)[1] > -np.inf)
-        and np.isfinite(list(limits.values())).all()
-        and all(np.shape(space.get(n)) == s for n, s in SPACE_SHAPES.items() if space)
     )
-    if not fits or attributes["kind"] not in DENSITIES:
-        raise ValueError(f"The numbers of the bundle {name} do not belong together.")
+    if not fits or kind not in DENSITIES:
+        raise ValueError(f"The numbers of the bundle {short(name)} are invalid.")
     return BundleDensity(
         name=name,
-        density=Density(str(attributes["kind"]), weights, means, factors),
-        n_streamlines=int(attributes["n_streamlines"]),
-        space=space,
+        density=Density(kind, weights, means, factors),
+        n_streamlines=count_attribute(group, "n_streamlines"),
+        space=space_attributes(group, path),
         **limits,
     )
+
+
+def _check_shapes(name, weights, means, factors):
+    """Raise an error unless the shapes of the arrays of a bundle fit together."""
+    n_parts, size = means if len(means) == 2 else (0, 0)
+    if (
+        n_parts * size == 0
+        or weights != (n_parts,)
+        or factors not in ((1, size, size), (n_parts, size, size))
+    ):
+        raise ValueError(
+            f"The arrays of the bundle {short(name)} do not belong together: weights "
+            f"{weights}, means {means}, factors {factors}."
+        )

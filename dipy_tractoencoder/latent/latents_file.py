@@ -16,9 +16,15 @@ from dipy_tractoencoder.errors import (
     OutputFileError,
     format_received,
 )
-from dipy_tractoencoder.io.checks import check_space
 from dipy_tractoencoder.io.formats import file_format
-from dipy_tractoencoder.io.hdf5 import check_dataset, clear_errors
+from dipy_tractoencoder.io.hdf5 import clear_errors, open_hdf5, stored_dataset
+from dipy_tractoencoder.io.hdf5_attributes import (
+    count_attribute,
+    has_format,
+    number_attribute,
+    space_attributes,
+    text_attribute,
+)
 from dipy_tractoencoder.utils.atomic_files import (
     Hdf5Target,
     check_free,
@@ -40,7 +46,6 @@ CHUNK_ROWS = 1024
 # Allowed types of each dataset, as characters of `numpy.dtype.kind`.
 ROW_NAMES = {"mean": "f", "log_var": "f", "index": "iu", "is_reversed": "b"}
 KIND = "latents file of dipy_encode_vae"
-SPACE_NAMES = {"affine", "dimensions", "voxel_sizes", "voxel_order"}
 
 
 def save_latents(
@@ -235,12 +240,10 @@ def latents_reader(path: str | Path) -> Iterator[LatentsReader]:
     InputFileError
         If the file is missing, damaged, of a newer format, or contains no latents.
     """
-    import h5py
-
     path = Path(path)
     check_readable(path)
     with clear_errors(path, KIND):
-        file = h5py.File(path)
+        file = open_hdf5(path)
     with file:
         yield LatentsReader(file, path)
 
@@ -264,37 +267,27 @@ class LatentsReader:
     def __init__(self, file: h5py.File, path: Path) -> None:
         self.file, self.path = file, path
         with clear_errors(path, KIND):
-            attributes = dict(file.attrs)
-            if attributes.get("format") != FORMAT_NAME:
+            if not has_format(file, FORMAT_NAME):
                 raise InputFileError(
                     f"Cannot read {path}: it contains no latents. Create them with "
                     "dipy_encode_vae."
                 )
-            if attributes["format_version"] > FORMAT_VERSION:
+            version = number_attribute(file, "format_version")
+            if version > FORMAT_VERSION:
                 raise InputFileError(
-                    f"Cannot read {path}: its format has version "
-                    f"{attributes['format_version']}, but only versions up to "
-                    f"{FORMAT_VERSION} are known. Update dipy_tractoencoder."
+                    f"Cannot read {path}: its format has version {version}, but only "
+                    f"versions up to {FORMAT_VERSION} are known. Update "
+                    "dipy_tractoencoder."
                 )
             self.about = {
-                "n_streamlines": int(attributes["n_streamlines"]),
-                "rejects": json.loads(attributes["rejects"]),
-                "fingerprint": str(attributes["fingerprint"]),
-                "tractogram": str(attributes["tractogram"]),
-                "space": {
-                    name.removeprefix("space_"): value
-                    for name, value in attributes.items()
-                    if name.startswith("space_")
-                },
+                "n_streamlines": count_attribute(file, "n_streamlines"),
+                "rejects": json.loads(text_attribute(file, "rejects")),
+                "fingerprint": text_attribute(file, "fingerprint"),
+                "tractogram": text_attribute(file, "tractogram"),
+                "space": space_attributes(file, path),
             }
-            space = self.about["space"]
-            if space.keys() not in (set(), SPACE_NAMES):
-                raise ValueError(f"Its image space has only {', '.join(space)}.")
-            if space:
-                check_space(path, **space)
-            if not isinstance(self.about["rejects"], dict):
-                raise ValueError("Its rejects are not counts by reason.")
-            self.n_rows = check_datasets(file, path.stat().st_size)
+            self.n_rows = check_datasets(file)
+            _check_rejects(self.about)
 
     def rows(self, start: int, stop: int) -> Latents:
         """Read a range of rows.
@@ -327,15 +320,27 @@ class LatentsReader:
         return Latents(**values, **self.about)
 
 
-def check_datasets(file: h5py.File, n_bytes: int) -> int:
+def _check_rejects(about):
+    """Raise an error unless the rejects are counts of streamlines."""
+    rejects = about["rejects"]
+    if not isinstance(rejects, dict) or not all(
+        type(count) is int and count >= 0 for count in rejects.values()
+    ):
+        raise ValueError("Its rejects are not counts by reason.")
+    if sum(rejects.values()) > about["n_streamlines"]:
+        raise ValueError(
+            f"Of its {about['n_streamlines']} streamlines, "
+            f"{sum(rejects.values())} are said to be rejected."
+        )
+
+
+def check_datasets(file: h5py.File) -> int:
     """Raise an error unless the datasets of a file are valid latents.
 
     Parameters
     ----------
     file : h5py.File
-        File open for reading.
-    n_bytes : int
-        Size of the file in bytes.
+        File opened by `io.hdf5.open_hdf5`.
 
     Returns
     -------
@@ -345,11 +350,10 @@ def check_datasets(file: h5py.File, n_bytes: int) -> int:
     Raises
     ------
     ValueError, KeyError
-        If a dataset is missing, stored in another file, of another type or shape, or
-        would need far more memory than the size of the file.
+        If a dataset is missing, or of another type or shape.
     """
     shapes = {
-        name: check_dataset(file, name, kinds, n_bytes).shape
+        name: stored_dataset(file, name, kinds).shape
         for name, kinds in ROW_NAMES.items()
         if name in file or name != "log_var"
     }

@@ -136,7 +136,7 @@ def test_cut_short(path, share):
 def test_other_contents(tmp_path):
     path = tmp_path / "a.h5"
     path.write_text("buy milk")
-    assert "no latents file" in refused(path)
+    assert "not a latents file" in refused(path)
     with h5py.File(path, "w") as file:
         file["mean"] = np.zeros((3, 2))
     assert "dipy_encode_vae" in refused(path)
