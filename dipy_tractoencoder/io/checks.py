@@ -39,12 +39,12 @@ DAMAGE = (
 
 
 def check_contents(path: str | Path) -> None:
-    """Raise an error if the header of a TRK or TCK file is wrong.
+    """Raise an error if the header of a TRK, TCK or DPY file is wrong.
 
     Parameters
     ----------
     path : str or Path
-        An existing file; formats other than .trk and .tck pass.
+        An existing file; formats other than .trk, .tck and .dpy pass.
 
     Raises
     ------
@@ -52,8 +52,14 @@ def check_contents(path: str | Path) -> None:
         If header and size of the file contradict each other, or the image space is
         invalid.
     """
+    from dipy_tractoencoder.io.dpy import check_dpy
+
     path = Path(path)
-    checks: dict[str, Callable] = {".trk": _check_trk, ".tck": _check_tck}
+    checks: dict[str, Callable] = {
+        ".trk": _check_trk,
+        ".tck": _check_tck,
+        ".dpy": check_dpy,
+    }
     check = checks.get(file_format(path))
     if check is None:
         return
@@ -100,7 +106,8 @@ def check_space(
     if size == 0 or abs(np.linalg.det(affine[:3, :3] / size)) < 1e-9:
         raise broken(path, f"its affine is singular: {affine.tolist()}")
     dimensions = np.asarray(dimensions, dtype=np.float64)
-    if dimensions.shape != (3,) or not (dimensions >= 1).all():
+    fine = np.isfinite(dimensions) & (dimensions >= 1)
+    if dimensions.shape != (3,) or not fine.all():
         raise broken(path, f"its image has the dimensions {dimensions.tolist()}")
     axes = {"L": "x", "R": "x", "P": "y", "A": "y", "I": "z", "S": "z"}
     if voxel_order is not None:
