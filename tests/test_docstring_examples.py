@@ -86,8 +86,14 @@ def prepared(models, monkeypatch):
         yield
 
 
+# Optional dependencies of examples.
+NEEDS = {"dipy_tractoencoder.explorer.page": "plotly"}
+
+
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_examples_run(name, prepared, monkeypatch, tmp_path):
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
     module = importlib.import_module(name)
     runner = doctest.DocTestRunner(optionflags=OPTIONS)
     report = []

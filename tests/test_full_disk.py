@@ -137,7 +137,7 @@ def test_no_room(name, size, folder, trained_vae):
 def test_no_room_is_seen_before_the_work(name, folder, trained_vae, monkeypatch):
     usage = type("Usage", (), {"free": 10**4})
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
-    with pytest.raises(OutputFileError, match=f"{name}.*room"):
+    with pytest.raises(OutputFileError, match=f"{name}.*free"):
         WRITERS[name](trained_vae, folder, folder / name)
     assert not (folder / name).exists()
 

@@ -105,6 +105,7 @@ def test_length_is_read_off_a_linear_latent(rng):
     )
 
 
+@pytest.mark.slow
 def test_likelihood_of_a_linear_decoder_is_that_of_a_gaussian(bundles):
     """The untrained model with the skip is probabilistic PCA, with a known answer."""
     from dipy_tractoencoder.training.train import train

@@ -44,6 +44,7 @@ def test_latents_do_not_depend_on_settings(trained_convolutional_vae, lines, for
     np.testing.assert_array_equal(encode(model, lines).mean, latents.mean)
 
 
+@pytest.mark.slow
 def test_training_does_not_depend_on_settings(lines, foreign):
     options = {"n_points": 32, "latent_dim": 2, "epochs": 2, "backbone": "compact"}
     model = train(lines, **options)

@@ -139,6 +139,7 @@ def test_other_trainings(bundles, options):
         assert "60 training streamlines" in parsed.words
 
 
+@pytest.mark.slow
 def test_streamlines_that_were_not_drawn(bundles):
     options = {"max_streamlines": 50, "refit": True, "seed": 2024}
     run = run_training(bundles, n_points=16, latent_dim=2, epochs=1, **options)
@@ -148,6 +149,7 @@ def test_streamlines_that_were_not_drawn(bundles):
     assert "refit yes no" in words
 
 
+@pytest.mark.slow
 def test_validation_files_are_counted_behind_the_others(bundles):
     run = run_training(
         [[bundles[0][0][:1]], bundles[0], bundles[1][:5], [bundles[1][0][:1]]],

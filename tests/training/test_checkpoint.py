@@ -161,11 +161,13 @@ def test_writing_takes_a_small_share_of_the_time(path, monkeypatch):
     assert 1000 < now[0] <= 1030
 
 
+@pytest.mark.slow
 def test_without_resume_the_training_starts_anew(bundles, left):
     with pytest.raises(KeyboardInterrupt):
         run_training(bundles, **QUICK, checkpoint=left, callbacks=[StopAt(0)])
 
 
+@pytest.mark.slow
 def test_resume_without_a_file_starts_from_the_beginning(bundles, path, whole, caplog):
     caplog.set_level("INFO")
     resumed = run_training(bundles, **QUICK, checkpoint=path, resume=True)
@@ -173,6 +175,7 @@ def test_resume_without_a_file_starts_from_the_beginning(bundles, path, whole, c
     assert_same(resumed, whole)
 
 
+@pytest.mark.slow
 def test_a_diverged_training_leaves_no_checkpoint(bundles, path):
     class Diverge(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):

@@ -292,6 +292,7 @@ def test_refit_trains_on_everything_for_the_best_number_of_epochs(
     )
 
 
+@pytest.mark.slow
 def test_refit_keeps_the_untrained_model_where_it_is_best(bundles, data):
     settings = replace(SMALL, refit=True, patience=1, validation_fraction=0.5, **ABSURD)
     model = train_small(bundles, settings)

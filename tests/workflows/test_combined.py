@@ -123,6 +123,7 @@ def test_flow_called_from_python(paths, tmp_path):
         flow.run(paths, latent_dim=-1, out_dir=str(tmp_path / "b"))
 
 
+@pytest.mark.slow
 def test_demo_called_from_python(tmp_path):
     flow = VAEDemoFlow()
     flow.set_sub_flows_optionals(

@@ -61,6 +61,7 @@ def test_training_command_writes_a_report(home, capsys, monkeypatch):
     assert_refused(again, "training.html", "--force")
 
 
+@pytest.mark.slow
 def test_no_epoch_is_warned_of(home, capsys, monkeypatch):
     monkeypatch.chdir(home)
     result = call_command(
@@ -120,6 +121,7 @@ def test_reports_are_protected(home, capsys, tmp_path, name, arguments, report):
     assert files_below(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_report_of_a_flow_called_from_python(home, tmp_path):
     from dipy_tractoencoder.workflows.train import TrainVAEFlow
 
