@@ -18,8 +18,8 @@ from dipy_tractoencoder.evaluation.encoded_bundles import (
     encode_side,
     encode_side_by_pca,
 )
+from dipy_tractoencoder.io.paths import tractogram_files
 from dipy_tractoencoder.segment.bundle_files import bundle_chunks
-from dipy_tractoencoder.segment.bundle_names import tractogram_paths
 from dipy_tractoencoder.streamlines.metrics import curve_length, point_distance
 from dipy_tractoencoder.utils.reservoir import UniformSample
 from dipy_tractoencoder.utils.short_repr import short_repr
@@ -211,7 +211,7 @@ def explorer_data(
             chosen.add(str(name), array.points, 0, array.index)
     else:
         try:
-            paths = tractogram_paths(bundles)
+            paths = tractogram_files(bundles)
         except InvalidArgumentError as err:
             raise InvalidArgumentError(
                 "Invalid value received for `bundles`. Expected streamlines by bundle, "

@@ -22,6 +22,7 @@ from dipy_tractoencoder.io.formats import (
     SELF_CONTAINED,
     file_format,
 )
+from dipy_tractoencoder.io.paths import tractogram_files
 from dipy_tractoencoder.io.space import named_space, tractogram_space
 from dipy_tractoencoder.io.tractogram import (
     check_tractogram_path,
@@ -239,7 +240,8 @@ def each_tractogram(source: Any, reference: str | Path | None = None) -> Iterato
     Parameters
     ----------
     source : tractogram, path, or iterable of them
-        Tractograms as for `as_tractogram_list`, or paths of tractogram files.
+        Tractograms as for `as_tractogram_list`, or paths, folders and wildcards as for
+        `io.paths.tractogram_files`.
     reference : str or Path, optional
         Reference image or TRK for formats without a header (TCK, VTK, ...).
 
@@ -257,8 +259,9 @@ def each_tractogram(source: Any, reference: str | Path | None = None) -> Iterato
         source = [source]
     for item in as_tractogram_list(source):
         if isinstance(item, (str, PathLike)):
-            with closing(TractogramChunks(Path(item), reference)) as chunks:
-                yield chunks
+            for path in tractogram_files(item):
+                with closing(TractogramChunks(path, reference)) as chunks:
+                    yield chunks
         else:
             yield item
 

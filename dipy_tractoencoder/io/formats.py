@@ -14,6 +14,9 @@ SELF_CONTAINED = (".trk", ".trx")
 LAZY = (".trk", ".tck")
 # Formats that DIPY reads and writes with FURY, an optional dependency.
 THROUGH_FURY = (".vtk", ".vtp", ".fib")
+# Extensions of compressed files, and of tractograms that DIPY does not read.
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip", ".7z")
+UNKNOWN_TO_DIPY = (".tt", ".bfloat")
 # Formats that need not be read completely.
 CHEAP_TO_OPEN = (*LAZY, ".trx")
 
@@ -67,3 +70,66 @@ def file_stem(path: str | Path) -> str:
     """
     name = Path(path).name
     return name[: len(name) - len(file_format(path))] or name
+
+
+def looks_like_tractogram(path: str | Path) -> bool:
+    """Return whether the name of a file is that of a tractogram, readable or not.
+
+    Parameters
+    ----------
+    path : str or Path
+        Any file; it need not exist.
+
+    Returns
+    -------
+    looks : bool
+        Whether the extension is one of tractograms, also if the file is compressed.
+
+    Examples
+    --------
+    >>> from dipy_tractoencoder.io.formats import looks_like_tractogram
+    >>> looks_like_tractogram("AF.trk.bz2"), looks_like_tractogram("README.txt")
+    (True, False)
+    """
+    extensions = [suffix.lower() for suffix in Path(path).suffixes[-2:]]
+    if extensions and extensions[-1] in COMPRESSED:
+        extensions.pop()
+    return bool(extensions) and extensions[-1] in (*EXTENSIONS, *UNKNOWN_TO_DIPY)
+
+
+def why_unreadable(path: str | Path) -> str | None:
+    """Return why a tractogram of this name cannot be read, without opening it.
+
+    Parameters
+    ----------
+    path : str or Path
+        Any file; it need not exist.
+
+    Returns
+    -------
+    reason : str or None
+        A sentence that says what to do; None if the name is that of a tractogram that
+        can be read.
+    """
+    extension = file_format(path)
+    if extension not in READABLE:
+        name = "".join(Path(path).suffixes[-2:]) if _is_compressed(path) else extension
+        advice = " Unpack it." if _is_compressed(path) else ""
+        return (
+            f"`{name or Path(path).name}` is not an extension of tractograms, which "
+            f"are {' '.join(READABLE)}.{advice}"
+        )
+    if extension in THROUGH_FURY:
+        from dipy.io.vtk import have_fury  # Only versions that DIPY supports.
+
+        if not have_fury:
+            return (
+                f"DIPY needs FURY for {extension}. Install it with "
+                'pip install "dipy_tractoencoder[vtk]", or convert the file.'
+            )
+    return None
+
+
+def _is_compressed(path):
+    """Return whether a file is a compressed tractogram."""
+    return looks_like_tractogram(path) and Path(path).suffix.lower() in COMPRESSED

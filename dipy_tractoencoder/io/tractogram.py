@@ -26,6 +26,7 @@ from dipy_tractoencoder.io.formats import (
     SELF_CONTAINED,
     THROUGH_FURY,
     file_format,
+    why_unreadable,
 )
 from dipy_tractoencoder.io.space import tractogram_space
 from dipy_tractoencoder.io.trx import open_trx
@@ -225,7 +226,8 @@ def check_tractogram_path(
             f"tractograms, which are {' '.join(READABLE)}. Convert other formats "
             "with dipy_convert_tractogram."
         )
-    _check_fury(path, InputFileError)
+    if reason := why_unreadable(path):
+        raise InputFileError(f"Cannot read {path}: {reason}")
     if suffix in SELF_CONTAINED:
         return
     if reference is None:
@@ -335,17 +337,5 @@ def check_output_extension(
         raise OutputFileError(
             f"Cannot write {path}: the extension must be one of {' '.join(allowed)}."
         )
-    _check_fury(path, OutputFileError)
-
-
-def _check_fury(path, error):
-    """Raise ``error`` if the format of a file needs FURY and it is not installed."""
-    if file_format(path) not in THROUGH_FURY:
-        return
-    from dipy.io.vtk import have_fury  # Only versions that DIPY supports.
-
-    if not have_fury:
-        raise error(
-            f"Cannot use {path}: DIPY needs FURY for this format. Install it with "
-            'pip install "dipy_tractoencoder[vtk]", or convert the file.'
-        )
+    if suffix in THROUGH_FURY and (reason := why_unreadable(path)):
+        raise OutputFileError(f"Cannot write {path}: {reason}")

@@ -12,13 +12,14 @@ import numpy as np
 from dipy_tractoencoder.errors import EmptyDataError
 from dipy_tractoencoder.io.chunks import TractogramChunks
 from dipy_tractoencoder.io.formats import file_format, file_stem
+from dipy_tractoencoder.io.paths import tractogram_files
 from dipy_tractoencoder.latent.codec import check_same_model, encode
 from dipy_tractoencoder.latent.file_codec import prepared_chunks
 from dipy_tractoencoder.latent.latents_file import (
     EXTENSIONS as LATENTS_EXTENSIONS,
     load_latents,
 )
-from dipy_tractoencoder.segment.bundle_names import bundle_members, tractogram_paths
+from dipy_tractoencoder.segment.bundle_names import bundle_members
 from dipy_tractoencoder.streamlines.array import (
     CHUNK_SIZE,
     StreamlineArray,
@@ -82,7 +83,8 @@ def bundle_chunks(
     model : StreamlineAutoencoder or StreamlineVAE
         Model whose preprocessing is used.
     paths : sequence of str or Path
-        Tractograms, folders of tractograms, TRX files with groups.
+        Tractograms, TRX files with groups, and folders and wildcards as for
+        `io.paths.tractogram_files`.
     groups : sequence of str, optional
         Patterns, such as ``AF*``, that select groups of TRX files; all by default.
     reference : str or Path, optional
@@ -110,7 +112,7 @@ def bundle_chunks(
         If no streamline of a bundle can be encoded.
     """
     counts: dict[str, list] = {}
-    for source, path in enumerate(tractogram_paths(paths)):
+    for source, path in enumerate(tractogram_files(paths)):
         members = bundle_members(path, groups)
         reader = TractogramChunks(
             path, reference, chunk_size=chunk_size, progress=progress
@@ -236,6 +238,7 @@ def bundle_latents(
         If a latents file was made by another model.
     """
     found: dict[str, list] = {}
+    paths = tractogram_files(paths)
     latents_files = [p for p in paths if file_format(p) in LATENTS_EXTENSIONS]
     paths = [path for path in paths if path not in latents_files]
     for source, path in enumerate(latents_files):

@@ -7,65 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from dipy_tractoencoder.errors import (
-    InputFileError,
-    InvalidArgumentError,
-    format_received,
-)
-from dipy_tractoencoder.io.formats import READABLE, file_format, file_stem
+from dipy_tractoencoder.errors import InputFileError
+from dipy_tractoencoder.io.formats import file_format, file_stem
+from dipy_tractoencoder.io.paths import tractogram_files
 from dipy_tractoencoder.io.tractogram import check_tractogram_path
 from dipy_tractoencoder.io.trx import open_trx
 from dipy_tractoencoder.latent.latents_file import (
     EXTENSIONS as LATENTS_EXTENSIONS,
     latents_reader,
 )
-
-
-def tractogram_paths(paths: Sequence[str | Path]) -> list[Path]:
-    """Replace folders by the tractograms in them.
-
-    Parameters
-    ----------
-    paths : sequence of str or Path
-        Tractograms, and folders of tractograms.
-
-    Returns
-    -------
-    paths : list of Path
-        Files only; those of a folder are sorted by name.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If ``paths`` are not paths.
-    InputFileError
-        If a file is missing, or a folder holds no tractogram.
-    """
-    paths = [paths] if isinstance(paths, (str, Path)) else paths
-    try:
-        given = [Path(path) for path in paths]
-    except TypeError as err:
-        raise InvalidArgumentError(
-            "Invalid value received for `paths`. Expected tractogram files, or folders "
-            f"of them. Received: {format_received(paths)}."
-        ) from err
-    found: list[Path] = []
-    for path in given:
-        if not path.is_dir():
-            found.append(path)
-            continue
-        inside = sorted(p for p in path.iterdir() if file_format(p) in READABLE)
-        inside = [p for p in inside if not p.name.startswith(".")]
-        if not inside:
-            raise InputFileError(
-                f"{path} holds no tractogram ({' '.join(READABLE)}). Give a folder "
-                "with one file per bundle, or the files."
-            )
-        found += inside
-    for path in found:
-        if not path.exists():
-            raise InputFileError(f"File not found: {path}.")
-    return found
 
 
 def check_bundle_paths(
@@ -79,7 +29,7 @@ def check_bundle_paths(
     Parameters
     ----------
     paths : sequence of str or Path
-        Tractograms, folders of tractograms, latents files.
+        Tractograms, folders of tractograms, wildcards, latents files.
     reference : str or Path, optional
         Reference image or TRK for formats without a header (TCK, VTK, ...).
     latents : bool, optional
@@ -95,7 +45,7 @@ def check_bundle_paths(
     InputFileError
         If a file is missing, of unknown extension, or lacks its reference.
     """
-    paths = tractogram_paths(paths)
+    paths = tractogram_files(paths)
     for path in paths:
         if not latents or file_format(path) not in LATENTS_EXTENSIONS:
             check_tractogram_path(path, reference)

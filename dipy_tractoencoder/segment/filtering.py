@@ -12,6 +12,7 @@ import numpy as np
 from dipy_tractoencoder.errors import InputFileError, InvalidArgumentError
 from dipy_tractoencoder.io.formats import file_format
 from dipy_tractoencoder.io.mapped import mapped_tractogram
+from dipy_tractoencoder.io.paths import tractogram_files
 from dipy_tractoencoder.io.writers import check_names, save_selection
 from dipy_tractoencoder.latent.latents_file import EXTENSIONS as LATENTS_EXTENSIONS
 from dipy_tractoencoder.segment.bundle_files import bundle_chunks, bundle_latents
@@ -123,6 +124,7 @@ def fit_plausibility_scorer(
     ('latent', 30)
     """
     check_score(score, model)
+    paths = tractogram_files(paths)
     options: dict[str, Any] = {
         "groups": groups,
         "reference": reference,

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from typing import Any
 
+from dipy.workflows.multi_io import IOIterator
 from dipy.workflows.workflow import Workflow
 
 from dipy_tractoencoder.errors import (
@@ -17,8 +18,9 @@ from dipy_tractoencoder.errors import (
     InvalidArgumentError,
     OutputFileError,
 )
-from dipy_tractoencoder.io.formats import file_stem
+from dipy_tractoencoder.io.formats import READABLE, file_stem
 from dipy_tractoencoder.io.names import stored_names
+from dipy_tractoencoder.io.paths import existing, has_wildcard, tractogram_files
 from dipy_tractoencoder.utils.atomic_files import check_writable
 
 TABLES = (
@@ -44,6 +46,9 @@ class TractoWorkflow(Workflow):
     """
 
     command = None
+    # Files that are read in folders, and what they are.
+    input_extensions: tuple[str, ...] = READABLE
+    input_kind = "tractogram"
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -51,6 +56,61 @@ class TractoWorkflow(Workflow):
         # description of a parameter without a space.
         if cls.run.__doc__:
             cls.run.__doc__ = one_line_each(cls.run.__doc__)
+
+    def get_io_iterator(self) -> IOIterator:
+        """Pair the inputs of the caller, the flow's ``run``, with its outputs.
+
+        DIPY takes a name with brackets for a wildcard even if there is such a file, and
+        all files in a folder for inputs. Here, `io.paths.tractogram_files` finds the
+        files of ``input_files``; other arguments without a default are single files.
+
+        Returns
+        -------
+        io_it : dipy.workflows.multi_io.IOIterator
+            Inputs and outputs, for `plan`.
+
+        Raises
+        ------
+        InputFileError
+            If a file is missing, a folder has no tractogram, or several files are
+            given where one is expected.
+        """
+        caller = inspect.currentframe()
+        values = caller.f_back.f_locals  # type: ignore[union-attr]
+        inputs, outputs = [], {}
+        for name, parameter in inspect.signature(self.run).parameters.items():
+            if parameter.default is parameter.empty:
+                inputs.append(self._input_paths(name, values[name], len(inputs) + 1))
+            elif name.startswith("out_") and name != "out_dir":
+                outputs[name] = values[name]
+        io_it = IOIterator(
+            output_strategy=self._output_strategy, mix_names=self._mix_names
+        )
+        io_it.inputs = inputs
+        io_it.set_out_dir(values["out_dir"])
+        io_it.set_out_fnames(*outputs.values())
+        io_it.create_outputs()
+        io_it.set_output_keys(*outputs)
+        return io_it
+
+    def _input_paths(self, name, value, position):
+        """List the files of an argument."""
+        if name == "input_files":
+            return tractogram_files(
+                value, extensions=self.input_extensions, kind=self.input_kind
+            )
+        path = str(value)
+        alone = [path]
+        if os.path.isdir(path):
+            alone = sorted(map(str, Path(path).glob("*"))) or alone
+        elif not os.path.exists(path) and has_wildcard(path):
+            alone = sorted(glob(path))
+        if len(alone) > 1:
+            raise InputFileError(
+                f"Expected one file, the model, as argument {position}, then the input "
+                f"files. Received a folder or wildcard: {', '.join(alone)}."
+            )
+        return [existing(alone[0] if alone else path)]
 
     def manage_output_overwrite(self) -> bool:
         """Allow existing outputs here; `plan` checks those that will be written."""
@@ -98,16 +158,8 @@ class TractoWorkflow(Workflow):
         OutputFileError
             If an output exists, cannot be written, or would replace an input.
         InputFileError
-            If an input is given twice, or several files where one is expected.
+            If an input is given twice.
         """
-        for position in range(inputs):
-            alone = sorted(set(map(str, io_it.inputs[position])))
-            if len(alone) > 1:
-                raise InputFileError(
-                    f"Expected one file, the model, as argument {position + 1}, then "
-                    f"the input files. Received a folder or wildcard: "
-                    f"{', '.join(alone)}."
-                )
         paths = [Path(path) for path in io_it.inputs[inputs]]
         seen = set()
         for path in paths:
@@ -232,37 +284,6 @@ def chosen_options(run: Callable, values: dict) -> tuple[dict, dict]:
         if parameter.default is not parameter.empty and not name.startswith("out_")
     }
     return {name: values[name] for name in defaults}, defaults
-
-
-def found_files(patterns: Sequence[str] | None) -> list[Path] | None:
-    """Expand paths and wildcards to files, as DIPY does for inputs.
-
-    Parameters
-    ----------
-    patterns : list of str, or None
-        Paths, some with wildcards.
-
-    Returns
-    -------
-    paths : list of Path, or None
-        Files, sorted per pattern; a path without wildcards is kept even if there is no
-        such file.
-
-    Raises
-    ------
-    InputFileError
-        If no file matches a wildcard.
-    """
-    if not patterns:
-        return None
-    paths: list[Path] = []
-    for pattern in map(str, patterns):
-        wild = any(character in pattern for character in "*?[")
-        found = sorted(glob(pattern)) if wild else [pattern]
-        if not found:
-            raise InputFileError(f"File not found: {pattern}.")
-        paths += map(Path, found)
-    return paths
 
 
 def shared_files(

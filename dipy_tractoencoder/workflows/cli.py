@@ -145,13 +145,7 @@ def _explain(err):
             f"Cannot use {err.filename}: {err.strerror}. Check the paths; --out_dir "
             "chooses another folder for the outputs."
         )
-    text = str(err)
-    folder = text.removeprefix("File not found: ")
-    if folder != text and Path(folder).is_dir():
-        return f"{folder} is an empty folder. Give files, or a folder with files."
-    if "not found" in text and any(mark in text for mark in "*?["):
-        text += " (* ? and [ ] are wildcards: rename a file that has them in its name)."
-    return text
+    return str(err)
 
 
 def _configure_logging(names):

@@ -15,13 +15,14 @@ from dipy_tractoencoder.errors import (
     check_number,
 )
 from dipy_tractoencoder.io.formats import file_stem
+from dipy_tractoencoder.io.paths import tractogram_files
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
+    as_list,
     check_figure_extension,
     load_backend,
 )
 from dipy_tractoencoder.workflows.progress import logging_beside_bars
-from dipy_tractoencoder.workflows.train import found_files
 
 if TYPE_CHECKING:
     from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
@@ -82,10 +83,10 @@ class CompareVAEFlow(TractoWorkflow):
         model_file : string or Path
             Model of dipy_train_vae.
         input_files : variable string or Path
-            Bundles of the subjects to compare (trk, tck, trx, vtk, vtp, fib, dpy).
-            Wildcards can be used.
+            Bundles of the subjects to compare (trk, tck, trx, vtk, vtp, fib, dpy), or
+            folders of them. Wildcards can be used.
         reference_files : variable string or Path, optional
-            Bundles of the reference group. Wildcards can be used.
+            Bundles of the reference group, or folders of them. Wildcards can be used.
         measure : string, optional
             residual (mean signed distance in mm from a reconstruction with few
             dimensions), error (mean distance from it, the method of Feng and Chandio),
@@ -125,7 +126,7 @@ class CompareVAEFlow(TractoWorkflow):
         check_number("alpha", alpha, above=0, high=1)
         check_number("max_streamlines", max_streamlines, low=10, integer=True)
         check_number("seed", seed, low=0, integer=True)
-        reference_paths = found_files(reference_files)
+        reference_paths = tractogram_files(as_list(reference_files))
         if not reference_paths:
             raise InvalidArgumentError(
                 "A reference group is needed: give the bundles of its subjects with "

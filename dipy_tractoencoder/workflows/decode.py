@@ -7,6 +7,7 @@ from dipy_tractoencoder.errors import (
     InvalidArgumentError,
     check_number,
 )
+from dipy_tractoencoder.latent.latents_file import EXTENSIONS as LATENTS_EXTENSIONS
 from dipy_tractoencoder.workflows.base import TractoWorkflow, load_backend
 from dipy_tractoencoder.workflows.progress import streamlines_bar
 
@@ -15,6 +16,9 @@ logger = logging.getLogger(__name__)
 
 class DecodeVAEFlow(TractoWorkflow):
     """Decode latents to tractograms."""
+
+    input_extensions = LATENTS_EXTENSIONS
+    input_kind = "latents file"
 
     @classmethod
     def get_short_name(cls) -> str:
@@ -38,7 +42,7 @@ class DecodeVAEFlow(TractoWorkflow):
         model_file : string or Path
             Model that the latents were encoded with.
         input_files : variable string or Path
-            Latents files of dipy_encode_vae. Wildcards can be used.
+            Latents files of dipy_encode_vae, or folders of them. Wildcards can be used.
         chunk_size : int, optional
             Streamlines processed at a time; fewer need less memory.
         out_dir : string or Path, optional

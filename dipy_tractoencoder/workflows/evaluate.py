@@ -9,6 +9,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from dipy_tractoencoder.errors import InputFileError, check_choice, check_number
+from dipy_tractoencoder.io.paths import tractogram_files
 from dipy_tractoencoder.report.data_checks import MEASURED
 from dipy_tractoencoder.report.page import check_report_extension, save_report
 from dipy_tractoencoder.workflows.base import (
@@ -83,7 +84,8 @@ class EvaluateVAEFlow(TractoWorkflow):
             Model of dipy_train_vae.
         input_files : variable string or Path
             Test tractograms, if possible of subjects that the model was not trained on
-            (trk, tck, trx, vtk, vtp, fib, dpy). Wildcards can be used.
+            (trk, tck, trx, vtk, vtp, fib, dpy), or folders of them. Wildcards can be
+            used; '**' also reads folders in folders.
         training_files : variable string or Path, optional
             Tractograms that the model was trained on, or folders of them. Neighbours,
             length regression and density are fitted to them; without them, to half of
@@ -116,7 +118,8 @@ class EvaluateVAEFlow(TractoWorkflow):
         check_choice("projection", projection, ("pca", "tsne"))
         check_number("seed", seed, low=0, integer=True)
         check_number("max_streamlines", max_streamlines, low=3, integer=True)
-        training_files, groups = as_list(training_files), as_list(groups)
+        training_files = tractogram_files(as_list(training_files))
+        groups = as_list(groups)
         rows = self.plan(
             io_it,
             inputs=1,

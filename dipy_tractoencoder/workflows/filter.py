@@ -4,6 +4,7 @@ import logging
 
 from dipy_tractoencoder.errors import InvalidArgumentError, check_number
 from dipy_tractoencoder.io.formats import file_format
+from dipy_tractoencoder.io.paths import tractogram_files
 from dipy_tractoencoder.utils.tables import rejects_text
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
@@ -74,8 +75,8 @@ class FilterVAEFlow(TractoWorkflow):
         model_file : string or Path
             Model of dipy_train_vae.
         input_files : variable string or Path
-            Tractograms to filter (trk, tck, trx, vtk, vtp, fib, dpy). Wildcards can be
-            used.
+            Tractograms to filter (trk, tck, trx, vtk, vtp, fib, dpy), or folders of
+            them. Wildcards can be used; '**' also reads folders in folders.
         plausible_files : variable string or Path, optional
             Plausible streamlines: tractograms, folders of them, trx files with groups,
             or latents (h5) made by the same model.
@@ -122,7 +123,7 @@ class FilterVAEFlow(TractoWorkflow):
                 "Plausible streamlines are needed: give tractograms, folders or "
                 "latents with --plausible_files."
             )
-        plausible_files = as_list(plausible_files)
+        plausible_files = tractogram_files(as_list(plausible_files))
         gathered = ("out_table", "out_figure")
         read = (reference, validation_file, *plausible_files)
         rows = self.plan(io_it, inputs=1, gathered=gathered, read=read)

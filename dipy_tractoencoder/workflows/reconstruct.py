@@ -65,7 +65,8 @@ class ReconstructVAEFlow(TractoWorkflow):
         model_file : string or Path
             Model of dipy_train_vae.
         input_files : variable string or Path
-            Tractograms (trk, tck, trx, vtk, vtp, fib, dpy). Wildcards can be used.
+            Tractograms (trk, tck, trx, vtk, vtp, fib, dpy), or folders of them.
+            Wildcards can be used; '**' also reads folders in folders.
         reference : string or Path, optional
             Reference image or TRK for formats without a header (TCK, VTK, ...).
         seed : int, optional

@@ -13,15 +13,16 @@ from dipy_tractoencoder.errors import (
     OutputFileError,
     check_choice,
 )
+from dipy_tractoencoder.io.paths import tractogram_files
 from dipy_tractoencoder.report.page import check_report_extension, save_report
 from dipy_tractoencoder.training.checkpoint import checkpoint_path
 from dipy_tractoencoder.training.settings import TrainingSettings as Defaults
 from dipy_tractoencoder.utils.atomic_files import check_writable
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
+    as_list,
     check_figure_extension,
     chosen_options,
-    found_files,
     load_backend,
     shared_files,
 )
@@ -96,8 +97,8 @@ class TrainVAEFlow(TractoWorkflow):
         Parameters
         ----------
         input_files : variable string or Path
-            Training tractograms (trk, tck, trx, vtk, vtp, fib, dpy). Wildcards can be
-            used.
+            Training tractograms (trk, tck, trx, vtk, vtp, fib, dpy), or folders of
+            them. Wildcards can be used; '**' also reads folders in folders.
         model : string, optional
             Type of model: vae (variational autoencoder) or ae (autoencoder).
         backbone : string, optional
@@ -150,7 +151,8 @@ class TrainVAEFlow(TractoWorkflow):
             What is held out together: streamline, file or folder (a subject, where
             each has a folder).
         validation_files : variable string or Path, optional
-            Validation tractograms, instead of a fraction of the input files.
+            Validation tractograms, or folders of them, instead of a fraction of the
+            input files.
         patience : int, optional
             Epochs without improvement after which training stops; by default it runs to
             the end. The best epoch is kept in any case.
@@ -192,7 +194,7 @@ class TrainVAEFlow(TractoWorkflow):
         check_choice("validation_by", validation_by, VALIDATION_BY)
         check_figure_extension(out_figure)
         outputs = ("out_model", "out_history", "out_figure", "out_report")
-        validation_paths = found_files(validation_files)
+        validation_paths = tractogram_files(as_list(validation_files)) or None
         read = (reference, *(validation_paths or ()))
         model_path = Path(io_it.outputs[0][io_it.out_keys.index("out_model")])
         kept = checkpoint_path(model_path)

@@ -14,7 +14,6 @@ from dipy_tractoencoder.segment.bundle_names import (
     bundle_members,
     bundle_names,
     check_bundle_paths,
-    tractogram_paths,
 )
 
 
@@ -39,7 +38,7 @@ def write_trx(path, lines, **groups):
 
 
 def test_folders_give_their_tractograms(atlas):
-    found = tractogram_paths([atlas / "sub-1", atlas / "sub-2" / "UF.trk"])
+    found = check_bundle_paths([atlas / "sub-1", atlas / "sub-2" / "UF.trk"])
     assert [path.name for path in found] == ["AF.trk", "UF.trk", "UF.trk"]
 
 
@@ -100,7 +99,7 @@ def test_group_of_streamlines_that_are_not_there_is_refused(tmp_path, lines):
 
 def test_folder_without_tractograms_is_refused(tmp_path):
     with pytest.raises(InputFileError, match="holds no tractogram"):
-        tractogram_paths([tmp_path])
+        check_bundle_paths([tmp_path])
 
 
 def test_bundle_that_cannot_be_encoded_is_named(tmp_path, trained_vae, lines):

@@ -177,7 +177,7 @@ def test_the_model_comes_first(here, capsys):
 def test_an_empty_folder_is_not_missing(here, capsys):
     Path("nothing").mkdir()
     result = call_command(capsys, "dipy_encode_vae", "vae.keras", "nothing")
-    assert_refused(result, "nothing is an empty folder")
+    assert_refused(result, "nothing holds no tractogram", "empty folder")
 
 
 def test_files_that_may_not_be_read_are_not_damaged(here, monkeypatch):

@@ -24,7 +24,6 @@ from dipy_tractoencoder import (
 from dipy_tractoencoder.errors import InputFileError, InvalidArgumentError
 from dipy_tractoencoder.io.space import tractogram_space
 from dipy_tractoencoder.io.tractogram import points_outside
-from dipy_tractoencoder.workflows.train import found_files
 
 QUICK = ("--n_points", 16, "--latent_dim", 3, "--epochs", 1)
 
@@ -100,18 +99,6 @@ def test_validation_files_are_held_out(here, capsys):
         "./b.trk", "--out_dir", "out2",
     )  # fmt: skip
     assert_refused(both, "b.trk", "validation")
-
-
-def test_found_files(here):
-    assert found_files(None) is None
-    assert [path.name for path in found_files(["?.trk", "z.trk"])] == [
-        "a.trk",
-        "b.trk",
-        "c.trk",
-        "z.trk",
-    ]
-    with pytest.raises(InputFileError, match="x\\*"):
-        found_files(["x*.trk"])
 
 
 def test_unknown_backend_is_named(here):
