@@ -168,6 +168,7 @@ def _of_wildcard(pattern, extensions, kind):
 
 def _wanted(where, paths, extensions, kind, deep=False):
     """Choose the wanted files among paths, and log which others are skipped."""
+    where = Path(where)
     found, foreign, folders, unreadable = [], [], [], []
     for path in paths:
         if path.name.startswith("."):
@@ -186,16 +187,15 @@ def _wanted(where, paths, extensions, kind, deep=False):
     for reason in dict.fromkeys(reason for _, reason in unreadable):
         names = _names(path for path, why in unreadable if why == reason)
         text = "%s: not read: %s. %s"
-        log_once(logger, logging.WARNING, where, text, where, names, reason)
+        log_once(logger, logging.WARNING, text, where, names, reason)
     if foreign:
         text = "%s: passed over, as no %s: %s."
-        log_once(logger, logging.INFO, where, text, where, kind, _names(foreign))
+        log_once(logger, logging.INFO, text, where, kind, _names(foreign))
     full = [] if deep else [path for path in folders if _holds(path, extensions)]
     if full:
         log_once(
             logger,
             logging.WARNING,
-            where,
             "%s: its folders hold %ss, too, which are not read: %s. '%s' (in quotes) "
             "reads folders in folders.",
             where,

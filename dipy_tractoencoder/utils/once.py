@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 import logging
-import os
 from pathlib import Path
 
 REMEMBERED = 10_000  # messages
@@ -12,9 +11,7 @@ REMEMBERED = 10_000  # messages
 _logged: OrderedDict[tuple, None] = OrderedDict()
 
 
-def log_once(
-    logger: logging.Logger, level: int, about: str | Path, text: str, *values: object
-) -> None:
+def log_once(logger: logging.Logger, level: int, text: str, *values: object) -> None:
     """Log a message unless the same one has been logged in this process.
 
     Commands open an input several times: to check it, to count its streamlines, to read
@@ -27,16 +24,15 @@ def log_once(
     level : int
         Such as ``logging.WARNING``. A message that the logger does not show counts as
         not logged.
-    about : str or Path
-        File or folder that the message is about.
     text : str
         Message, with placeholders as for `logging.Logger.log`.
     *values : object
-        Values of the placeholders.
+        Values of the placeholders. A Path counts as the file that it leads to.
     """
     if not logger.isEnabledFor(level):
         return
-    key = (logger.name, level, os.path.abspath(about), text, *map(str, values))
+    files = (v.absolute() if isinstance(v, Path) else v for v in values)
+    key = (logger.name, level, text, *map(str, files))
     if key in _logged:
         return
     _logged[key] = None
