@@ -70,7 +70,6 @@ TRK = {
     "size of header": (SIZE, "<i", 5),
 }
 TCK = {
-    "2^60 streamlines": (rb"count: \d+", b"count: %d" % 2**60),
     "negative count": (rb"count: \d+", b"count: -5"),
     "no number": (rb"count: \d+", b"count: abc"),
     "data beyond the end": (rb"file: \. \d+", b"file: . 99999999"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from itertools import islice
 import logging
 from numbers import Real
 from os import PathLike
@@ -15,24 +14,16 @@ from nibabel.streamlines import ArraySequence
 import numpy as np
 
 from dipy_tractoencoder.errors import InputFileError, OutputFileError, check_number
-from dipy_tractoencoder.io.checks import check_contents, check_trk_end
-from dipy_tractoencoder.io.formats import (
-    CHEAP_TO_OPEN,
-    LAZY,
-    SELF_CONTAINED,
-    file_format,
-)
+from dipy_tractoencoder.io.formats import IN_PLACE, SELF_CONTAINED, file_format
+from dipy_tractoencoder.io.open_file import open_in_place
 from dipy_tractoencoder.io.paths import tractogram_files
-from dipy_tractoencoder.io.space import named_space, tractogram_space
+from dipy_tractoencoder.io.space import tractogram_space
 from dipy_tractoencoder.io.tractogram import (
     check_tractogram_path,
-    dipy_reference,
     load_tractogram,
     points_outside,
 )
-from dipy_tractoencoder.io.trx import open_trx
 from dipy_tractoencoder.streamlines.array import CHUNK_SIZE, as_sequence
-from dipy_tractoencoder.utils.prefetch import forget_pages
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +31,7 @@ logger = logging.getLogger(__name__)
 class TractogramChunks:
     """Iterate over a tractogram file in chunks of streamlines.
 
-    TRK and TCK files are read by nibabel's lazy readers, TRX files are memory-mapped;
-    other formats have no lazy reader and are read completely.
+    TRK, TCK and TRX files stay on disk; other formats are read completely.
 
     Parameters
     ----------
@@ -58,10 +48,12 @@ class TractogramChunks:
     ----------
     space : dict
         "affine", "dimensions", "voxel_sizes" (mm) and "voxel_order".
-    n_streamlines : int or None
-        Number of streamlines according to the file; None if it is not stored.
-    trx : TrxContents or None
-        Content of a TRX file.
+    n_streamlines : int
+        Number of streamlines in the file.
+    contents : LineFile, TrxContents or None
+        Open TRK, TCK or TRX file.
+    tractogram : StatefulTractogram or None
+        Content of a file of another format.
 
     Raises
     ------
@@ -91,30 +83,26 @@ class TractogramChunks:
     ) -> None:
         check_number("chunk_size", chunk_size, low=1, integer=True)
         check_tractogram_path(path, reference)
-        check_contents(path)
         self.path = Path(path)
         self.reference = reference
         self.chunk_size = chunk_size
         self.progress = progress
-        self.n_streamlines = None
-        self._opened: Any = None
-        self.trx: Any = None
-        self.format = suffix = file_format(path)
+        self.tractogram: Any = None
+        self.contents: Any = None
+        self.format = file_format(path)
+        if self.format not in IN_PLACE:
+            self.tractogram = load_tractogram(path, reference)
+            self.space = tractogram_space(self.tractogram)
+            self.n_streamlines = len(self.tractogram)
+            return
         try:
-            if suffix in LAZY:
-                self._open_lazy()
-            elif suffix == ".trx":
-                self.trx = open_trx(self.path)
-                self.space, self.n_streamlines = self.trx.space, len(self.trx)
+            self.contents = open_in_place(path, reference)
         except (InputFileError, OutputFileError):
             raise
-        # The readers raise many types of errors for damaged files.
+        # DIPY and nibabel raise many types of errors for damaged references.
         except Exception as err:
             raise self._damaged(err) from err
-        if suffix not in CHEAP_TO_OPEN:
-            self._opened = load_tractogram(path, reference)
-            self.space = tractogram_space(self._opened)
-            self.n_streamlines = len(self._opened)
+        self.space, self.n_streamlines = self.contents.space, len(self.contents)
 
     def __iter__(self) -> Iterator[ArraySequence]:
         """Iterate over chunks of up to ``chunk_size`` streamlines, RASMM, mm."""
@@ -131,16 +119,11 @@ class TractogramChunks:
                 self.progress(len(chunk))
 
     def _chunks(self):
-        if self.format in LAZY:
-            yield from self._lazy_chunks()
+        if self.contents is not None:
+            for start in range(0, self.n_streamlines, self.chunk_size):
+                yield self.contents.some(start, start + self.chunk_size)
             return
-        if self.format == ".trx":
-            for start in range(0, len(self.trx), self.chunk_size):
-                chunk = self.trx.some(start, start + self.chunk_size)
-                forget_pages(self.trx.streamlines._data)
-                yield chunk
-            return
-        streamlines = as_sequence(self._opened)
+        streamlines = as_sequence(self.tractogram)
         for start in range(0, len(streamlines), self.chunk_size):
             try:
                 chunk = streamlines[start : start + self.chunk_size].copy()
@@ -150,43 +133,9 @@ class TractogramChunks:
 
     def close(self) -> None:
         """Close the file."""
-        if self.trx is not None:
-            self.trx.close()
-        self._opened = self.trx = None
-
-    def _space_of(self, reference):
-        from dipy.io.utils import get_reference_info
-
-        self.space = named_space(get_reference_info(dipy_reference(reference)))
-
-    def _open_lazy(self):
-        from nibabel.streamlines import load
-
-        own_space = self.format in SELF_CONTAINED
-        self._space_of(self.path if own_space else self.reference)
-        header = load(str(self.path), lazy_load=True).header
-        count = header.get("nb_streamlines", header.get("count"))
-        self.n_streamlines = int(count) if count is not None else None
-        if self.format == ".trk" and not self.n_streamlines:
-            self.n_streamlines = None  # Unknown in TrackVis' convention.
-
-    def _lazy_chunks(self):
-        from nibabel.streamlines import load
-
-        n_read = n_points = 0
-        try:
-            lines = iter(load(str(self.path), lazy_load=True).streamlines)
-            while chunk := list(islice(lines, self.chunk_size)):
-                n_read += len(chunk)
-                n_points += sum(map(len, chunk))
-                yield as_sequence(chunk)
-        except GeneratorExit:
-            raise
-        except Exception as err:  # As above.
-            raise self._damaged(err, n_read) from err
-        # The header of a TCK also counts empty streamlines, which readers skip.
-        if self.format == ".trk":
-            check_trk_end(self.path, n_read, n_points)
+        if self.contents is not None:
+            self.contents.close()
+        self.tractogram = self.contents = None
 
     def _damaged(self, err, at=None):
         where = "" if at is None else f", after streamline {at}"

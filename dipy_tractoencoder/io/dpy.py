@@ -1,12 +1,14 @@
-"""Check .dpy files, which DIPY reads without looking at them."""
+"""Read .dpy files, which DIPY reads without looking at them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from nibabel.streamlines import ArraySequence
 import numpy as np
 
 from dipy_tractoencoder.io.hdf5 import clear_errors, open_hdf5, stored_dataset
+from dipy_tractoencoder.streamlines.orientation import from_flat
 
 KIND = ".dpy tractogram"
 
@@ -46,3 +48,27 @@ def check_dpy(path: str | Path) -> None:
                 f"Its offsets go from {ends[0]} to {ends[1]}{least}, but do not divide "
                 f"its {len(points)} points into streamlines"
             )
+
+
+def read_dpy(path: str | Path) -> ArraySequence:
+    """Read a .dpy file after `check_dpy`.
+
+    Parameters
+    ----------
+    path : str or Path
+        Existing file.
+
+    Returns
+    -------
+    streamlines : ArraySequence
+        Streamlines, RASMM, mm; those without points, which DIPY drops, are kept.
+
+    Raises
+    ------
+    InputFileError
+        If the file is damaged.
+    """
+    check_dpy(path)
+    with clear_errors(path, KIND), open_hdf5(path) as file:
+        offsets = file["streamlines/offsets"][()].astype(np.int64)
+        return from_flat(file["streamlines/tracks"][()], np.diff(offsets))

@@ -7,17 +7,19 @@ from pathlib import Path
 # Formats that are written. They are read in any case of letters.
 EXTENSIONS = (".trk", ".tck", ".trx", ".vtk", ".vtp", ".fib", ".dpy")
 # Formats that are read.
-READABLE = EXTENSIONS
+READABLE = (*EXTENSIONS, ".trk.gz", ".tck.gz")
 # Formats that contain the image space.
-SELF_CONTAINED = (".trk", ".trx")
-# Formats with lazy readers and writers in nibabel.
+SELF_CONTAINED = (".trk", ".trk.gz", ".trx")
+# Formats that are read in place by readers of our own.
+IN_PLACE = (".trk", ".trk.gz", ".tck", ".tck.gz", ".trx")
+# Formats with lazy writers in nibabel.
 LAZY = (".trk", ".tck")
 # Formats that DIPY reads and writes with FURY, an optional dependency.
 THROUGH_FURY = (".vtk", ".vtp", ".fib")
 # Extensions of compressed files, and of tractograms that DIPY does not read.
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip", ".7z")
 UNKNOWN_TO_DIPY = (".tt", ".bfloat")
-# Formats that need not be read completely.
+# Formats that are opened without reading or unpacking them completely.
 CHEAP_TO_OPEN = (*LAZY, ".trx")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dipy_tractoencoder.errors import InvalidArgumentError
+from dipy_tractoencoder.streamlines.array import as_sequence
 
 if TYPE_CHECKING:
     from dipy.io.stateful_tractogram import StatefulTractogram
@@ -86,4 +87,5 @@ def tractogram_like(points: Any, space: Mapping[str, Any]) -> StatefulTractogram
     header = create_nifti_header(
         space["affine"], space["dimensions"], space["voxel_sizes"]
     )
-    return StatefulTractogram(list(points), header, Space.RASMM)
+    # As an ArraySequence, because nibabel drops streamlines without points of a list.
+    return StatefulTractogram(as_sequence(points), header, Space.RASMM)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import closing, contextmanager
 from copy import deepcopy
+from itertools import product
 import locale
 import logging
 from pathlib import Path
@@ -19,17 +20,20 @@ from dipy_tractoencoder.errors import (
     OutputFileError,
     format_received,
 )
-from dipy_tractoencoder.io.checks import check_contents, check_trk_end
+from dipy_tractoencoder.io.dpy import read_dpy
 from dipy_tractoencoder.io.formats import (
     EXTENSIONS,
+    IN_PLACE,
     READABLE,
     SELF_CONTAINED,
     THROUGH_FURY,
     file_format,
     why_unreadable,
 )
+from dipy_tractoencoder.io.open_file import open_in_place, reference_space
 from dipy_tractoencoder.io.space import tractogram_space
-from dipy_tractoencoder.io.trx import open_trx
+from dipy_tractoencoder.io.trk_writer import write_without_points
+from dipy_tractoencoder.io.trx import TrxContents
 from dipy_tractoencoder.io.trx_writer import points_of, rows_of, write_trx
 from dipy_tractoencoder.utils.atomic_files import check_free, check_readable, whole_file
 
@@ -50,16 +54,16 @@ def load_tractogram(
     Parameters
     ----------
     path : str or Path
-        A .trk, .tck, .trx, .vtk, .vtp, .fib or .dpy file.
+        A .trk, .tck, .trx, .vtk, .vtp, .fib, .dpy, .trk.gz or .tck.gz file.
     reference : str or Path, optional
         Reference image or TRK for formats without a header (TCK, VTK, ...); not used
-        for TRK and TRX.
+        for TRX, and for TRK only if its header has no voxel-to-RASMM matrix.
 
     Returns
     -------
     tractogram : StatefulTractogram
         Streamlines, RASMM, mm, origin at the voxel centre. Points outside of the image
-        are kept.
+        are kept, and streamlines without points.
 
     Raises
     ------
@@ -74,25 +78,24 @@ def load_tractogram(
     >>> len(dte.load_tractogram("fibercup.trk"))
     43
     """
+    from dipy.io.stateful_tractogram import Space, StatefulTractogram
     from dipy.io.streamline import load_tractogram as dipy_load
 
     check_tractogram_path(path, reference)
-    check_contents(path)
     path = Path(path)
     own_space = file_format(path) in SELF_CONTAINED
     try:
-        if file_format(path) == ".trx":
-            tractogram = _load_trx(path)
+        if file_format(path) in IN_PLACE:
+            tractogram = _load_in_place(path, reference)
+        elif file_format(path) == ".dpy":
+            tractogram = StatefulTractogram(
+                read_dpy(path), dipy_reference(str(reference)), Space.RASMM
+            )
         else:
             with _same_locale():
                 tractogram = dipy_load(
-                    str(path),
-                    "same" if own_space else dipy_reference(str(reference)),
-                    bbox_valid_check=False,
+                    str(path), dipy_reference(str(reference)), bbox_valid_check=False
                 )
-        if file_format(path) == ".trk" and tractogram is not False:
-            lines = tractogram.streamlines
-            check_trk_end(path, len(lines), lines.total_nb_rows)
         outside = tractogram is not False and points_outside(
             tractogram.streamlines,
             {"affine": tractogram.affine, "dimensions": tractogram.dimensions},
@@ -126,26 +129,44 @@ def _same_locale():
         locale.setlocale(locale.LC_ALL, before)
 
 
-def _load_trx(path):
-    """Read a TRX into memory as a StatefulTractogram."""
+def _load_in_place(path, reference):
+    """Read a TRK, TCK or TRX into memory as a StatefulTractogram."""
     from dipy.io.stateful_tractogram import Space, StatefulTractogram
 
-    with closing(open_trx(path)) as trx:
-        points = trx.some(0, len(trx))
+    with closing(open_in_place(path, reference)) as contents:
+        points = contents.some(0, len(contents))
+        is_trx = isinstance(contents, TrxContents)
         kinds = {
             "positions": points._data.dtype,
-            "dpp": {name: lines._data.dtype for name, lines in trx.per_point.items()},
-            "dps": {name: values.dtype for name, values in trx.per_streamline.items()},
+            "dpp": {n: lines._data.dtype for n, lines in contents.per_point.items()},
+            "dps": {n: values.dtype for n, values in contents.per_streamline.items()},
         }
         tractogram = StatefulTractogram(
             points,
-            trx.reference(),
+            contents.reference() if is_trx else _attributes(contents.space),
             Space.RASMM,
-            data_per_point={n: trx.some(0, len(trx), n) for n in trx.per_point},
-            data_per_streamline={n: np.array(v) for n, v in trx.per_streamline.items()},
+            data_per_point={
+                name: contents.some(0, len(contents), name)
+                for name in contents.per_point
+            },
+            data_per_streamline={
+                name: np.array(values)
+                for name, values in contents.per_streamline.items()
+            },
         )
-    tractogram.dtype_dict = kinds  # DIPY changes some types.
+    if is_trx:
+        tractogram.dtype_dict = kinds  # DIPY changes some types.
     return tractogram
+
+
+def _attributes(space):
+    """Return an image space as DIPY's own reader would."""
+    return (
+        space["affine"],
+        space["dimensions"].astype(np.int16),
+        space["voxel_sizes"].astype(np.float32),
+        space["voxel_order"],
+    )
 
 
 def dipy_reference(path: str | Path) -> Any:
@@ -158,14 +179,13 @@ def dipy_reference(path: str | Path) -> Any:
 
     Returns
     -------
-    reference : str or dict
-        The path; for a TRX its header, because DIPY's own reader would open the file
-        for writing.
+    reference : str or tuple
+        The path of an image; for a TRK or TRX its space, because DIPY's own readers
+        would open a TRX for writing, and accept a TRK that has none.
     """
-    if file_format(path) != ".trx":
+    if file_format(path) not in SELF_CONTAINED:
         return str(path)
-    with closing(open_trx(path)) as trx:
-        return trx.reference()
+    return _attributes(reference_space(path))
 
 
 def points_outside(streamlines: ArraySequence, space: Mapping[str, Any]) -> bool:
@@ -185,11 +205,18 @@ def points_outside(streamlines: ArraySequence, space: Mapping[str, Any]) -> bool
     """
     to_voxels = np.linalg.inv(space["affine"])
     points = streamlines._data  # All points, without a copy.
+
+    def outside(some):
+        with np.errstate(invalid="ignore"):  # Infinite points are rejected later.
+            voxels = apply_affine(to_voxels, some) + 0.5
+            return not ((voxels >= 0) & (voxels <= space["dimensions"])).all()
+
     for start in range(0, len(points), POINTS_AT_A_TIME):
         chunk = points[start : start + POINTS_AT_A_TIME]
-        with np.errstate(invalid="ignore"):  # Infinite points are rejected later.
-            voxels = apply_affine(to_voxels, chunk) + 0.5
-        if (voxels < 0).any() or (voxels > space["dimensions"]).any():
+        ends = [(column.min(), column.max()) for column in chunk.T]
+        corners = np.array(list(product(*ends)), dtype=np.float64)
+        # If the corners of a box around the points are inside, all points are.
+        if outside(corners) and outside(chunk):
             return True
     return False
 
@@ -220,7 +247,8 @@ def check_tractogram_path(
             "the model first, then the tractograms."
         )
     # DIPY accepts only lower case.
-    if suffix not in READABLE or path.suffix != path.suffix.lower():
+    lower = suffix in IN_PLACE or path.suffix == path.suffix.lower()
+    if suffix not in READABLE or not lower:
         raise InputFileError(
             f"Cannot read {path}: `{suffix or path.name}` is not an extension of "
             f"tractograms, which are {' '.join(READABLE)}. Convert other formats "
@@ -289,7 +317,19 @@ def save_tractogram(
         _save_trx(tractogram, path)
         return
     with whole_file(path) as partial, _same_locale():
-        dipy_save(tractogram, str(partial), bbox_valid_check=False)
+        if (
+            file_format(path) == ".trk"
+            and len(tractogram)
+            and not tractogram.streamlines.total_nb_rows
+        ):
+            write_without_points(
+                partial,
+                tractogram_space(tractogram),
+                len(tractogram),
+                tractogram.data_per_streamline,
+            )
+        else:
+            dipy_save(tractogram, str(partial), bbox_valid_check=False)
 
 
 def _save_trx(tractogram, path):

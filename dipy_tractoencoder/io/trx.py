@@ -20,6 +20,7 @@ from dipy_tractoencoder.io.checks import DAMAGE, broken, check_space
 from dipy_tractoencoder.io.names import read_names, short
 from dipy_tractoencoder.io.space import named_space
 from dipy_tractoencoder.io.zip_arrays import ZipArrays
+from dipy_tractoencoder.utils.prefetch import forget_pages
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +101,9 @@ class TrxContents:
         ends = np.cumsum(lengths)
         first = int(lines._offsets[start]) if len(lengths) else 0
         last = first + int(ends[-1]) if len(lengths) else 0
-        return _sequence(np.array(lines._data[first:last]), ends - lengths, lengths)
+        copy = np.array(lines._data[first:last])
+        forget_pages(lines._data)
+        return _sequence(copy, ends - lengths, lengths)
 
     def reference(self) -> dict[str, Any]:
         """Return the image space in a form that DIPY accepts as reference.

@@ -16,6 +16,7 @@ import zipfile
 import numpy as np
 
 from dipy_tractoencoder.errors import OutputFileError
+from dipy_tractoencoder.io.line_file import SequenceOnDisk, n_columns
 from dipy_tractoencoder.io.names import short, stored_names
 from dipy_tractoencoder.io.trx import TYPES
 from dipy_tractoencoder.streamlines.array import CHUNK_SIZE, as_columns
@@ -85,8 +86,14 @@ def points_of(sequence: ArraySequence, rows: np.ndarray) -> Column:
     column : Column
         Selected points, which are copied only when they are written.
     """
-    data = as_columns(sequence._data)
     starts, counts = (np.asarray(n) for n in (sequence._offsets, sequence._lengths))
+    width = n_columns(sequence)
+    n_rows = int(counts[rows].sum(dtype=np.int64))
+    if isinstance(sequence, SequenceOnDisk):
+        read = (sequence[part]._data for part in _some(rows))
+        kind = np.dtype(np.float32)
+        return Column(kind, width, read, kind.itemsize * width * n_rows)
+    data = as_columns(sequence._data)
 
     def pieces():
         for part in _some(rows):
@@ -98,9 +105,7 @@ def points_of(sequence: ArraySequence, rows: np.ndarray) -> Column:
             else:
                 yield data[np.arange(ends[-1]) + np.repeat(shift, lengths)]
 
-    width = data.shape[1] if data.ndim > 1 else 1
-    size = data.dtype.itemsize * width * int(counts[rows].sum(dtype=np.int64))
-    return Column(data.dtype, width, pieces(), size)
+    return Column(data.dtype, width, pieces(), data.dtype.itemsize * width * n_rows)
 
 
 def write_trx(

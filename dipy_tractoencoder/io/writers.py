@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dipy_tractoencoder.io.formats import LAZY, file_format
+from dipy_tractoencoder.io.line_file import SequenceOnDisk, n_columns
 from dipy_tractoencoder.io.names import short, stored_names
 from dipy_tractoencoder.io.space import tractogram_like
 from dipy_tractoencoder.io.tractogram import (
     check_output_extension,
     save_tractogram,
 )
+from dipy_tractoencoder.io.trk_writer import write_without_points
 from dipy_tractoencoder.io.trx_writer import Column, points_of, rows_of, write_trx
-from dipy_tractoencoder.streamlines.array import as_columns
+from dipy_tractoencoder.streamlines.array import CHUNK_SIZE, as_columns
 from dipy_tractoencoder.utils.atomic_files import whole_file
 
 if TYPE_CHECKING:
@@ -132,7 +134,10 @@ def save_selection(
         )
         return
     with whole_file(path) as partial:
-        if file_format(path) in LAZY:
+        if file_format(path) == ".trk" and len(rows) and not _n_points(source, rows):
+            columns = {name: column[rows] for name, column in values.items()}
+            write_without_points(partial, source.space, len(rows), columns)
+        elif file_format(path) in LAZY:
             if file_format(path) == ".tck":
                 values, per_point = {}, {}
             _write_lazy(
@@ -151,7 +156,19 @@ def save_selection(
 
 def _one_by_one(numbers, rows):
     """Return a function that starts an iteration over selected rows, in order."""
-    return lambda: (np.asarray(numbers[row]) for row in rows)
+    if not isinstance(numbers, SequenceOnDisk):
+        return lambda: (np.asarray(numbers[row]) for row in rows)
+
+    def read():
+        for start in range(0, len(rows), CHUNK_SIZE):
+            yield from numbers[rows[start : start + CHUNK_SIZE]]
+
+    return read
+
+
+def _n_points(source, rows):
+    """Return the number of points of selected streamlines."""
+    return np.asarray(source.streamlines._lengths)[rows].sum()
 
 
 def _renumbered(groups, rows, n_streamlines):
@@ -218,7 +235,7 @@ def check_names(
         name: as_columns(values).shape[1] for name, values in per_streamline.items()
     }
     stored_names(widths, "trk", path, "data per streamline", widths=widths)
-    widths = {name: as_columns(v._data).shape[1] for name, v in per_point.items()}
+    widths = {name: n_columns(v) for name, v in per_point.items()}
     stored_names(widths, "trk", path, "data per point", widths=widths)
 
 

@@ -1,6 +1,7 @@
 """Tractograms on disk, and some of their streamlines written with all they carry."""
 
 from contextlib import ExitStack
+import tracemalloc
 
 from dipy.io.streamline import load_tractogram as dipy_load
 from made_data import make_tractogram
@@ -95,12 +96,20 @@ def test_selection_keeps_the_space(tmp_path, full):
         np.testing.assert_array_equal(one.dimensions, full.dimensions)
 
 
-def test_points_are_not_read_into_memory(tmp_path, full):
-    save_tractogram(full, tmp_path / "full.trk")
-    with mapped_tractogram(tmp_path / "full.trk", folder=tmp_path) as mapped:
-        assert isinstance(mapped.streamlines._data, np.memmap)
-        # The copy has no name that could be left behind.
-        assert [p.name for p in tmp_path.iterdir()] == ["full.trk"]
+@pytest.mark.parametrize("suffix", ["trk", "tck"])
+def test_points_stay_on_disk(tmp_path, full, suffix, monkeypatch):
+    """Neither are they read into memory, nor copied to a temporary file."""
+    long = np.zeros((200_000, 3), np.float32)
+    save_tractogram(make_tractogram([long] * 5), tmp_path / f"full.{suffix}")
+    reference = reference_of(tmp_path, full)
+    monkeypatch.setattr("tempfile.TemporaryFile", None)
+    tracemalloc.start()
+    with mapped_tractogram(tmp_path / f"full.{suffix}", reference) as mapped:
+        assert len(mapped) == 5
+        opened = tracemalloc.get_traced_memory()[0]
+        np.testing.assert_allclose(mapped.streamlines[3], long, atol=1e-4)
+    tracemalloc.stop()
+    assert opened < long.nbytes
 
 
 def test_truncated_file_is_refused(tmp_path, full):

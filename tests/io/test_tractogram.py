@@ -132,7 +132,7 @@ def test_missing_file(tmp_path):
     assert str(path) in message and "not found" in message
 
 
-@pytest.mark.parametrize("name", ["a.txt", "a", "a.trk.gz", "a.nii.gz", ".trk"])
+@pytest.mark.parametrize("name", ["a.txt", "a", "a.trk.bz2", "a.nii.gz", ".trk"])
 def test_unknown_extension(tmp_path, name):
     path = tmp_path / name
     path.write_text("x")

@@ -1,0 +1,89 @@
+"""Open tractogram files in place: one way in for TRK, TCK and TRX."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from dipy_tractoencoder.io.formats import file_format
+from dipy_tractoencoder.io.line_file import LineFile
+from dipy_tractoencoder.io.space import named_space
+from dipy_tractoencoder.io.tck import open_tck
+from dipy_tractoencoder.io.trk import open_trk
+from dipy_tractoencoder.io.trk_header import trk_space
+from dipy_tractoencoder.io.trx import TrxContents, open_trx
+
+
+def open_in_place(
+    path: str | Path, reference: str | Path | None = None
+) -> LineFile | TrxContents:
+    """Open a tractogram file whose points stay on disk.
+
+    Parameters
+    ----------
+    path : str or Path
+        TRK, TCK or TRX file; TRK and TCK also with gzip's compression. It is opened
+        read-only.
+    reference : str or Path, optional
+        Reference image or TRK; needed for TCK, and used for a TRK without a
+        voxel-to-RASMM matrix.
+
+    Returns
+    -------
+    contents : LineFile or TrxContents
+        Content of the file: ``space``, ``streamlines`` (RASMM, mm),
+        ``per_streamline``, ``per_point``, ``groups``, ``per_group``, ``some`` and
+        ``close``.
+
+    Raises
+    ------
+    InputFileError
+        If the file or the reference is damaged.
+    OutputFileError
+        If there is no space to unpack it.
+    """
+    kind = file_format(path).removesuffix(".gz")
+    if kind == ".trx":
+        return open_trx(path)
+    if kind == ".trk":
+        return open_trk(
+            path, lambda: None if reference is None else reference_space(reference)
+        )
+    contents = open_tck(path)
+    try:
+        if reference is not None:
+            contents.space = reference_space(reference)
+    except BaseException:
+        contents.close()
+        raise
+    return contents
+
+
+def reference_space(path: str | Path) -> dict[str, Any]:
+    """Read the image space of a reference.
+
+    Parameters
+    ----------
+    path : str or Path
+        Image (NIfTI), TRK or TRX.
+
+    Returns
+    -------
+    space : dict
+        "affine", "dimensions", "voxel_sizes" (mm) and "voxel_order".
+
+    Raises
+    ------
+    InputFileError
+        If a TRK or TRX is damaged, or a TRK has no voxel-to-RASMM matrix.
+    """
+    kind = file_format(path).removesuffix(".gz")
+    if kind == ".trk":
+        return trk_space(path)
+    if kind == ".trx":
+        with closing(open_trx(path)) as trx:
+            return trx.space
+    from dipy.io.utils import get_reference_info
+
+    return named_space(get_reference_info(str(path)))
