@@ -44,6 +44,7 @@ _HOME = {
     "Preprocessing": "streamlines.preprocessing",
     "ReconstructVAEFlow": "workflows.reconstruct",
     "Reconstruction": "latent.reconstruction",
+    "Reference": "io.vtk",
     "Report": "report.page",
     "SampleVAEFlow": "workflows.sample",
     "Samples": "generation.sampling",

@@ -28,6 +28,7 @@ from dipy_tractoencoder.generation.sampling import (
 )
 from dipy_tractoencoder.io.chunks import TractogramChunks
 from dipy_tractoencoder.io.tractogram import load_tractogram, save_tractogram
+from dipy_tractoencoder.io.vtk import Reference
 from dipy_tractoencoder.latent.codec import Latents, decode, decode_tractogram, encode
 from dipy_tractoencoder.latent.file_codec import (
     decode_file,
@@ -161,6 +162,7 @@ __all__ = [
     "Preprocessing",
     "ReconstructVAEFlow",
     "Reconstruction",
+    "Reference",
     "Report",
     "SampleVAEFlow",
     "Samples",

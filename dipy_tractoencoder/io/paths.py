@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from glob import glob
 import logging
 import os
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ SHOWN = 6  # names in a message
 
 
 def tractogram_files(
-    given: str | Path | Sequence[str | Path],
+    given: str | PathLike | Sequence[str | PathLike],
     *,
     extensions: Sequence[str] = READABLE,
     kind: str = "tractogram",
@@ -74,9 +75,9 @@ def tractogram_files(
     >>> [path.name for path in tractogram_files(".")]
     ['AF.trk', 'UF.TRX']
     """
-    single = isinstance(given, (str, os.PathLike))
+    several = [given] if isinstance(given, (str, PathLike)) else given
     try:
-        texts = [os.fspath(path) for path in ([given] if single else given)]
+        texts = [os.fspath(path) for path in several]
     except TypeError as err:
         raise InvalidArgumentError(
             "Invalid value received for `paths`. Expected tractogram files, or folders "

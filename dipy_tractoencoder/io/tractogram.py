@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from copy import deepcopy
 from itertools import product
-import locale
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +34,7 @@ from dipy_tractoencoder.io.space import tractogram_space
 from dipy_tractoencoder.io.trk_writer import write_without_points
 from dipy_tractoencoder.io.trx import TrxContents
 from dipy_tractoencoder.io.trx_writer import points_of, rows_of, write_trx
+from dipy_tractoencoder.io.vtk import read_vtk, write_vtk
 from dipy_tractoencoder.utils.atomic_files import check_free, check_readable, whole_file
 
 if TYPE_CHECKING:
@@ -79,7 +79,6 @@ def load_tractogram(
     43
     """
     from dipy.io.stateful_tractogram import Space, StatefulTractogram
-    from dipy.io.streamline import load_tractogram as dipy_load
 
     check_tractogram_path(path, reference)
     path = Path(path)
@@ -92,11 +91,8 @@ def load_tractogram(
                 read_dpy(path), dipy_reference(str(reference)), Space.RASMM
             )
         else:
-            with _same_locale():
-                tractogram = dipy_load(
-                    str(path), dipy_reference(str(reference)), bbox_valid_check=False
-                )
-        outside = tractogram is not False and points_outside(
+            tractogram = _load_vtk(path, reference)
+        outside = points_outside(
             tractogram.streamlines,
             {"affine": tractogram.affine, "dimensions": tractogram.dimensions},
         )
@@ -109,24 +105,31 @@ def load_tractogram(
             f"Cannot read {path}: {type(err).__name__}: {text}. The file may be "
             f"damaged{'' if own_space else f', or the reference {reference} wrong'}."
         ) from err
-    if tractogram is False:
-        raise InputFileError(
-            f"Cannot read {path}: DIPY rejected it (see its log). Check the file"
-            f"{'' if own_space else f' and the reference {reference}'}."
-        )
     if outside:
         logger.info("%s: some points lie outside of the image; they are kept.", path)
     return tractogram
 
 
-@contextmanager
-def _same_locale():
-    """Restore the locale, and with it Python's encoding of files, which VTK changes."""
-    before = locale.setlocale(locale.LC_ALL)
-    try:
-        yield
-    finally:
-        locale.setlocale(locale.LC_ALL, before)
+def _load_vtk(path, reference):
+    """Read a VTK, VTP or FIB file as a StatefulTractogram."""
+    from dipy.io.stateful_tractogram import Space, StatefulTractogram
+
+    chosen = getattr(reference, "vtk_space", None)  # If it is a Reference.
+    lines = read_vtk(path, chosen)
+    tractogram = StatefulTractogram(lines, dipy_reference(reference), Space.RASMM)
+    space = {"affine": tractogram.affine, "dimensions": tractogram.dimensions}
+    if chosen is None and points_outside(lines, space):
+        mirrored = lines.copy()
+        mirrored._data = mirrored._data * np.array([-1, -1, 1], np.float32)
+        if not points_outside(mirrored, space):
+            logger.warning(
+                "%s: points lie outside of the image %s, but all would lie inside with "
+                "the other sign of x and y. Their space may be wrong: try the other "
+                "`vtk_space`.",
+                path,
+                reference,
+            )
+    return tractogram
 
 
 def _load_in_place(path, reference):
@@ -316,8 +319,10 @@ def save_tractogram(
     if file_format(path) == ".trx":
         _save_trx(tractogram, path)
         return
-    with whole_file(path) as partial, _same_locale():
-        if (
+    with whole_file(path) as partial:
+        if file_format(path) in THROUGH_FURY:
+            write_vtk(partial, _in_rasmm(tractogram).streamlines)
+        elif (
             file_format(path) == ".trk"
             and len(tractogram)
             and not tractogram.streamlines.total_nb_rows
@@ -332,14 +337,20 @@ def save_tractogram(
             dipy_save(tractogram, str(partial), bbox_valid_check=False)
 
 
-def _save_trx(tractogram, path):
-    """Write a StatefulTractogram as a TRX, with the dtypes of its data."""
+def _in_rasmm(tractogram):
+    """Return a tractogram in RASMM with its origin at the voxel centre."""
     from dipy.io.stateful_tractogram import Origin, Space
 
     if tractogram.space != Space.RASMM or tractogram.origin != Origin.NIFTI:
         tractogram = deepcopy(tractogram)
         tractogram.to_rasmm()
         tractogram.to_center()
+    return tractogram
+
+
+def _save_trx(tractogram, path):
+    """Write a StatefulTractogram as a TRX, with the dtypes of its data."""
+    tractogram = _in_rasmm(tractogram)
     lines, rows = tractogram.streamlines, np.arange(len(tractogram))
     per_point, per_streamline = (
         tractogram.data_per_point,

@@ -1,7 +1,6 @@
 """Base of the flows: outputs that never collide, checked before any work."""
 
 from collections.abc import Callable, Sequence
-from glob import glob
 import inspect
 import logging
 import os
@@ -20,8 +19,9 @@ from dipy_tractoencoder.errors import (
 )
 from dipy_tractoencoder.io.formats import READABLE, file_stem
 from dipy_tractoencoder.io.names import stored_names
-from dipy_tractoencoder.io.paths import existing, has_wildcard, tractogram_files
+from dipy_tractoencoder.io.paths import tractogram_files
 from dipy_tractoencoder.utils.atomic_files import check_writable
+from dipy_tractoencoder.workflows.inputs import single_file
 
 TABLES = (
     "out_table",
@@ -77,10 +77,11 @@ class TractoWorkflow(Workflow):
         """
         caller = inspect.currentframe()
         values = caller.f_back.f_locals  # type: ignore[union-attr]
-        inputs, outputs = [], {}
+        inputs: list[list[Path]] = []
+        outputs: dict[str, Any] = {}
         for name, parameter in inspect.signature(self.run).parameters.items():
             if parameter.default is parameter.empty:
-                inputs.append(self._input_paths(name, values[name], len(inputs) + 1))
+                inputs.append(self._paths_of(name, values[name], len(inputs) + 1))
             elif name.startswith("out_") and name != "out_dir":
                 outputs[name] = values[name]
         io_it = IOIterator(
@@ -93,24 +94,13 @@ class TractoWorkflow(Workflow):
         io_it.set_output_keys(*outputs)
         return io_it
 
-    def _input_paths(self, name, value, position):
+    def _paths_of(self, name, value, position):
         """List the files of an argument."""
-        if name == "input_files":
-            return tractogram_files(
-                value, extensions=self.input_extensions, kind=self.input_kind
-            )
-        path = str(value)
-        alone = [path]
-        if os.path.isdir(path):
-            alone = sorted(map(str, Path(path).glob("*"))) or alone
-        elif not os.path.exists(path) and has_wildcard(path):
-            alone = sorted(glob(path))
-        if len(alone) > 1:
-            raise InputFileError(
-                f"Expected one file, the model, as argument {position}, then the input "
-                f"files. Received a folder or wildcard: {', '.join(alone)}."
-            )
-        return [existing(alone[0] if alone else path)]
+        if name != "input_files":
+            return single_file(value, position)
+        return tractogram_files(
+            value, extensions=self.input_extensions, kind=self.input_kind
+        )
 
     def manage_output_overwrite(self) -> bool:
         """Allow existing outputs here; `plan` checks those that will be written."""

@@ -22,6 +22,7 @@ from dipy_tractoencoder.workflows.base import (
     check_figure_extension,
     load_backend,
 )
+from dipy_tractoencoder.workflows.inputs import as_reference
 from dipy_tractoencoder.workflows.progress import logging_beside_bars
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class CompareVAEFlow(TractoWorkflow):
         alpha=0.05,
         max_streamlines=1000,
         reference=None,
+        vtk_space=None,
         seed=0,
         out_dir="",
         out_profiles="profiles.csv",
@@ -106,6 +108,9 @@ class CompareVAEFlow(TractoWorkflow):
             Number of random streamlines used of each file.
         reference : string or Path, optional
             Reference image or TRK for formats without a header (TCK, VTK, ...).
+        vtk_space : string, optional
+            Space of the points in VTK, VTP and FIB files, ras or lps; by default that
+            which a file names, otherwise ras.
         seed : int, optional
             Seed of all random numbers.
         out_dir : string or Path, optional
@@ -119,6 +124,7 @@ class CompareVAEFlow(TractoWorkflow):
             Name of the picture of all profiles on top of those of the reference group.
         """
         io_it = self.get_io_iterator()
+        reference = as_reference(reference, vtk_space)
         check_figure_extension(out_figure)
         check_choice("measure", measure, MEASURES)
         check_number("n_dims", n_dims, low=0, integer=True)

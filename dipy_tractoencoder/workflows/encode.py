@@ -7,6 +7,7 @@ from dipy_tractoencoder.errors import check_number
 from dipy_tractoencoder.utils.tables import rejects_text
 from dipy_tractoencoder.workflows.base import TractoWorkflow, load_backend
 from dipy_tractoencoder.workflows.batch import Batch
+from dipy_tractoencoder.workflows.inputs import as_reference
 from dipy_tractoencoder.workflows.progress import streamlines_bar
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class EncodeVAEFlow(TractoWorkflow):
         model_file,
         input_files,
         reference=None,
+        vtk_space=None,
         save_tractogram=False,
         chunk_size=20000,
         out_dir="",
@@ -51,6 +53,9 @@ class EncodeVAEFlow(TractoWorkflow):
             them. Wildcards can be used; '**' also reads folders in folders.
         reference : string or Path, optional
             Reference image or TRK for formats without a header (TCK, VTK, ...).
+        vtk_space : string, optional
+            Space of the points in VTK, VTP and FIB files, ras or lps; by default that
+            which a file names, otherwise ras.
         save_tractogram : bool, optional
             Also write a copy of each tractogram with the latents as
             data_per_streamline, NaN for rejected streamlines. A copy of a trx as a trx
@@ -65,6 +70,7 @@ class EncodeVAEFlow(TractoWorkflow):
             Name of the copy with latents (trx or trk).
         """
         io_it = self.get_io_iterator()
+        reference = as_reference(reference, vtk_space)
         check_number("chunk_size", chunk_size, low=1, integer=True)
         unused = () if save_tractogram else ("out_tractogram",)
         rows = self.plan(io_it, inputs=1, unused=unused, read=(reference,))

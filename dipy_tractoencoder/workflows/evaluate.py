@@ -20,6 +20,7 @@ from dipy_tractoencoder.workflows.base import (
     load_backend,
     shared_files,
 )
+from dipy_tractoencoder.workflows.inputs import as_reference
 from dipy_tractoencoder.workflows.progress import streamlines_bar
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class EvaluateVAEFlow(TractoWorkflow):
         max_streamlines=2000,
         projection="pca",
         reference=None,
+        vtk_space=None,
         seed=0,
         out_dir="",
         out_table="evaluation.csv",
@@ -98,6 +100,9 @@ class EvaluateVAEFlow(TractoWorkflow):
             Projection of the latents in the picture: pca, or tsne, which takes minutes.
         reference : string or Path, optional
             Reference image or TRK for formats without a header (TCK, VTK, ...).
+        vtk_space : string, optional
+            Space of the points in VTK, VTP and FIB files, ras or lps; by default that
+            which a file names, otherwise ras.
         seed : int, optional
             Seed of all random numbers.
         out_dir : string or Path, optional
@@ -113,6 +118,7 @@ class EvaluateVAEFlow(TractoWorkflow):
         """
         io_it = self.get_io_iterator()
         chosen, defaults = chosen_options(self.run, locals())
+        reference = as_reference(reference, vtk_space)
         check_report_extension(out_report)
         check_figure_extension(out_figure)
         check_choice("projection", projection, ("pca", "tsne"))

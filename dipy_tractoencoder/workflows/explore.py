@@ -4,7 +4,12 @@ import logging
 from pathlib import Path
 
 from dipy_tractoencoder.errors import InvalidArgumentError, check_choice, check_number
-from dipy_tractoencoder.workflows.base import TractoWorkflow, as_list, load_backend
+from dipy_tractoencoder.workflows.base import (
+    TractoWorkflow,
+    as_list,
+    load_backend,
+)
+from dipy_tractoencoder.workflows.inputs import as_reference
 from dipy_tractoencoder.workflows.progress import streamlines_bar
 
 logger = logging.getLogger(__name__)
@@ -26,6 +31,7 @@ class ExploreVAEFlow(TractoWorkflow):
         max_streamlines=2000,
         projection="pca",
         reference=None,
+        vtk_space=None,
         seed=0,
         out_dir="",
         out_page="explorer.html",
@@ -58,6 +64,9 @@ class ExploreVAEFlow(TractoWorkflow):
             compute.
         reference : string or Path, optional
             Reference image or TRK for formats without a header (TCK, VTK, ...).
+        vtk_space : string, optional
+            Space of the points in VTK, VTP and FIB files, ras or lps; by default that
+            which a file names, otherwise ras.
         seed : int, optional
             Seed of the random choice of streamlines, and of t-SNE.
         out_dir : string or Path, optional
@@ -66,6 +75,7 @@ class ExploreVAEFlow(TractoWorkflow):
             Name of the page, ending in .html.
         """
         io_it = self.get_io_iterator()
+        reference = as_reference(reference, vtk_space)
         check_choice("projection", projection, ("pca", "tsne"))
         check_number("seed", seed, low=0, integer=True)
         if Path(out_page).suffix.lower() not in (".html", ".htm"):

@@ -14,6 +14,7 @@ from dipy_tractoencoder.workflows.base import (
     shared_files,
 )
 from dipy_tractoencoder.workflows.batch import Batch
+from dipy_tractoencoder.workflows.inputs import as_reference
 from dipy_tractoencoder.workflows.progress import streamlines_bar
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class FilterVAEFlow(TractoWorkflow):
         threshold=None,
         quantile=0.99,
         reference=None,
+        vtk_space=None,
         chunk_size=20000,
         out_dir="",
         out_kept="kept.trx",
@@ -97,6 +99,9 @@ class FilterVAEFlow(TractoWorkflow):
             found from them.
         reference : string or Path, optional
             Reference image or TRK for formats without a header (TCK, VTK, ...).
+        vtk_space : string, optional
+            Space of the points in VTK, VTP and FIB files, ras or lps; by default that
+            which a file names, otherwise ras.
         chunk_size : int, optional
             Streamlines processed at a time; fewer need less memory.
         out_dir : string or Path, optional
@@ -113,6 +118,7 @@ class FilterVAEFlow(TractoWorkflow):
             characteristic; one for all inputs.
         """
         io_it = self.get_io_iterator()
+        reference = as_reference(reference, vtk_space)
         check_figure_extension(out_figure)
         check_number("quantile", quantile, above=0, high=1)
         check_number("chunk_size", chunk_size, low=1, integer=True)

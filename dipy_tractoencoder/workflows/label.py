@@ -22,6 +22,7 @@ from dipy_tractoencoder.workflows.base import (
     shared_files,
 )
 from dipy_tractoencoder.workflows.batch import Batch
+from dipy_tractoencoder.workflows.inputs import as_reference
 from dipy_tractoencoder.workflows.progress import streamlines_bar
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class LabelVAEFlow(TractoWorkflow):
         assign_all=False,
         one_file=False,
         reference=None,
+        vtk_space=None,
         chunk_size=20000,
         out_dir="",
         out_tractogram="labelled.trx",
@@ -94,6 +96,9 @@ class LabelVAEFlow(TractoWorkflow):
             Write one trx file with a group per bundle, instead of a file per bundle.
         reference : string or Path, optional
             Reference image or TRK for formats without a header (TCK, VTK, ...).
+        vtk_space : string, optional
+            Space of the points in VTK, VTP and FIB files, ras or lps; by default that
+            which a file names, otherwise ras.
         chunk_size : int, optional
             Streamlines processed at a time; fewer need less memory.
         out_dir : string or Path, optional
@@ -108,6 +113,7 @@ class LabelVAEFlow(TractoWorkflow):
             Name of the picture of bundles.
         """
         io_it = self.get_io_iterator()
+        reference = as_reference(reference, vtk_space)
         check_figure_extension(out_figure)
         check_number("n_neighbors", n_neighbors, low=1, integer=True)
         check_number("margin", margin, above=0)

@@ -14,6 +14,7 @@ from dipy_tractoencoder.workflows.base import (
     load_backend,
 )
 from dipy_tractoencoder.workflows.batch import Batch
+from dipy_tractoencoder.workflows.inputs import as_reference
 from dipy_tractoencoder.workflows.progress import streamlines_bar
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class ReconstructVAEFlow(TractoWorkflow):
         model_file,
         input_files,
         reference=None,
+        vtk_space=None,
         seed=0,
         chunk_size=20000,
         out_dir="",
@@ -69,6 +71,9 @@ class ReconstructVAEFlow(TractoWorkflow):
             Wildcards can be used; '**' also reads folders in folders.
         reference : string or Path, optional
             Reference image or TRK for formats without a header (TCK, VTK, ...).
+        vtk_space : string, optional
+            Space of the points in VTK, VTP and FIB files, ras or lps; by default that
+            which a file names, otherwise ras.
         seed : int, optional
             Seed of sampling and clustering in the bundle metrics.
         chunk_size : int, optional
@@ -83,6 +88,7 @@ class ReconstructVAEFlow(TractoWorkflow):
             Name of the picture of input, reconstruction and error.
         """
         io_it = self.get_io_iterator()
+        reference = as_reference(reference, vtk_space)
         check_figure_extension(out_figure)
         check_number("seed", seed, low=0, integer=True)
         check_number("chunk_size", chunk_size, low=1, integer=True)

@@ -24,6 +24,7 @@ from dipy_tractoencoder.workflows.base import (
     check_figure_extension,
     load_backend,
 )
+from dipy_tractoencoder.workflows.inputs import as_reference
 from dipy_tractoencoder.workflows.progress import streamlines_bar
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class SampleVAEFlow(TractoWorkflow):
         seed=0,
         one_file=False,
         reference=None,
+        vtk_space=None,
         chunk_size=20000,
         out_dir="",
         out_tractogram="new.trx",
@@ -124,6 +126,9 @@ class SampleVAEFlow(TractoWorkflow):
             Write one trx file with a group per bundle, instead of a file per bundle.
         reference : string or Path, optional
             Reference image or TRK for formats without a header (TCK, VTK, ...).
+        vtk_space : string, optional
+            Space of the points in VTK, VTP and FIB files, ras or lps; by default that
+            which a file names, otherwise ras.
         chunk_size : int, optional
             Streamlines read at a time.
         out_dir : string or Path, optional
@@ -138,6 +143,7 @@ class SampleVAEFlow(TractoWorkflow):
             Name of the picture of real and new streamlines.
         """
         io_it = self.get_io_iterator()
+        reference = as_reference(reference, vtk_space)
 
         from dipy_tractoencoder.generation.density import DENSITIES
 

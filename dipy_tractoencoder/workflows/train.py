@@ -26,6 +26,7 @@ from dipy_tractoencoder.workflows.base import (
     load_backend,
     shared_files,
 )
+from dipy_tractoencoder.workflows.inputs import as_reference
 from dipy_tractoencoder.workflows.progress import chunked
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class TrainVAEFlow(TractoWorkflow):
         precision=Defaults.precision,
         xla=Defaults.xla,
         reference=None,
+        vtk_space=None,
         seed=Defaults.seed,
         tensorboard=None,
         out_dir="",
@@ -172,6 +174,9 @@ class TrainVAEFlow(TractoWorkflow):
             Compile training steps with XLA: auto, on or off.
         reference : string or Path, optional
             Reference image or TRK for formats without a header (TCK, VTK, ...).
+        vtk_space : string, optional
+            Space of the points in VTK, VTP and FIB files, ras or lps; by default that
+            which a file names, otherwise ras.
         seed : int, optional
             Seed of all random numbers.
         tensorboard : string or Path, optional
@@ -190,6 +195,7 @@ class TrainVAEFlow(TractoWorkflow):
         """
         io_it = self.get_io_iterator()
         chosen, defaults = chosen_options(self.run, locals())
+        reference = as_reference(reference, vtk_space)
         check_report_extension(out_report)
         check_choice("validation_by", validation_by, VALIDATION_BY)
         check_figure_extension(out_figure)
