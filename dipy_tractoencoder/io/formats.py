@@ -7,11 +7,11 @@ from pathlib import Path
 # Formats that are written. They are read in any case of letters.
 EXTENSIONS = (".trk", ".tck", ".trx", ".vtk", ".vtp", ".fib", ".dpy")
 # Formats that are read.
-READABLE = (*EXTENSIONS, ".trk.gz", ".tck.gz")
+READABLE = (*EXTENSIONS, ".trk.gz", ".tck.gz", ".tt.gz")
 # Formats that contain the image space.
-SELF_CONTAINED = (".trk", ".trk.gz", ".trx")
+SELF_CONTAINED = (".trk", ".trk.gz", ".trx", ".tt.gz")
 # Formats that are read in place by readers of our own.
-IN_PLACE = (".trk", ".trk.gz", ".tck", ".tck.gz", ".trx")
+IN_PLACE = (".trk", ".trk.gz", ".tck", ".tck.gz", ".trx", ".tt.gz")
 # Formats with lazy writers in nibabel.
 LAZY = (".trk", ".tck")
 # Formats that DIPY reads and writes with FURY, an optional dependency.
@@ -115,11 +115,14 @@ def why_unreadable(path: str | Path) -> str | None:
     """
     extension = file_format(path)
     if extension not in READABLE:
-        name = "".join(Path(path).suffixes[-2:]) if _is_compressed(path) else extension
-        advice = " Unpack it." if _is_compressed(path) else ""
+        name, advice = extension, "Convert it with the program that wrote it."
+        if looks_like_tractogram(path) and Path(path).suffix.lower() in COMPRESSED:
+            name, advice = "".join(Path(path).suffixes[-2:]), "Unpack it."
+        elif extension == ".tt":
+            advice = "Compress it with gzip, which makes it a .tt.gz."
         return (
-            f"`{name or Path(path).name}` is not an extension of tractograms, which "
-            f"are {' '.join(READABLE)}.{advice}"
+            f"`{name or Path(path).name}` is not an extension of tractograms that are "
+            f"read: {' '.join(READABLE)}. {advice}"
         )
     if extension in THROUGH_FURY:
         from dipy.io.vtk import have_fury  # Only versions that DIPY supports.
@@ -130,8 +133,3 @@ def why_unreadable(path: str | Path) -> str | None:
                 'pip install "dipy_tractoencoder[vtk]", or convert the file.'
             )
     return None
-
-
-def _is_compressed(path):
-    """Return whether a file is a compressed tractogram."""
-    return looks_like_tractogram(path) and Path(path).suffix.lower() in COMPRESSED

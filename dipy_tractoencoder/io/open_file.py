@@ -10,6 +10,7 @@ from dipy_tractoencoder.io.formats import file_format
 from dipy_tractoencoder.io.line_file import LineFile
 from dipy_tractoencoder.io.space import named_space
 from dipy_tractoencoder.io.tck import open_tck
+from dipy_tractoencoder.io.tiny_track import open_tiny_track
 from dipy_tractoencoder.io.trk import open_trk
 from dipy_tractoencoder.io.trk_header import trk_space
 from dipy_tractoencoder.io.trx import TrxContents, open_trx
@@ -23,11 +24,11 @@ def open_in_place(
     Parameters
     ----------
     path : str or Path
-        TRK, TCK or TRX file; TRK and TCK also with gzip's compression. It is opened
-        read-only.
+        TRK, TCK, TRX or Tiny Track file; TRK and TCK also with gzip's compression. It
+        is opened read-only.
     reference : str or Path, optional
         Reference image or TRK; needed for TCK, and used for a TRK without a
-        voxel-to-RASMM matrix.
+        voxel-to-RASMM matrix, and for a Tiny Track file of this image.
 
     Returns
     -------
@@ -46,8 +47,9 @@ def open_in_place(
     kind = file_format(path).removesuffix(".gz")
     if kind == ".trx":
         return open_trx(path)
-    if kind == ".trk":
-        return open_trk(
+    if kind in (".trk", ".tt"):
+        opened = open_trk if kind == ".trk" else open_tiny_track
+        return opened(
             path, lambda: None if reference is None else reference_space(reference)
         )
     contents = open_tck(path)
@@ -81,9 +83,9 @@ def reference_space(path: str | Path) -> dict[str, Any]:
     kind = file_format(path).removesuffix(".gz")
     if kind == ".trk":
         return trk_space(path)
-    if kind == ".trx":
-        with closing(open_trx(path)) as trx:
-            return trx.space
+    if kind in (".trx", ".tt"):
+        with closing(open_in_place(path)) as contents:
+            return contents.space
     from dipy.io.utils import get_reference_info
 
     return named_space(get_reference_info(str(path)))

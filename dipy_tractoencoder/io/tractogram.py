@@ -23,7 +23,6 @@ from dipy_tractoencoder.io.dpy import read_dpy
 from dipy_tractoencoder.io.formats import (
     EXTENSIONS,
     IN_PLACE,
-    READABLE,
     SELF_CONTAINED,
     THROUGH_FURY,
     file_format,
@@ -248,14 +247,6 @@ def check_tractogram_path(
         raise InputFileError(
             f"Cannot read {path}: it is a model, but a tractogram is expected. Give "
             "the model first, then the tractograms."
-        )
-    # DIPY accepts only lower case.
-    lower = suffix in IN_PLACE or path.suffix == path.suffix.lower()
-    if suffix not in READABLE or not lower:
-        raise InputFileError(
-            f"Cannot read {path}: `{suffix or path.name}` is not an extension of "
-            f"tractograms, which are {' '.join(READABLE)}. Convert other formats "
-            "with dipy_convert_tractogram."
         )
     if reason := why_unreadable(path):
         raise InputFileError(f"Cannot read {path}: {reason}")

@@ -9,13 +9,15 @@ import numpy as np
 
 from dipy_tractoencoder.errors import InputFileError
 from dipy_tractoencoder.io.formats import file_format, file_stem
+from dipy_tractoencoder.io.open_file import open_in_place
 from dipy_tractoencoder.io.paths import tractogram_files
 from dipy_tractoencoder.io.tractogram import check_tractogram_path
-from dipy_tractoencoder.io.trx import open_trx
 from dipy_tractoencoder.latent.latents_file import (
     EXTENSIONS as LATENTS_EXTENSIONS,
     latents_reader,
 )
+
+WITH_GROUPS = (".trx", ".tt.gz")
 
 
 def check_bundle_paths(
@@ -84,13 +86,13 @@ def bundle_names(
     return sorted(names)
 
 
-def trx_groups(path: str | Path) -> dict[str, np.ndarray]:
-    """Read the groups of a TRX file.
+def file_groups(path: str | Path) -> dict[str, np.ndarray]:
+    """Read the groups of a file.
 
     Parameters
     ----------
     path : str or Path
-        TRX file.
+        TRX file, or Tiny Track file, whose groups are clusters with names.
 
     Returns
     -------
@@ -103,10 +105,10 @@ def trx_groups(path: str | Path) -> dict[str, np.ndarray]:
     InputFileError
         If the file is damaged, or a group contains an index out of range.
     """
-    with closing(open_trx(path)) as trx:
+    with closing(open_in_place(path)) as contents:
         return {
             name: np.unique(members.astype(np.int64))
-            for name, members in sorted(trx.groups.items())
+            for name, members in sorted(contents.groups.items())
         }
 
 
@@ -133,7 +135,7 @@ def bundle_members(
     InputFileError
         If no group matches the patterns, or groups share streamlines.
     """
-    found = trx_groups(path) if file_format(path) == ".trx" else {}
+    found = file_groups(path) if file_format(path) in WITH_GROUPS else {}
     if not found:
         return {file_stem(path): None}
     chosen = {

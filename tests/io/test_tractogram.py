@@ -132,12 +132,23 @@ def test_missing_file(tmp_path):
     assert str(path) in message and "not found" in message
 
 
-@pytest.mark.parametrize("name", ["a.txt", "a", "a.trk.bz2", "a.nii.gz", ".trk"])
-def test_unknown_extension(tmp_path, name):
+@pytest.mark.parametrize(
+    "name, advice",
+    [
+        ("a.txt", "Convert it with the program that wrote it"),
+        ("a", "Convert it"),
+        ("a.nii.gz", "Convert it"),
+        (".trk", "Convert it"),
+        ("a.trk.bz2", "Unpack it"),
+        ("a.tt", "Compress it with gzip"),
+    ],
+)
+def test_unknown_extension(tmp_path, name, advice):
     path = tmp_path / name
     path.write_text("x")
     message = refused(path)
-    assert str(path) in message and ".trx" in message and "convert" in message
+    assert str(path) in message and ".trx" in message and advice in message
+    assert "dipy_convert_tractogram" not in message  # It reads no other format.
 
 
 def test_a_folder_is_no_tractogram(tmp_path):
@@ -191,16 +202,15 @@ def test_without_fury_the_message_says_so(tractogram, reference, tmp_path, suffi
     assert "FURY" in refused(path, reference)
 
 
-def test_capital_extension_is_read_or_refused_with_a_way_out(
-    tractogram, lines, tmp_path
+@every_format
+def test_extensions_are_read_in_any_case(
+    tractogram, reference, lines, tmp_path, suffix
 ):
-    path = write(tractogram, tmp_path / "a.trk").rename(tmp_path / "a.TRK")
-    try:
-        found = load_tractogram(path)
-    except InputFileError as err:
-        assert ".trk" in str(err)
-    else:
-        assert_same_lines(found, lines)
+    needs_fury(suffix)
+    path = write(tractogram, tmp_path / f"a{suffix}")
+    for other in (suffix.upper(), suffix.title()):
+        path = path.rename(tmp_path / f"b{other}")
+        assert_same_lines(load_tractogram(path, reference), lines)
 
 
 def test_capital_extension_is_written_or_refused(tractogram, tmp_path):

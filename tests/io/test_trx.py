@@ -18,7 +18,7 @@ from dipy_tractoencoder.io import zip_arrays
 from dipy_tractoencoder.io.chunks import TractogramChunks
 from dipy_tractoencoder.io.mapped import mapped_tractogram
 from dipy_tractoencoder.io.trx import open_trx
-from dipy_tractoencoder.segment.bundle_names import trx_groups
+from dipy_tractoencoder.segment.bundle_names import file_groups
 
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -29,7 +29,7 @@ def read_all(path):
     chunks = TractogramChunks(path, chunk_size=7)
     counts = [sum(map(len, chunks)), len(whole)]
     chunks.close()
-    trx_groups(path)
+    file_groups(path)
     with mapped_tractogram(path) as mapped:
         counts.append(len(mapped))
     return counts
@@ -38,7 +38,7 @@ def read_all(path):
 def refused(path):
     """Try to read a file in every way there is; give the messages of the refusals."""
     messages = []
-    for read in (load_tractogram, TractogramChunks, trx_groups, open_trx):
+    for read in (load_tractogram, TractogramChunks, file_groups, open_trx):
         with pytest.raises(InputFileError, match=path.name) as caught:
             read(path)
         messages.append(str(caught.value))

@@ -485,7 +485,7 @@ def test_missing_file(home, refuses, name):
 @pytest.mark.parametrize(
     "file, says",
     [
-        ("notes.txt", ["notes.txt", ".trk", "dipy_convert_tractogram"]),
+        ("notes.txt", ["notes.txt", ".trk", "program that wrote it"]),
         ("good.tck", ["good.tck", "--reference"]),
         ("empty.trk", ["empty.trk"]),
         ("bad.trk", ["bad.trk", "20 non_finite"]),
