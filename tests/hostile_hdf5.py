@@ -8,7 +8,7 @@ import zlib
 import h5py
 import numpy as np
 
-MANY = 200 * 2**20  # bytes
+MANY = 80 * 2**20  # bytes
 
 
 def write_other(file, name, folder):
@@ -81,7 +81,7 @@ def packed_chunks_not_written(file, name, folder):
 
 
 def bomb(file, name, folder):
-    """Zeros that are really there: 200 MB in 200 kB."""
+    """Zeros that are really there: 80 MB in 80 kB."""
     row = file[name].dtype.itemsize * int(np.prod(file[name].shape[1:]))
     shape = grown(file, name, MANY // row)
     values = np.zeros(shape, file[name].dtype)
@@ -92,7 +92,7 @@ def chunk_of_another_size(file, name, folder):
     """Write a chunk that unpacks to far more than the header says."""
     dataset = replace(file, name, file[name][()], chunks=True, compression="gzip")
     corner = (0,) * dataset.ndim
-    dataset.id.write_direct_chunk(corner, zlib.compress(bytes(MANY // 4)))
+    dataset.id.write_direct_chunk(corner, zlib.compress(bytes(MANY // 2)))
 
 
 def packed_twice(file, name, folder):

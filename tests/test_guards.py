@@ -342,6 +342,7 @@ WITHIN_A_ROW = {
     ("evaluation", "segment"),
     ("training", "segment"),
     ("nn", "align"),
+    ("nn", "io"),
 }
 
 

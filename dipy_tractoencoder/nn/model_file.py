@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 import errno
-import io
 import json
 from pathlib import Path
+import re
 import tempfile
 from typing import TYPE_CHECKING, Any
 import zipfile
@@ -22,8 +22,12 @@ from dipy_tractoencoder.errors import (
     InputFileError,
     OutputFileError,
 )
-from dipy_tractoencoder.nn.provenance import TrainingRecord
-from dipy_tractoencoder.streamlines.pca import N_COMPONENTS
+from dipy_tractoencoder.nn.model_checks import (
+    check_record,
+    check_stored_weights,
+    record_digest,
+    weight_shapes,
+)
 from dipy_tractoencoder.utils.atomic_files import check_free, check_readable, whole_file
 
 if TYPE_CHECKING:
@@ -43,6 +47,7 @@ NAMES = {"metadata.json", CONFIG, WEIGHTS, CARD}
 # compressed afterwards; the texts include the history of the training.
 LARGEST_RATIO = 100
 LARGEST_TEXT = 64 * 2**20
+TEXT_RATIO, TEXT_ALWAYS_FINE = 20, 2**20  # Read texts need many times their size.
 LARGEST_WEIGHTS = 4 * 2**30
 NO_SPACE = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
@@ -52,8 +57,8 @@ def save_model(
 ) -> str:
     """Write a model to a file, with its preprocessing and training record.
 
-    The file is Keras' own archive plus one JSON file with the format version and
-    the fingerprint of the model.
+    The file is Keras' own archive plus one JSON file with the format version, the
+    fingerprint of the model and a digest of its training record.
 
     Parameters
     ----------
@@ -101,6 +106,12 @@ def save_model(
     with whole_file(path) as partial:
         clone.save(partial)
         with zipfile.ZipFile(partial, "a") as archive:
+            record = json.loads(archive.read(CONFIG))["config"]["record"]
+            try:
+                check_record(record)
+            except ValueError as err:
+                raise OutputFileError(f"Cannot write {path}: {err}.") from err
+            card["record"] = record_digest(record)
             archive.writestr(CARD, json.dumps(card))
     return made_by
 
@@ -145,11 +156,11 @@ def load_model(path: str | Path) -> StreamlineAutoencoder:
 
     cls = getattr(importlib.import_module(CLASSES[archive.name]), archive.name)
     try:
-        _check_weights(archive.weights, archive.config)
+        variational = archive.name == "StreamlineVAE"
+        shapes = weight_shapes(archive.config, variational=variational)
+        check_stored_weights(archive.weights, shapes)
         with standard_keras():
             model = cls.from_config(archive.config)
-            if not isinstance(model.record, TrainingRecord | None):
-                raise TypeError("its training record is invalid")
             with tempfile.TemporaryDirectory() as folder:
                 weights_path = Path(folder) / WEIGHTS
                 weights_path.write_bytes(archive.weights)
@@ -232,7 +243,8 @@ def check_model_file(path: str | Path) -> tuple[str, dict[str, Any]]:
     name : str
         Class name of the model.
     card : dict
-        "format_version" and "fingerprint".
+        "format_version", "fingerprint" and, from newer versions, "record", the digest
+        of the training record.
 
     Raises
     ------
@@ -295,12 +307,37 @@ def _read_archive(path, only_texts=False):
     if not known or not isinstance(card, dict):
         raise InputFileError(foreign)
     version = card.get("format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
         raise InputFileError(
             f"Cannot read {path}: its format has version {version}, but only versions "
             f"up to {FORMAT_VERSION} are known. Update dipy_tractoencoder."
         )
-    return _Archive(name, config.get("config"), card, weights)
+    settings = config.get("config")
+    _check_texts(path, settings, card)
+    return _Archive(name, settings, card, weights)
+
+
+def _check_texts(path, settings, card):
+    """Raise an error unless the texts of a model file fit together."""
+    damaged = (
+        "The file is damaged or was changed; copy it again, or train the model again."
+    )
+    mark = card.get("fingerprint")
+    if not isinstance(mark, str) or not re.fullmatch("[0-9a-f]{64}", mark):
+        raise InputFileError(f"Cannot read {path}: it has no fingerprint. {damaged}")
+    if not isinstance(settings, dict) or not {"preprocessing", "record"} <= {*settings}:
+        raise InputFileError(f"Cannot read {path}: it has no settings. {damaged}")
+    record = settings.get("record")
+    try:
+        check_record(record)
+    except ValueError as err:
+        raise InputFileError(f"Cannot read {path}: {err}. {damaged}") from err
+    # Models of older versions have no digest of their record.
+    if "record" in card and card["record"] != record_digest(record):
+        raise FingerprintError(
+            f"Cannot use {path}: the record of its training is not the one it was "
+            f"written with. {damaged}"
+        )
 
 
 def _check_members(archive):
@@ -311,8 +348,10 @@ def _check_members(archive):
         if name in seen:
             raise zipfile.BadZipFile(f"it contains {name!r} twice")
         seen.add(name)
-        largest = LARGEST_WEIGHTS if name == WEIGHTS else LARGEST_TEXT
-        packed = info.file_size > LARGEST_RATIO * (info.compress_size + 1024)
+        largest, ratio = LARGEST_TEXT, TEXT_RATIO
+        if name == WEIGHTS:
+            largest, ratio = LARGEST_WEIGHTS, LARGEST_RATIO
+        packed = info.file_size > max(TEXT_ALWAYS_FINE, ratio * info.compress_size)
         if info.file_size > largest or packed:
             raise zipfile.BadZipFile(
                 f"{name!r} would unpack to {info.file_size} bytes, too much to be "
@@ -322,44 +361,6 @@ def _check_members(archive):
         raise zipfile.BadZipFile(
             f"it contains {min(seen - NAMES)!r}, which is not part of a model"
         )
-
-
-def _check_weights(weights, config):
-    """Raise an error unless weights are arrays stored in the file, of valid sizes."""
-    import h5py
-
-    def check(name, item):
-        if not isinstance(item, h5py.Dataset):
-            return
-        if item.external or item.is_virtual or item.nbytes > len(weights):
-            raise ValueError(f"the weights {name!r} are not stored in the file")
-
-    with h5py.File(io.BytesIO(weights)) as file:
-        _check_links(file)
-        file.visititems(check)
-    n_points = config["preprocessing"]["n_points"]
-    latent_dim = config["latent_dim"]
-    # Size of the principal directions and the head for the mean, in every model.
-    n_components = min(max(N_COMPONENTS, latent_dim), 3 * n_points)
-    if 4 * max(3 * n_points * n_components, latent_dim) > len(weights):
-        raise ValueError("the model is larger than its weights")
-
-
-def _check_links(group, seen=None):
-    """Raise an error if an HDF5 file contains links to elsewhere."""
-    import h5py
-
-    seen = set() if seen is None else seen
-    address = h5py.h5o.get_info(group.id).addr
-    if address in seen:  # A group can have several names, or contain itself.
-        return
-    seen.add(address)
-    for name in group:
-        link = group.get(name, getlink=True)
-        if not isinstance(link, h5py.HardLink):
-            raise ValueError(f"the weights {name!r} are not stored in the file")
-        if isinstance(item := group[name], h5py.Group):
-            _check_links(item, seen)
 
 
 def _first_line(err):

@@ -149,12 +149,12 @@ def few_held_out(n_held_out: int) -> Check:
     return Check(*about, found, advice, data)
 
 
-def trained_on(record: TrainingRecord, files: list[dict]) -> Check | None:
+def trained_on(record: TrainingRecord | None, files: list[dict]) -> Check | None:
     """Check whether the model was trained on files that it is evaluated on.
 
     Parameters
     ----------
-    record : TrainingRecord
+    record : TrainingRecord or None
         Record of the model's training.
     files : list of dict
         "file", "use" and "digest" of each file read.
@@ -164,12 +164,14 @@ def trained_on(record: TrainingRecord, files: list[dict]) -> Check | None:
     check : Check or None
         None for models without a record of their files.
     """
+    if record is None:
+        return None
     refit = record.settings.get("refit", False)
     tractograms = record.data.get("tractograms", ())
     known = {
         tractogram["digest"]
         for tractogram in tractograms
-        if "digest" in tractogram and (refit or tractogram["n_training"])
+        if "digest" in tractogram and (refit or tractogram.get("n_training"))
     }
     if not known:
         return None

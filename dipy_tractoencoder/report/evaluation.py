@@ -216,7 +216,7 @@ def evaluation_report(
         Section("Data", tuple(_data(files, row))),
         Section("Settings", tuple(settings_tables(settings, defaults))),
     ]
-    if model.record is not None:
+    if _is_described(model.record):
         parts = _training(model.record)
         sections.append(Section("Training of the model", tuple(parts)))
     learned = "half of the input; the other half is the test set"
@@ -350,13 +350,22 @@ def _data(files, row):
 
 def _checks_of_training(record, latent_dim):
     """Run the checks of a training on the record of a model."""
-    if record is None:
+    if not _is_described(record):
         return ()
     own, data = record.settings, record.data
     return (
         overfitting(record.history),
         pca_kept(record.best_epoch, own["epochs"], own["linear_skip"], own["refit"]),
         few_streamlines(data["n_training"], latent_dim),
+    )
+
+
+def _is_described(record):
+    """Return whether a record has what `train` writes, or was made by hand."""
+    return (
+        record is not None
+        and {"epochs", "linear_skip", "loss", "refit", "seed"} <= {*record.settings}
+        and {"n_training", "n_validation", "n_read", "rejects"} <= {*record.data}
     )
 
 
@@ -376,6 +385,7 @@ def _training(record):
     ]
     parts = [Table("Training", ("what", "value"), about)]
     parts += settings_tables(record.settings, TrainingSettings().to_dict())
-    if record.history.get("loss"):
+    drawn = {"loss", "error_mm", "learning_rate"}
+    if drawn <= {name for name, values in record.history.items() if values}:
         parts += curve_parts(record)
     return parts

@@ -154,17 +154,17 @@ class ReconstructVAEFlow(TractoWorkflow):
         logger.info("Next: view %s", rows[0][1]["out_figure"])
 
 
-def warn_out_of_distribution(record: TrainingRecord, table: list[dict]) -> None:
+def warn_out_of_distribution(record: TrainingRecord | None, table: list[dict]) -> None:
     """Log a warning for files that do not resemble the training data.
 
     Parameters
     ----------
-    record : TrainingRecord
+    record : TrainingRecord or None
         Record of the model's training.
     table : list of dict
         Rows with "file" and "error_mm".
     """
-    history = record.history
+    history = record.history if record is not None else {}
     if history.get("val_error_mm"):
         known, what = min(history["val_error_mm"]), "validation"
     elif history.get("error_mm"):
