@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from dipy_tractoencoder.errors import InvalidArgumentError
 from dipy_tractoencoder.utils.atomic_files import whole_file
+from dipy_tractoencoder.viz.text import draw_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 EXTENSIONS = (".html", ".htm")
 DPI = 100
+NO_METADATA = {"Date": None, "Creator": None}  # Equal figures are equal bytes.
 N_COLOURS = 256  # Of a palette; enough for curves and streamlines.
 IMAGE_TYPES = {
     ".png": "image/png",
@@ -295,9 +297,9 @@ def picture(
     """
     buffer = io.BytesIO()
     if vector:
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        draw_figure(figure, buffer, format="svg", metadata=NO_METADATA)
         return Picture(_data_uri(buffer.getvalue(), ".svg"), alt, caption)
-    figure.savefig(buffer, format="png", dpi=DPI)
+    draw_figure(figure, buffer, format="png", dpi=DPI)
     return Picture(_data_uri(_packed(buffer), ".png"), alt, caption)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from dipy_tractoencoder.streamlines.metrics import point_distance, pooled_distance
 from dipy_tractoencoder.utils.atomic_files import whole_file
 from dipy_tractoencoder.utils.reservoir import sample_rows
+from dipy_tractoencoder.viz.text import draw_figure, literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -241,7 +242,7 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     >>> dte.save_figure(figure, "curves.png")
     """
     with whole_file(path) as partial:
-        figure.savefig(partial, dpi=110)
+        draw_figure(figure, partial, dpi=110)
 
 
 def _draw_curves(axes, history, pca_error, best_epoch, loss):
@@ -323,6 +324,6 @@ def _draw_views(figure, original, reconstructed, what, most=MOST_STREAMLINES):
             axis.set_ylabel(f"{up_name} (mm)", fontsize="small")
     figure.colorbar(lines, ax=list(axes[2]), label="distance of points (mm)")
     figure.suptitle(
-        f"{what}: error {pooled_distance(distance):.2f} mm over {len(distance)} "
-        f"streamlines, {len(chosen)} drawn"
+        f"{literal(what)}: error {pooled_distance(distance):.2f} mm over "
+        f"{len(distance)} streamlines, {len(chosen)} drawn"
     )

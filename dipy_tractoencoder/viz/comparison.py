@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dipy_tractoencoder.viz.text import add_legend, name_label
+
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.figure import Figure
 
     from dipy_tractoencoder.stats.comparison import Comparison
@@ -68,7 +71,7 @@ def comparison_figure(comparison: Comparison) -> Figure:
     for axis, (name, bundle) in zip(axes, bundles.items()):
         p_fdr = comparison.p_fdr[name]
         found |= _draw_bundle(axis, bundle, p_fdr, comparison.alpha, colours)
-        axis.set_title(name, fontsize="medium")
+        axis.set_title(name_label(name), fontsize="medium")
         axis.set_xlabel("segment")
         axis.set_ylabel(_measure_text(comparison.measure))
     for axis in axes[len(bundles) :]:
@@ -113,17 +116,18 @@ def _add_legend(figure, found, colours):
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    handles = [Patch(color="0.85", label="reference group, mean and 2 SD")]
-    for name in sorted(found)[:MOST_NAMES]:
-        line = Line2D([], [], color=colours[name], marker="o", markersize=4, label=name)
-        handles.append(line)
+    shown = sorted(found)[:MOST_NAMES]
+    labels = ["reference group, mean and 2 SD", *shown]
+    handles: list[Artist] = [Patch(color="0.85")]
+    handles += [
+        Line2D([], [], color=colours[name], marker="o", markersize=4) for name in shown
+    ]
     if len(found) > MOST_NAMES:
-        label = f"and {len(found) - MOST_NAMES} more"
-        handles.append(Line2D([], [], linewidth=0, label=label))
+        labels.append(f"and {len(found) - MOST_NAMES} more")
+        handles.append(Line2D([], [], linewidth=0))
     columns = min(4, len(handles))
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=columns, fontsize="small"
-    )
+    place = {"loc": "outside lower center", "ncols": columns}
+    add_legend(figure, handles, labels, **place, fontsize="small")
 
 
 def _measure_text(measure):

@@ -11,6 +11,7 @@ from dipy_tractoencoder.evaluation.projection import latent_map
 from dipy_tractoencoder.streamlines.metrics import curve_length, point_distance
 from dipy_tractoencoder.utils.reservoir import sample_rows
 from dipy_tractoencoder.viz.latent import draw_latent_map, map_axes
+from dipy_tractoencoder.viz.text import name_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -153,6 +154,7 @@ def draw_errors(
         )
         handles.append(boxes["boxes"][0])
     axis.legend(handles, ["model", "PCA"], fontsize="small")
-    axis.set_xticks(places, names, rotation=30, ha="right", fontsize="small")
+    labels = list(map(name_label, names))
+    axis.set_xticks(places, labels, rotation=30, ha="right", fontsize="small")
     axis.set_ylabel("distance of points (mm)")
     axis.set_title("Error: median, quartiles, 5 to 95 %", fontsize="small")

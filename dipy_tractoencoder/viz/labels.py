@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dipy_tractoencoder.viz.base import VIEWS, bundle_colours, equal_scales
+from dipy_tractoencoder.viz.text import (
+    MOST_LETTERS,
+    add_legend,
+    literal,
+    name_label,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,14 +81,14 @@ def bundles_figure(
     *axes, key = above.subplots(1, 4)
     rng = np.random.default_rng(seed)
     colours = bundle_colours(members)
-    handles = []
+    handles, labels = [], []
     # Unassigned streamlines first, below the others.
     order = sorted(members, key=lambda name: name != "unassigned")
     for name in order:
         rows = np.asarray(members[name])
         colour = colours[name]
-        label = f"{name}: {len(rows)}"
-        handles.append(Line2D([], [], color=colour, lw=3, label=label))
+        handles.append(Line2D([], [], color=colour, lw=3))
+        labels.append(f"{name}: {len(rows)}")
         drawn = [
             np.asarray(streamlines[row])
             for row in rng.permutation(rows)[:MOST_PER_BUNDLE]
@@ -98,8 +104,10 @@ def bundles_figure(
         axis.set_ylabel(f"{up_name} (mm)", fontsize="small")
     key.set_axis_off()
     columns = 1 + len(handles) // 25
-    key.legend(handles=handles, loc="center", fontsize="small", ncols=columns)
-    figure.suptitle(f"{what}: up to {MOST_PER_BUNDLE} streamlines of each bundle drawn")
+    add_legend(key, handles, labels, loc="center", fontsize="small", ncols=columns)
+    figure.suptitle(
+        f"{literal(what)}: up to {MOST_PER_BUNDLE} streamlines of each bundle drawn"
+    )
     return figure
 
 
@@ -117,8 +125,9 @@ def draw_confusion(axis: Axes, confusion: Sequence[dict]) -> None:
     counts = np.array([[row[name] for name in columns] for row in confusion])
     fractions = counts / counts.sum(axis=1, keepdims=True)
     axis.imshow(fractions, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axis.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
-    axis.set_yticks(range(len(confusion)), [row["true"] for row in confusion])
+    below, beside = map(name_label, columns), (name_label(r["true"]) for r in confusion)
+    axis.set_xticks(range(len(columns)), list(below), rotation=45, ha="right")
+    axis.set_yticks(range(len(confusion)), list(beside))
     axis.set(xlabel="predicted", ylabel="true", title="Streamlines by bundle")
     if counts.size <= 400:
         for (row, column), count in np.ndenumerate(counts):
@@ -129,7 +138,7 @@ def draw_confusion(axis: Axes, confusion: Sequence[dict]) -> None:
 
 def _matrix_place(confusion):
     """Return left, bottom, width and height of the matrix, inches."""
-    names = LETTER * max(map(len, confusion[0]))
+    names = LETTER * min(MOST_LETTERS, max(map(len, confusion[0])))
     left, bottom = 0.6 + names, 0.6 + 0.75 * names  # Names below are slanted.
     n_columns = len(confusion[0]) - 1  # One column is the true bundle.
     width = min(n_columns * CELL[0], LARGEST, WIDTH - left - 0.3)

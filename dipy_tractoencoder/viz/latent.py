@@ -9,6 +9,7 @@ import numpy as np
 from dipy_tractoencoder.errors import InvalidArgumentError
 from dipy_tractoencoder.evaluation.projection import latent_map
 from dipy_tractoencoder.viz.base import bundle_colours
+from dipy_tractoencoder.viz.text import add_legend, literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,18 +68,18 @@ def draw_latent_map(
     style: dict[str, Any] = {"s": 6, "linewidths": 0}
     if names is not None:
         own = bundle_colours(names.values())
+        dots = []
         for group, name in names.items():
             chosen = flat[colours == group]
-            axis.scatter(
-                chosen[:, 0], chosen[:, 1], color=own[name], label=name, **style
-            )
-        axis.legend(fontsize="x-small", markerscale=2, loc="best")
+            dots.append(axis.scatter(*chosen.T, color=own[name], **style))
+        look = {"fontsize": "x-small", "markerscale": 2, "loc": "best"}
+        add_legend(axis, dots, names.values(), **look)
     else:
         points = axis.scatter(
             flat[:, 0], flat[:, 1], c=colours, cmap="viridis", **style
         )
         axis.figure.colorbar(points, ax=axis, label=label)
-    axis.set_title(title, fontsize="small")
+    axis.set_title(literal(title), fontsize="small")
     if not any(axes):
         axis.set_xticks([])
         axis.set_yticks([])

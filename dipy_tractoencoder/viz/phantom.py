@@ -13,6 +13,7 @@ from dipy_tractoencoder.sims.geometry import (
 )
 from dipy_tractoencoder.sims.labels import FAULTS
 from dipy_tractoencoder.viz.base import bundle_colours
+from dipy_tractoencoder.viz.text import literal
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -77,7 +78,7 @@ def phantom_figure(
         for bundle, count in zip(BUNDLES, counts)
     ]
     key.legend(handles=handles, loc="center", title="Bundle", fontsize="large")
-    figure.suptitle(f"{what}: {labelled.summary()}")
+    figure.suptitle(f"{literal(what)}: {labelled.summary()}")
     return figure
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dipy_tractoencoder.viz.base import VIEWS, bundle_colours, equal_scales
+from dipy_tractoencoder.viz.text import add_legend
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,7 +64,7 @@ def samples_figure(
                 flat = list(drawn[..., [across, up]])
                 axis.add_collection(LineCollection(flat, colors=[colour], lw=0.5))
             if bundles is new:
-                handles.append(Line2D([], [], color=colour, lw=3, label=name))
+                handles.append(Line2D([], [], color=colour, lw=3))
         for axis, (view, _, _, across_name, up_name) in zip(line, VIEWS):
             axis.set_title(f"{kind}, {view}", fontsize="small")
             axis.set_xlabel(f"{across_name} (mm)", fontsize="small")
@@ -76,11 +77,8 @@ def samples_figure(
             axis.set_xlim(low[across] - 3, high[across] + 3)
             axis.set_ylim(low[up] - 3, high[up] + 3)
             equal_scales(axis)
-    figure.legend(
-        handles=handles,
-        loc="outside right upper",
-        fontsize="small",
-        ncols=1 + len(handles) // 40,
-    )
+    columns = 1 + len(handles) // 40
+    place = {"loc": "outside right upper", "ncols": columns}
+    add_legend(figure, handles, new, **place, fontsize="small")
     figure.suptitle(f"Up to {MOST_PER_BUNDLE} streamlines of each bundle drawn")
     return figure
