@@ -33,6 +33,7 @@ _HOME = {
     "FilterVAEFlow": "workflows.filter",
     "Filtered": "segment.filtering",
     "FingerprintError": "errors",
+    "ForkedProcessError": "errors",
     "InputFileError": "errors",
     "InvalidArgumentError": "errors",
     "LabelVAEFlow": "workflows.label",

@@ -33,6 +33,10 @@ class FingerprintError(TractoencoderError, ValueError):
     """Latents and model do not belong together, or a model file was altered."""
 
 
+class ForkedProcessError(TractoencoderError, RuntimeError):
+    """A model is used in a forked process, where its backend would wait for ever."""
+
+
 class TrainingDivergedError(TractoencoderError, ArithmeticError):
     """Training produced a loss that is not finite."""
 

@@ -439,3 +439,9 @@ def test_commands_show_an_example_and_end_with_what_is_next(name):
     flow = flow_class(name)
     assert f"Example: {name} " in flow.run.__doc__
     assert 'logger.info("Next: ' in inspect.getsource(inspect.getmodule(flow))
+
+
+@every_module
+def test_no_check_is_an_assertion(path):
+    """They would be left out with PYTHONOPTIMIZE=1."""
+    assert not [n for n in ast.walk(tree(path)) if isinstance(n, ast.Assert)]

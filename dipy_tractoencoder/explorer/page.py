@@ -118,7 +118,8 @@ def explore(
     )
     path = Path(path)
     with whole_file(path) as partial:
-        partial.write_text(page, encoding="utf-8")
+        # Names of files may hold bytes that are not UTF-8.
+        partial.write_text(page, encoding="utf-8", errors="backslashreplace")
     return {
         "path": path,
         "n_shown": len(data.points),

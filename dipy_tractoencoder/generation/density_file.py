@@ -18,6 +18,7 @@ from dipy_tractoencoder.io.hdf5_attributes import (
     has_format,
     number_attribute,
     space_attributes,
+    stored_text,
     text_attribute,
 )
 from dipy_tractoencoder.io.names import short
@@ -82,7 +83,8 @@ def save_densities(
             for name in ARRAYS:
                 group[name] = getattr(bundle.density, name)
             group.attrs["kind"] = bundle.density.kind
-            for name in ("name", "n_streamlines", *LIMITS):
+            group.attrs["name"] = stored_text(bundle.name)
+            for name in ("n_streamlines", *LIMITS):
                 group.attrs[name] = getattr(bundle, name)
             for name, value in bundle.space.items():
                 group.attrs[f"space_{name}"] = value

@@ -270,7 +270,7 @@ def draw_plausible(
     if max_tries is None:
         max_tries = TRIES_PER_STREAMLINE * n_streamlines
     check_number("max_tries", max_tries, low=1, integer=True)
-    rng = np.random.default_rng([seed, *bundle.name.encode()])
+    rng = np.random.default_rng([seed, *bundle.name.encode("utf-8", "surrogatepass")])
     kept, n_kept, n_tried = [], 0, 0
     rejects = dict.fromkeys(REASONS, 0)
     while n_kept < n_streamlines and n_tried < max_tries:

@@ -1,4 +1,4 @@
-"""Read attributes of HDF5 files, after checking their type, shape and size."""
+"""Read and write attributes of HDF5 files; what is read is checked first."""
 
 from __future__ import annotations
 
@@ -61,6 +61,30 @@ def text_attribute(item: h5py.Group, name: str) -> str:
     if not isinstance(value, str) or len(value) > LARGEST_TEXT:
         raise ValueError(f"Its `{name}` is not a text, or is too long.")
     return value
+
+
+def stored_text(text: str) -> np.ndarray:
+    r"""Convert text to an attribute that `text_attribute` reads back.
+
+    Parameters
+    ----------
+    text : str
+        Text; names of files may hold bytes that are not UTF-8, which are kept.
+
+    Returns
+    -------
+    value : ndarray, shape ()
+        Value to assign to an attribute. Null characters, which HDF5 cannot store, are
+        written as ``\x00``.
+    """
+    import h5py
+
+    text = text.replace("\0", "\\x00")
+    try:
+        content = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # Half a character, of a name on Windows.
+        content = text.encode("utf-8", "backslashreplace")
+    return np.array(content, dtype=h5py.string_dtype())
 
 
 def number_attribute(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 import logging
+import os
 from pathlib import Path
 import re
 
@@ -26,6 +27,7 @@ MOST_BYTES = 200
 _IN_TRX = re.compile(r"[\x00-\x1f\x7f/\\.:\ud800-\udfff]|%(?=[0-9A-F]{2})")
 # Forbidden in file names on some system; a leading dot hides a file.
 _IN_FILES = re.compile(r'^\.|[\x00-\x1f\x7f/\\:*?"<>|]|%(?=[0-9A-F]{2})')
+_NOT_ASCII = re.compile(r"[^\x00-\x7f\ud800-\udfff]")
 _ESCAPED = re.compile(r"((?:%[0-9A-F]{2})+)")
 _EMPTY = "%"
 
@@ -78,6 +80,8 @@ def stored_names(
         return {name: name for name in names}
     pattern = _IN_TRX if kind == "trx" else _IN_FILES
     stored = {name: _escape(name, pattern) for name in names}
+    if kind == "file":
+        stored = {name: _for_file_system(new) for name, new in stored.items()}
     changed = {name: new for name, new in stored.items() if new != name}
     for name, new in stored.items():
         if len(new.encode("utf-8", "surrogateescape")) > MOST_BYTES:
@@ -147,6 +151,15 @@ def _escape(name, pattern):
         return "".join(f"%{byte:02X}" for byte in content)
 
     return pattern.sub(digits, name)
+
+
+def _for_file_system(name):
+    """Escape what paths cannot hold in this locale, such as C without UTF-8."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return _escape(name, _NOT_ASCII)
+    return name
 
 
 def _mean(written):

@@ -23,6 +23,7 @@ from dipy_tractoencoder.io.hdf5_attributes import (
     has_format,
     number_attribute,
     space_attributes,
+    stored_text,
     text_attribute,
 )
 from dipy_tractoencoder.utils.atomic_files import (
@@ -168,7 +169,7 @@ class LatentsWriter:
         self.target.check()
         self.n_rows = n_rows
         self.file.attrs["fingerprint"] = latents.fingerprint
-        self.file.attrs["tractogram"] = latents.tractogram
+        self.file.attrs["tractogram"] = stored_text(latents.tractogram)
         for name, value in latents.space.items():
             self.file.attrs[f"space_{name}"] = value
 

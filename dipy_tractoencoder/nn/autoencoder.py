@@ -16,6 +16,7 @@ from dipy_tractoencoder.nn.backbones import (
     encoder_body,
 )
 from dipy_tractoencoder.nn.folding import decode_folded, encode_folded
+from dipy_tractoencoder.nn.keras_settings import UnforkedModel
 from dipy_tractoencoder.nn.layers import (
     PrincipalProjection,
     RandomReverse,
@@ -36,7 +37,7 @@ SMALLEST_NOISE = 1e-4  # mm; keeps the likelihood of a perfect reconstruction fi
 
 
 @register
-class StreamlineAutoencoder(keras.Model):
+class StreamlineAutoencoder(UnforkedModel):
     """Autoencoder of streamlines with a fixed number of points.
 
     With the linear skip, for principal directions U, mean mu and standard deviations r

@@ -242,9 +242,7 @@ def _convolutions(body, x, head_kernel, head_bias, scale):
         scale = 1.0
         x = ReflectPadding1D()(x)
         if place == places[-1] and not activated:
-            padded = x.shape[1]
             kernel, bias = _fold_into_heads(kernel, bias, head_kernel, head_bias)
-            assert len(kernel) == padded * x.shape[2]
             return layers.Flatten()(x), kernel, bias
         layer = layers.Conv1D(
             convolution.filters,

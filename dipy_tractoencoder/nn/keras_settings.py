@@ -7,8 +7,12 @@ numbers under the same fingerprint.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+import os
+from typing import Any
 
 import keras
+
+from dipy_tractoencoder.errors import ForkedProcessError
 
 # Value that our models are written for, by the name in Keras' configuration.
 STANDARD = {
@@ -18,6 +22,41 @@ STANDARD = {
     "max_epochs": None,
     "max_steps_per_epoch": None,
 }
+
+
+# Backends whose threads a forked process lacks.
+THREADED = ("tensorflow", "jax")
+_users: set[int] = set()  # Process that used the backend first, inherited by its forks.
+
+
+def check_not_forked() -> None:
+    """Raise an error in a process that was forked from one that used the backend.
+
+    Threads of TensorFlow and JAX are not copied by a fork, and the first computation
+    would wait for them for ever.
+
+    Raises
+    ------
+    ForkedProcessError
+        If this process was forked after its parent had used a model.
+    """
+    _users.add(os.getpid())
+    if len(_users) > 1 and keras.backend.backend() in THREADED:
+        raise ForkedProcessError(
+            f"This process was forked from one that had already used "
+            f"{keras.backend.backend()}, which would wait for ever here. Start "
+            'processes by multiprocessing.get_context("spawn"), or load and use models '
+            "only after the fork."
+        )
+
+
+class UnforkedModel(keras.Model):
+    """Keras model that raises an error where a forked process would wait for ever."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute as Keras does, after `check_not_forked`."""
+        check_not_forked()
+        return super().__call__(*args, **kwargs)
 
 
 @contextmanager
@@ -35,7 +74,13 @@ def standard_keras() -> Iterator[None]:
     >>> with standard_keras():
     ...     print(keras.config.floatx())
     float32
+
+    Raises
+    ------
+    ForkedProcessError
+        If this process was forked after its parent had used a model.
     """
+    check_not_forked()
     policy = keras.config.dtype_policy()
     before = {}
     for name, value in STANDARD.items():

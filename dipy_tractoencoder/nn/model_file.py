@@ -151,9 +151,10 @@ def load_model(path: str | Path) -> StreamlineAutoencoder:
 
     import importlib
 
-    from dipy_tractoencoder.nn.keras_settings import standard_keras
+    from dipy_tractoencoder.nn.keras_settings import check_not_forked, standard_keras
     from dipy_tractoencoder.nn.provenance import fingerprint
 
+    check_not_forked()
     cls = getattr(importlib.import_module(CLASSES[archive.name]), archive.name)
     try:
         variational = archive.name == "StreamlineVAE"

@@ -124,6 +124,9 @@ def fingerprint(model: Any) -> str:
     >>> latents.fingerprint == dte.fingerprint(model)
     True
     """
+    from dipy_tractoencoder.nn.keras_settings import check_not_forked
+
+    check_not_forked()  # Reading weights may wait for ever, too.
     config = {**model.architecture(), "class": type(model).__name__}
     text = json.dumps(config, sort_keys=True)
     arrays = [_numbers(w) for w in model.weights if "seed_generator" not in w.path]

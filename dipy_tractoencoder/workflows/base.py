@@ -1,5 +1,6 @@
 """Base of the flows: outputs that never collide, checked before any work."""
 
+import ast
 from collections.abc import Callable, Sequence
 import inspect
 import logging
@@ -7,6 +8,7 @@ import os
 from pathlib import Path
 import sys
 import tempfile
+import textwrap
 from typing import Any
 
 from dipy.workflows.multi_io import IOIterator
@@ -54,8 +56,9 @@ class TractoWorkflow(Workflow):
         super().__init_subclass__(**kwargs)
         # For flows within a CombinedWorkflow, DIPY 1.12 joins the lines of the
         # description of a parameter without a space.
-        if cls.run.__doc__:
-            cls.run.__doc__ = one_line_each(cls.run.__doc__)
+        if "run" in vars(cls):
+            doc = cls.run.__doc__ or docstring_in_source(cls.run)
+            cls.run.__doc__ = one_line_each(doc)
 
     def get_io_iterator(self) -> IOIterator:
         """Pair the inputs of the caller, the flow's ``run``, with its outputs.
@@ -219,6 +222,26 @@ class TractoWorkflow(Workflow):
         }
         self.flat_outputs = [str(target) for target in sorted(targets)]
         return [(path, outputs) for (path, _), outputs in zip(rows, self.generated)]
+
+
+def docstring_in_source(function: Callable) -> str:
+    """Read the docstring of a function from its source.
+
+    DIPY makes the options of commands from it, but Python removes it with
+    ``PYTHONOPTIMIZE=2``.
+
+    Parameters
+    ----------
+    function : callable
+        Function that has a docstring in its source.
+
+    Returns
+    -------
+    doc : str
+        Docstring.
+    """
+    source = textwrap.dedent(inspect.getsource(function))
+    return ast.get_docstring(ast.parse(source).body[0], clean=False) or ""
 
 
 def one_line_each(doc: str) -> str:

@@ -28,6 +28,7 @@ logger = logging.getLogger("dipy_tractoencoder")
 LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG", "NOTSET")
 # Files that a log must not be appended to.
 DATA_EXTENSIONS = (*READABLE, ".h5", ".hdf5", ".keras", ".nii", ".gz", ".csv", ".png")
+UNPRINTABLE = "backslashreplace"  # What text does not hold, in messages.
 EXIT_ERROR = 2
 EXIT_BUG = 1
 STOPPING = ("SIGTERM", "SIGHUP")  # SIGINT is Python's own.
@@ -83,6 +84,7 @@ def run_command(flow: Any) -> None:
     from dipy import __version__ as dipy_version
     from dipy.workflows import flow_runner
 
+    show_any_text()
     options = option_names(flow)
     level = _configure_logging(options)
     flow.command = command_line()
@@ -121,6 +123,14 @@ def run_command(flow: Any) -> None:
             "output of --log_level DEBUG.",
             EXIT_BUG,
         )
+
+
+def show_any_text() -> None:
+    """Let messages and the help hold any text, whatever the locale."""
+    for stream in (sys.stdout, sys.stderr):
+        # Otherwise a line with a name that the locale cannot show would be missing.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=UNPRINTABLE)
 
 
 def command_line() -> str:
@@ -174,7 +184,8 @@ def _configure_logging(names):
             )
         try:
             Path(options.log_file).parent.mkdir(parents=True, exist_ok=True)
-            handlers.append(logging.FileHandler(options.log_file, encoding="utf-8"))
+            text = {"encoding": "utf-8", "errors": UNPRINTABLE}
+            handlers.append(logging.FileHandler(options.log_file, **text))
         except OSError as err:
             _leave(
                 f"Cannot write the log file {options.log_file}: {err.strerror}.",

@@ -10,6 +10,7 @@ from dipy.workflows.combined_workflow import CombinedWorkflow
 from dipy_tractoencoder.errors import OutputFileError
 from dipy_tractoencoder.io.formats import file_stem
 from dipy_tractoencoder.report.page import check_report_extension, save_report
+from dipy_tractoencoder.workflows.base import docstring_in_source
 from dipy_tractoencoder.workflows.encode import EncodeVAEFlow
 from dipy_tractoencoder.workflows.reconstruct import ReconstructVAEFlow
 from dipy_tractoencoder.workflows.train import TrainVAEFlow
@@ -148,3 +149,9 @@ class VAEDemoFlow(CombinedWorkflow):
         logger.info("Model: %s", model_file)
         logger.info("Report: %s", out_dir / out_report)
         logger.info("Next: open the report in a browser, or dipy_train_vae YOUR_FILES")
+
+
+# Lost with PYTHONOPTIMIZE=2; a combined flow does not derive from `TractoWorkflow`.
+VAEDemoFlow.run.__doc__ = VAEDemoFlow.run.__doc__ or docstring_in_source(
+    VAEDemoFlow.run
+)
