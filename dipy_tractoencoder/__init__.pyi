@@ -3,6 +3,7 @@
 from dipy_tractoencoder.errors import (
     EmptyDataError,
     FingerprintError,
+    ForkedProcessError,
     InputFileError,
     InvalidArgumentError,
     OutputFileError,
@@ -151,6 +152,7 @@ __all__ = [
     "FilterVAEFlow",
     "Filtered",
     "FingerprintError",
+    "ForkedProcessError",
     "InputFileError",
     "InvalidArgumentError",
     "LabelVAEFlow",
