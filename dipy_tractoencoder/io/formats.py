@@ -14,8 +14,10 @@ SELF_CONTAINED = (".trk", ".trk.gz", ".trx", ".tt.gz")
 IN_PLACE = (".trk", ".trk.gz", ".tck", ".tck.gz", ".trx", ".tt.gz")
 # Formats with lazy writers in nibabel.
 LAZY = (".trk", ".tck")
-# Formats that DIPY reads and writes with FURY, an optional dependency.
+# Formats that are written with FURY, an optional dependency, and read with VTK, which
+# comes with it.
 THROUGH_FURY = (".vtk", ".vtp", ".fib")
+THROUGH_VTK = (".vtp",)
 # Extensions of compressed files, and of tractograms that DIPY does not read.
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip", ".7z")
 UNKNOWN_TO_DIPY = (".tt", ".bfloat")
@@ -124,12 +126,22 @@ def why_unreadable(path: str | Path) -> str | None:
             f"`{name or Path(path).name}` is not an extension of tractograms that are "
             f"read: {' '.join(READABLE)}. {advice}"
         )
-    if extension in THROUGH_FURY:
-        from dipy.io.vtk import have_fury  # Only versions that DIPY supports.
+    return without_fury() if extension in THROUGH_VTK else None
 
-        if not have_fury:
-            return (
-                f"DIPY needs FURY for {extension}. Install it with "
-                'pip install "dipy_tractoencoder[vtk]", or convert the file.'
-            )
-    return None
+
+def without_fury() -> str | None:
+    """Return how to install FURY, if it is not installed.
+
+    Returns
+    -------
+    advice : str or None
+        A sentence; None if a version that DIPY supports is installed.
+    """
+    from dipy.io.vtk import have_fury
+
+    if have_fury:
+        return None
+    return (
+        "FURY is needed for this format. Install it with "
+        'pip install "dipy_tractoencoder[vtk]", or convert the file.'
+    )

@@ -27,6 +27,7 @@ from dipy_tractoencoder.io.formats import (
     THROUGH_FURY,
     file_format,
     why_unreadable,
+    without_fury,
 )
 from dipy_tractoencoder.io.open_file import open_in_place, reference_space
 from dipy_tractoencoder.io.space import tractogram_space
@@ -379,5 +380,5 @@ def check_output_extension(
         raise OutputFileError(
             f"Cannot write {path}: the extension must be one of {' '.join(allowed)}."
         )
-    if suffix in THROUGH_FURY and (reason := why_unreadable(path)):
+    if suffix in THROUGH_FURY and (reason := without_fury()):
         raise OutputFileError(f"Cannot write {path}: {reason}")

@@ -14,6 +14,7 @@ import logging
 from pathlib import Path
 import re
 from typing import Any
+import warnings
 
 from nibabel.streamlines import ArraySequence
 import numpy as np
@@ -21,6 +22,8 @@ import numpy as np
 from dipy_tractoencoder.errors import InputFileError, check_choice
 from dipy_tractoencoder.io.checks import broken
 from dipy_tractoencoder.io.formats import file_format
+from dipy_tractoencoder.io.vtk_legacy import PolyData, read_legacy
+from dipy_tractoencoder.io.zip_arrays import ALWAYS_FINE, LARGEST_RATIO
 from dipy_tractoencoder.utils.once import log_once
 
 logger = logging.getLogger(__name__)
@@ -30,10 +33,8 @@ ASSUMED = "ras"  # As DIPY does from 1.12 on.
 SPACE_LINE = re.compile(r"\bSPACE\s*=\s*(\w+)", re.IGNORECASE)
 # In front of a message of VTK: its kind and place, and the object that speaks.
 MESSAGE_START = re.compile(r"^.*: In .*, line \d+\n(?:\w+ \(\w+\): )?", re.MULTILINE)
-POINTS_LINE = re.compile(rb"^POINTS\s+(-?\d+)\s", re.MULTILINE)
-EMPTY = re.compile(rb"^POINTS\s+0\s", re.MULTILINE)
 BEGINNING = 4096  # bytes
-LEAST_BYTES = 6  # of a point, in ASCII.
+COUNTS = re.compile(rb"""NumberOf(Points|Lines)\s*=\s*["']\s*(\d{1,20})""")
 
 
 class Reference(str):
@@ -96,29 +97,11 @@ def read_vtk(path: str | Path, vtk_space: str | None = None) -> ArraySequence:
     InputFileError
         If the file is damaged, has no lines, or names an unknown space.
     """
-    import vtk
-    from vtk.util.numpy_support import vtk_to_numpy
-
     path = Path(path)
-    xml = file_format(path) == ".vtp"
-    if xml:
-        _check_ends(path)
-    else:
-        _check_size(path)
-    with _vtk_errors(vtk) as errors, _same_locale():
-        reader = vtk.vtkXMLPolyDataReader() if xml else vtk.vtkPolyDataReader()
-        reader.SetFileName(str(path))
-        reader.Update()
-        found = reader.GetOutput()
-    if errors or reader.GetErrorCode():
-        raise broken(path, "; ".join(errors[:1]) or "VTK cannot read it")
-    if not found.GetNumberOfPoints() and not found.GetNumberOfLines():
-        if not xml and not EMPTY.search(_beginning(path)):
-            raise broken(path, "it ends before its points")
+    found = _read_xml(path) if file_format(path) == ".vtp" else read_legacy(path)
+    points, offsets, ids = found.points, found.offsets, found.ids
+    if not len(points) and not len(ids):
         return ArraySequence()
-    points = vtk_to_numpy(found.GetPoints().GetData())
-    offsets = vtk_to_numpy(found.GetLines().GetOffsetsArray()).astype(np.int64)
-    ids = vtk_to_numpy(found.GetLines().GetConnectivityArray()).astype(np.int64)
     if len(offsets) < 2:
         raise InputFileError(
             f"Cannot read {path}: it holds no lines, but {len(points)} points: a "
@@ -129,10 +112,12 @@ def read_vtk(path: str | Path, vtk_space: str | None = None) -> ArraySequence:
         raise broken(path, "its lines do not follow each other")
     if len(ids) and not 0 <= ids.min() <= ids.max() < len(points):
         raise broken(path, "its lines use points that it does not have")
-    named = _named_space(path, None if xml else reader.GetHeader(), found)
+    named = _named_space(path, found)
     space = _chosen_space(path, named, vtk_space)
     sequence = ArraySequence()
-    sequence._data = points[ids]  # A copy: VTK frees its own.
+    sequence._data = points[ids]  # A copy.
+    if not np.issubdtype(points.dtype, np.floating):
+        sequence._data = sequence._data.astype(np.float32)
     sequence._lengths = lengths
     sequence._offsets = offsets[:-1]
     if space == "lps":
@@ -184,24 +169,49 @@ def _polydata(vtk, streamlines):
     lines = [line for line in streamlines if len(line)]
     if not lines:
         return vtk.vtkPolyData()
-    with np.errstate(all="ignore"):
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # On the colours of lines without direction.
         return lines_to_vtk_polydata(ArraySequence(lines))[0]
 
 
-def _named_space(path, header, polydata):
+def _read_xml(path):
+    """Read points and lines of a VTP file, by VTK."""
+    import vtk
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    _check_xml(path)
+    with _vtk_errors(vtk) as errors, _same_locale():
+        reader = vtk.vtkXMLPolyDataReader()
+        reader.SetFileName(str(path))
+        reader.Update()
+        found = reader.GetOutput()
+    if errors or reader.GetErrorCode():
+        raise broken(path, "; ".join(errors[:1]) or "VTK cannot read it")
+    if not found.GetNumberOfPoints() and not found.GetNumberOfLines():
+        nothing = np.zeros(0, np.int64)
+        return PolyData(np.empty((0, 3), np.float32), nothing, nothing)
+    field = found.GetFieldData().GetAbstractArray("SPACE")
+    # Copies, because VTK frees its own arrays.
+    return PolyData(
+        vtk_to_numpy(found.GetPoints().GetData()).copy(),
+        vtk_to_numpy(found.GetLines().GetOffsetsArray()).astype(np.int64),
+        vtk_to_numpy(found.GetLines().GetConnectivityArray()).astype(np.int64),
+        str(field.GetVariantValue(0).ToString())
+        if field is not None and field.GetNumberOfValues()
+        else None,
+    )
+
+
+def _named_space(path, polydata):
     """Return the space that a file names; None if it names none."""
-    text = None
-    if header is not None and (found := SPACE_LINE.search(header)):
-        text = found[1]
-    field = polydata.GetFieldData().GetAbstractArray("SPACE")
-    if text is None and field is not None and field.GetNumberOfValues():
-        text = str(field.GetVariantValue(0).ToString())
+    found = SPACE_LINE.search(polydata.title)
+    text = found[1] if found else polydata.space
     if text is None:
         return None
     if text.lower() not in VTK_SPACES:
         raise InputFileError(
-            f"Cannot read {path}: it says that its space is {text!r}; known are RAS "
-            "and LPS. Convert it with the program that wrote it."
+            f"Cannot read {path}: it says that its space is {text[:40]!r}; known are "
+            "RAS and LPS. Convert it with the program that wrote it."
         )
     return text.lower()
 
@@ -226,31 +236,21 @@ def _chosen_space(path, named, vtk_space):
     return space
 
 
-def _beginning(path):
+def _check_xml(path):
+    """Raise an error unless a VTP is complete, and of a possible size."""
+    size = path.stat().st_size
     with open(path, "rb") as file:
-        return file.read(BEGINNING)
-
-
-def _check_ends(path):
-    """Raise an error unless a VTP begins and ends as one."""
-    with open(path, "rb") as file:
-        file.seek(max(0, path.stat().st_size - BEGINNING))
+        beginning = file.read(BEGINNING)
+        file.seek(max(0, size - BEGINNING))
         end = file.read().rstrip()
-    if b"<VTKFile" not in _beginning(path) or not end.endswith(b"</VTKFile>"):
+    if b"<VTKFile" not in beginning or not end.endswith(b"</VTKFile>"):
         raise broken(path, "it is no complete VTK file in XML")
-
-
-def _check_size(path):
-    """Raise an error if a VTK or FIB file promises more points than it can hold."""
-    content = _beginning(path)
-    if not content.startswith(b"# vtk DataFile"):
-        raise broken(path, "it does not begin with `# vtk DataFile`")
-    if found := POINTS_LINE.search(content):
-        count, size = int(found[1]), path.stat().st_size
-        if not 0 <= count * LEAST_BYTES <= size:
+    for what, count in COUNTS.findall(beginning):
+        if 4 * int(count) > max(ALWAYS_FINE, LARGEST_RATIO * size):
             raise broken(
                 path,
-                f"it promises {count} points, which cannot be in its {size} bytes",
+                f"it promises {int(count)} {what.decode().lower()}, which cannot be in "
+                f"its {size} bytes",
             )
 
 

@@ -74,7 +74,6 @@ def test_what_is_written_names_its_space(tmp_path, extension, caplog):
     assert not said(caplog, logging.WARNING)
 
 
-@needs_vtk
 @pytest.mark.parametrize(
     "title, expected",
     [
@@ -95,7 +94,6 @@ def test_the_field_data_of_slicer_are_read(tmp_path, space, expected):
     assert_same(read_vtk(xml_vtp(tmp_path / "a.VTP", space)), expected)
 
 
-@needs_vtk
 def test_a_space_that_is_assumed_is_said_once(tmp_path, caplog):
     paths = [ascii_vtk(tmp_path / name) for name in ("a.vtk", "b.vtk")]
     for path in [*paths, *paths]:
@@ -105,7 +103,6 @@ def test_a_space_that_is_assumed_is_said_once(tmp_path, caplog):
     assert str(paths[0]) in texts[0] and "`vtk_space`" in texts[0]
 
 
-@needs_vtk
 def test_the_space_that_is_chosen_wins_and_a_contradiction_is_said(tmp_path, caplog):
     silent = ascii_vtk(tmp_path / "a.vtk")
     lps = ascii_vtk(tmp_path / "b.vtk", "SPACE=LPS")
@@ -135,12 +132,20 @@ def test_files_that_are_cut_short_never_lose_streamlines(tmp_path, extension, ca
     assert capfd.readouterr().err == ""  # VTK itself is quiet.
 
 
-@needs_vtk
 def test_what_is_no_tractogram_is_refused(tmp_path):
     path = ascii_vtk(tmp_path / "a.vtk")
     text = path.read_text()
     for wrong, why in (
-        (text.replace("POINTS 5", "POINTS 500000000"), "500000000 points"),
+        (text.replace("POINTS 5", "POINTS 500000000"), "1500000000 numbers"),
+        (text.replace("POINTS 5", "POINTS -5"), "-15 values|-5 values"),
+        (text.replace("float", "complex"), "KeyError"),
+        (text.replace("LINES 2 7", "LINES 3 7"), "longer than they say"),
+        (text.replace("LINES 2 7", "LINES 1 7"), "4 values instead of 7"),
+        (text.replace("POLYDATA", "STRUCTURED_GRID"), "no PolyData"),
+        (text.replace("ASCII", "EBCDIC"), "neither ASCII nor BINARY"),
+        (text.replace("LINES", "SPLINES"), "unknown part 'SPLINES'"),
+        (text + "LINES 1 2\n1 0\n", "LINES twice"),
+        (text.replace("7 8 10", "7 8 ten"), "ValueError"),
         (text.replace("2 0 1", "2 0 9"), "points that it does not have"),
         (text.replace("2 0 1", "2 0 -1"), "points that it does not have"),
         (text.replace("LINES", "POLYGONS"), "no lines"),
@@ -169,3 +174,89 @@ def test_a_reference_is_the_path_of_its_image_and_keeps_its_space(tmp_path):
     assert Reference("t1.nii.gz").vtk_space is None
     with pytest.raises(InvalidArgumentError, match="vtk_space.*ras, lps.*LAS"):
         Reference("t1.nii.gz", "LAS")
+
+
+@needs_vtk
+@pytest.mark.parametrize("what", ["Points", "Lines"])
+def test_counts_that_cannot_be_in_a_vtp_are_refused(tmp_path, what):
+    path = xml_vtp(tmp_path / "a.vtp", "RAS")
+    text = path.read_text()
+    before = f'NumberOf{what}="{5 if what == "Points" else 2}"'
+    assert before in text
+    path.write_text(text.replace(before, f'NumberOf{what}="999999999"'))
+    with pytest.raises(InputFileError, match="promises 999999999"):
+        read_vtk(path)
+
+
+def packed(*values, dtype=">f4"):
+    return np.array(values).astype(dtype).tobytes() + b"\n"
+
+
+def text_of_vtk(text):
+    """Write a text of field data as VTK does."""
+    return bytes([0xC0 | len(text)]) + text.encode()
+
+
+@pytest.mark.parametrize("space, expected", [("LPS", MIRRORED), ("RAS", LINES)])
+def test_all_parts_of_a_binary_file_are_passed_over(tmp_path, space, expected, caplog):
+    metadata = b"METADATA\nINFORMATION 1\nNAME L LOCATION x\nDATA 1\n\n"
+    content = (
+        b"# vtk DataFile Version 5.1\r\nvtk output\nBINARY\nDATASET POLYDATA\n"
+        b"FIELD FieldData 3\nnumbers 2 1 int\n" + packed(1, 2, dtype=">i4") + metadata +
+        b"SPACE 1 1 string\n" + text_of_vtk(space) + b"\n"
+        b"names 1 2 string\n" + text_of_vtk("ab\nc") + text_of_vtk("") + b"\n"
+        b"POINTS 5 double\n"
+        + packed(*np.concatenate(list(LINES)).ravel(), dtype=">f8") + metadata +
+        b"VERTICES 1 2\n" + packed(1, 4, dtype=">i4") +
+        b"LINES 3 5\nOFFSETS vtktypeint64\n" + packed(0, 3, 5, dtype=">i8") + metadata +
+        b"CONNECTIVITY vtktypeint64\n" + packed(0, 1, 2, 3, 4, dtype=">i8") +
+        b"POINT_DATA 5\nanything"
+    )  # fmt: skip
+    path = tmp_path / "a.vtk"
+    path.write_bytes(content)
+    assert_same(read_vtk(path), expected)
+    assert not said(caplog, logging.WARNING)
+
+
+@needs_vtk
+def test_files_of_vtk_are_read_as_vtk_reads_them(tmp_path):
+    import vtk
+
+    path = tmp_path / "a.vtk"
+    write_vtk(path, LINES)
+    reader = vtk.vtkPolyDataReader()
+    reader.SetFileName(str(path))
+    reader.Update()
+    for version in (42, 51):
+        for binary in (True, False):
+            writer = vtk.vtkPolyDataWriter()
+            writer.SetFileVersion(version)
+            writer.SetFileName(str(path))
+            writer.SetInputData(reader.GetOutput())
+            if binary:
+                writer.SetFileTypeToBinary()
+            assert writer.Write()
+            assert_same(read_vtk(path), LINES)
+
+
+@needs_vtk
+@pytest.mark.parametrize("extension", FORMATS)
+def test_random_changes_end_in_streamlines_or_a_refusal(tmp_path, extension):
+    rng = np.random.default_rng(0)
+    path = tmp_path / f"a{extension}"
+    write_vtk(path, LINES)
+    content = path.read_bytes()
+    digits = [place for place, byte in enumerate(content) if chr(byte).isdigit()]
+    n_refused = 0
+    for _ in range(100):
+        changed = bytearray(content)
+        for place in rng.integers(0, len(content), rng.integers(1, 4)):
+            changed[place] = rng.integers(256)
+        changed[rng.choice(digits)] = ord("0") + rng.integers(10)
+        path.write_bytes(bytes(changed))
+        try:
+            read_vtk(path)
+        except InputFileError as err:
+            n_refused += 1
+            assert str(path) in str(err)
+    assert 0 < n_refused < 100
