@@ -130,6 +130,7 @@ _HOME = {
     "simulate_signal": "sims.tracking",
     "split_streamlines": "sims.labels",
     "track_fibercup": "sims.tracking",
+    "tractogram_files": "io.paths",
     "train": "training.train",
     "train_with_settings": "training.fit",
     "training_figure": "viz.base",

@@ -28,6 +28,7 @@ from dipy_tractoencoder.generation.sampling import (
     sampled_nearest_mdf,
 )
 from dipy_tractoencoder.io.chunks import TractogramChunks
+from dipy_tractoencoder.io.paths import tractogram_files
 from dipy_tractoencoder.io.tractogram import load_tractogram, save_tractogram
 from dipy_tractoencoder.io.vtk import Reference
 from dipy_tractoencoder.latent.codec import Latents, decode, decode_tractogram, encode
@@ -249,6 +250,7 @@ __all__ = [
     "simulate_signal",
     "split_streamlines",
     "track_fibercup",
+    "tractogram_files",
     "train",
     "train_with_settings",
     "training_figure",

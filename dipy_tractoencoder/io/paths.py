@@ -69,10 +69,10 @@ def tractogram_files(
     Examples
     --------
     >>> from pathlib import Path
-    >>> from dipy_tractoencoder.io.paths import tractogram_files
+    >>> import dipy_tractoencoder as dte
     >>> for name in ("AF.trk", "UF.TRX", "README.txt"):
     ...     _ = Path(name).write_bytes(b"")
-    >>> [path.name for path in tractogram_files(".")]
+    >>> [path.name for path in dte.tractogram_files(".")]
     ['AF.trk', 'UF.TRX']
     """
     several = [given] if isinstance(given, (str, PathLike)) else given
@@ -135,11 +135,15 @@ def existing(path: str | Path) -> Path:
 
 def _of_folder(folder, extensions, kind):
     """List the wanted files in a folder, and log what is skipped."""
+    return _wanted(folder, _content(folder), extensions, kind)
+
+
+def _content(folder):
+    """List the paths in a folder, sorted."""
     try:
-        inside = sorted(Path(folder).iterdir())
+        return sorted(Path(folder).iterdir())
     except OSError as err:
         raise InputFileError(f"Cannot read {folder}: {err.strerror}.") from err
-    return _wanted(folder, inside, extensions, kind)
 
 
 def _of_wildcard(pattern, extensions, kind):
@@ -151,23 +155,22 @@ def _of_wildcard(pattern, extensions, kind):
             f"File not found: {pattern} (* ? and [ ] are wildcards, and nothing has "
             "such a name)."
         )
+    files = [path for path in matches if not path.is_dir()]
+    folders = [path for path in matches if path.is_dir()]
     extension = Path(pattern).suffix
     if len(extension) > 1 and not has_wildcard(extension):
-        found = [path for path in matches if not path.is_dir()]
-        folders = [path for path in matches if path.is_dir()]
-    elif "**" in pattern:  # The content of the folders is found, too.
-        found = _wanted(pattern, matches, extensions, kind, deep=True)
-        folders = []
+        found = files
+    elif "**" in pattern:  # Most files are found by their folder, too: say it once.
+        inside = {path for folder in folders for path in _content(folder)}
+        return _wanted(pattern, sorted({*files, *inside}), extensions, kind, deep=True)
     else:
-        files = [path for path in matches if not path.is_dir()]
-        folders = [path for path in matches if path.is_dir()]
-        found = _wanted(pattern, files, extensions, kind) if files else []
+        found = _wanted(pattern, files, extensions, kind, needed=not folders)
     for folder in folders:
         found += _of_folder(folder, extensions, kind)
     return found
 
 
-def _wanted(where, paths, extensions, kind, deep=False):
+def _wanted(where, paths, extensions, kind, *, deep=False, needed=True):
     """Choose the wanted files among paths, and log which others are skipped."""
     where = Path(where)
     found, foreign, folders, unreadable = [], [], [], []
@@ -183,7 +186,7 @@ def _wanted(where, paths, extensions, kind, deep=False):
             unreadable.append((path, reason))
         else:
             foreign.append(path)
-    if not found:
+    if not found and needed:
         raise _nothing_in(where, foreign, folders, unreadable, extensions, kind)
     for reason in dict.fromkeys(reason for _, reason in unreadable):
         names = _names(path for path, why in unreadable if why == reason)

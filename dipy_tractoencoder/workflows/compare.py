@@ -85,8 +85,8 @@ class CompareVAEFlow(TractoWorkflow):
         model_file : string or Path
             Model of dipy_train_vae.
         input_files : variable string or Path
-            Bundles of the subjects to compare (trk, tck, trx, vtk, vtp, fib, dpy), or
-            folders of them. Wildcards can be used.
+            Bundles of the subjects to compare (trk, tck, trx, vtk, vtp, fib, dpy,
+            trk.gz, tck.gz, tt.gz), or folders of them. Wildcards can be used.
         reference_files : variable string or Path, optional
             Bundles of the reference group, or folders of them. Wildcards can be used.
         measure : string, optional

@@ -86,8 +86,8 @@ class EvaluateVAEFlow(TractoWorkflow):
             Model of dipy_train_vae.
         input_files : variable string or Path
             Test tractograms, if possible of subjects that the model was not trained on
-            (trk, tck, trx, vtk, vtp, fib, dpy), or folders of them. Wildcards can be
-            used; '**' also reads folders in folders.
+            (trk, tck, trx, vtk, vtp, fib, dpy, trk.gz, tck.gz, tt.gz), or folders of
+            them. Wildcards can be used; '**' also reads folders in folders.
         training_files : variable string or Path, optional
             Tractograms that the model was trained on, or folders of them. Neighbours,
             length regression and density are fitted to them; without them, to half of

@@ -52,8 +52,9 @@ class ExploreVAEFlow(TractoWorkflow):
         model_file : string or Path
             Model of dipy_train_vae.
         input_files : variable string or Path
-            Tractograms to show (trk, tck, trx, vtk, vtp, fib, dpy), or folders of them.
-            Wildcards can be used; '**' also reads folders in folders.
+            Tractograms to show (trk, tck, trx, vtk, vtp, fib, dpy, trk.gz, tck.gz,
+            tt.gz), or folders of them. Wildcards can be used; '**' also reads folders
+            in folders.
         groups : variable string, optional
             Groups of trx files that are bundles; wildcards can be used.
         max_streamlines : int, optional

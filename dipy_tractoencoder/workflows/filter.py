@@ -77,8 +77,9 @@ class FilterVAEFlow(TractoWorkflow):
         model_file : string or Path
             Model of dipy_train_vae.
         input_files : variable string or Path
-            Tractograms to filter (trk, tck, trx, vtk, vtp, fib, dpy), or folders of
-            them. Wildcards can be used; '**' also reads folders in folders.
+            Tractograms to filter (trk, tck, trx, vtk, vtp, fib, dpy, trk.gz, tck.gz,
+            tt.gz), or folders of them. Wildcards can be used; '**' also reads folders
+            in folders.
         plausible_files : variable string or Path, optional
             Plausible streamlines: tractograms, folders of them, trx files with groups,
             or latents (h5) made by the same model.

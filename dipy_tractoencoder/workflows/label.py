@@ -78,8 +78,9 @@ class LabelVAEFlow(TractoWorkflow):
         model_file : string or Path
             Model of dipy_train_vae.
         input_files : variable string or Path
-            Tractograms to label (trk, tck, trx, vtk, vtp, fib, dpy), or folders of
-            them. Wildcards can be used; '**' also reads folders in folders.
+            Tractograms to label (trk, tck, trx, vtk, vtp, fib, dpy, trk.gz, tck.gz,
+            tt.gz), or folders of them. Wildcards can be used; '**' also reads folders
+            in folders.
         bundle_files : variable string or Path, optional
             Labelled bundles: tractograms named by bundle, folders of them, trx files
             with groups, or latents (h5) of the same model.

@@ -67,8 +67,8 @@ class ReconstructVAEFlow(TractoWorkflow):
         model_file : string or Path
             Model of dipy_train_vae.
         input_files : variable string or Path
-            Tractograms (trk, tck, trx, vtk, vtp, fib, dpy), or folders of them.
-            Wildcards can be used; '**' also reads folders in folders.
+            Tractograms (trk, tck, trx, vtk, vtp, fib, dpy, trk.gz, tck.gz, tt.gz), or
+            folders of them. Wildcards can be used; '**' also reads folders in folders.
         reference : string or Path, optional
             Reference image or TRK for formats without a header (TCK, VTK, ...).
         vtk_space : string, optional

@@ -99,8 +99,9 @@ class TrainVAEFlow(TractoWorkflow):
         Parameters
         ----------
         input_files : variable string or Path
-            Training tractograms (trk, tck, trx, vtk, vtp, fib, dpy), or folders of
-            them. Wildcards can be used; '**' also reads folders in folders.
+            Training tractograms (trk, tck, trx, vtk, vtp, fib, dpy, trk.gz, tck.gz,
+            tt.gz), or folders of them. Wildcards can be used; '**' also reads folders
+            in folders.
         model : string, optional
             Type of model: vae (variational autoencoder) or ae (autoencoder).
         backbone : string, optional

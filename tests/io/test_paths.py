@@ -77,12 +77,16 @@ def test_two_stars_read_folders_in_folders(tmp_path, caplog):
     ]
     assert found == tractogram_files(str(tmp_path / "**" / "*"))
     assert names(tractogram_files(str(tmp_path / "**" / "*.tck"))) == ["UF.tck"]
+    assert names(tractogram_files(str(tmp_path / "**" / "deep"))) == ["UF.tck"]
 
 
 def test_wildcards_skip_what_a_folder_skips_unless_they_name_an_extension(tmp_path):
     touch(tmp_path, "AF.trk", "AF.txt", "AF.h5", "sub-1/UF.trk", "sub-1/README")
     assert names(tractogram_files(str(tmp_path / "*"))) == ["AF.trk", "UF.trk"]
     assert names(tractogram_files(str(tmp_path / "sub-*"))) == ["UF.trk"]
+    (tmp_path / "AF.trk").unlink()
+    assert names(tractogram_files(str(tmp_path / "*"))) == ["UF.trk"]
+    touch(tmp_path, "AF.trk")
     assert names(tractogram_files(str(tmp_path / "*.h5"))) == ["AF.h5"]
     assert names(tractogram_files(str(tmp_path / "A?.t*"))) == ["AF.trk"]
 
