@@ -33,6 +33,7 @@ ARGUMENTS = {
     "seed",
     "record",
 }
+LARGEST_NUMBER = 1e30
 VARIATIONAL = {"kl_weight", "kl_annealing", "epsilon_std"}
 
 
@@ -159,6 +160,11 @@ def check_record(record: Any) -> None:
     for name, value in record.items():
         if not _RECORD[name](value):
             raise ValueError(f"the {name} of its training record are invalid")
+    epochs = record.get("settings", {}).get("epochs", LARGEST_NUMBER)
+    if record.get("best_epoch", 0) > epochs:
+        raise ValueError(
+            "the best_epoch of its training record is not among its epochs"
+        )
 
 
 def _layers(sizes: list[int]) -> Iterator[tuple[int, ...]]:
@@ -206,8 +212,8 @@ def _convolutional_bodies(backbone, n_points, n_components, latent_dim, variatio
 
 
 def _is_number(value):
-    """Return whether a value is a number that floats can hold."""
-    return type(value) is float or (type(value) is int and abs(value) < 2**63)
+    """Return whether a value is a number that figures can show; they leave out nan."""
+    return type(value) in (int, float) and not abs(value) > LARGEST_NUMBER
 
 
 def _is_count(value):

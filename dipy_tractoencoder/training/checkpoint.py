@@ -8,14 +8,13 @@ written completely or not at all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 import hashlib
 import json
 import logging
 from pathlib import Path
 import time
 from typing import TYPE_CHECKING, Any
-import zipfile
 
 import numpy as np
 
@@ -23,6 +22,16 @@ from dipy_tractoencoder.errors import (
     InputFileError,
     OutputFileError,
     TrainingDivergedError,
+    format_received,
+)
+from dipy_tractoencoder.io.checks import DAMAGE
+from dipy_tractoencoder.io.names import short
+from dipy_tractoencoder.training.checkpoint_checks import (
+    PARTS,
+    FitState,
+    check_phases,
+    check_variables,
+    read_arrays,
 )
 from dipy_tractoencoder.utils.atomic_files import whole_file
 
@@ -41,39 +50,8 @@ SECONDS_AFTER_FAILURE = 60.0
 WRITING_FRACTION = 0.02  # Of the training time, at most.
 SECONDS_BETWEEN_COPIES = 1.0  # In memory; written when the training is interrupted.
 ABOUT = "about"
-PARTS = ("variables", "best_weights")
+MOST_NAMED = 10  # Settings in a message.
 ANEW = "start anew without `resume`"
-
-
-@dataclass(frozen=True)
-class FitState:
-    """Full state of a fit after a whole number of epochs.
-
-    Attributes
-    ----------
-    epoch : int
-        Number of epochs done.
-    done : bool
-        Whether the fit is over: all epochs are done, or it was stopped early.
-    history : dict of list of float
-        Values of each quantity, one per epoch.
-    best : float or None
-        Lowest monitored value; None without validation.
-    best_epoch : int
-        Epoch with the lowest monitored value.
-    variables : list of ndarray
-        Weights, seeds of random layers and variables of the optimiser.
-    best_weights : list of ndarray
-        Weights of the best epoch; empty without validation.
-    """
-
-    epoch: int = 0
-    done: bool = False
-    history: dict = field(default_factory=dict)
-    best: float | None = None
-    best_epoch: int = 0
-    variables: list = field(default_factory=list)
-    best_weights: list = field(default_factory=list)
 
 
 def checkpoint_path(model_path: str | Path) -> Path:
@@ -155,6 +133,8 @@ class Checkpoint:
             return
         if not self._written:
             self._try_to_write()
+        elif issubclass(kind, InputFileError):
+            return  # It cannot be resumed.
         if self.states and self.path.is_file():
             logger.warning(
                 "The state of the training is saved in %s (%s). To resume, repeat the "
@@ -251,32 +231,24 @@ class Checkpoint:
 
     def _read(self):
         try:
-            with np.load(self.path, allow_pickle=False) as file:
-                about = json.loads(str(file[ABOUT]))
-                version = about["format_version"]
-                if version == FORMAT_VERSION:
-                    self._check(about)
-                    self.states = {
-                        phase: FitState(**values, **_parts_of(file, phase))
-                        for phase, values in about["phases"].items()
-                    }
-        except InputFileError:
-            raise
-        # Readers of a damaged archive raise errors of all these kinds.
-        except (
-            OSError,
-            EOFError,
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            zipfile.BadZipFile,
-            zipfile.zlib.error,
-            NotImplementedError,
-        ) as err:
-            raise self._refusal(f"damaged ({type(err).__name__}: {err})") from err
+            arrays = read_arrays(self.path)
+            about = json.loads(str(arrays.pop(ABOUT)))
+            version = about["format_version"]
+            if version == FORMAT_VERSION:
+                self._check(about)
+                states = check_phases(about["phases"], arrays, self.about["settings"])
+                self.states = {
+                    name: FitState(**state) for name, state in states.items()
+                }
+        except (*DAMAGE, AttributeError) as err:
+            if isinstance(err, InputFileError) and ANEW in str(err):
+                raise
+            text = " ".join(str(err).split())
+            raise self._refusal(f"damaged ({type(err).__name__}: {text})") from err
         if version != FORMAT_VERSION:
-            raise self._refusal(f"of version {version}, not {FORMAT_VERSION}")
+            raise self._refusal(
+                f"of version {format_received(version)}, not {FORMAT_VERSION}"
+            )
         self.resumed_data = about["data"]
 
     def _check(self, about):
@@ -289,13 +261,15 @@ class Checkpoint:
         }
         if other:
             text = ", ".join(
-                f"{name}={was!r} not {now!r}" for name, (was, now) in other.items()
+                f"{short(name)}={format_received(was)} not {now!r}"
+                for name, (was, now) in list(other.items())[:MOST_NAMED]
             )
             raise self._refusal(f"of a training with other settings ({text})")
         was, now = about["versions"], self.about["versions"]
         if was["backend"] != now["backend"]:
             raise self._refusal(
-                f"of the {was['backend']} backend (set KERAS_BACKEND to resume it)"
+                f"of the {format_received(was['backend'])} backend (set KERAS_BACKEND "
+                "to resume it)"
             )
         changed = [name for name in now if was.get(name) != now[name]]
         if changed:
@@ -307,19 +281,60 @@ class Checkpoint:
             )
 
     def _refusal(self, what):
-        return InputFileError(
-            f"Cannot resume from {self.path}: it is {what}. Give the options and files "
-            f"it was started with, or {ANEW}."
+        return cannot_resume(self.path, what)
+
+
+def cannot_resume(path: str | Path, what: str) -> InputFileError:
+    """Create the error for a checkpoint that cannot be used.
+
+    Parameters
+    ----------
+    path : str or Path
+        Checkpoint file.
+    what : str
+        What it is instead.
+
+    Returns
+    -------
+    error : InputFileError
+        The error, to be raised.
+    """
+    return InputFileError(
+        f"Cannot resume from {path}: it is {what}. Give the options and files it was "
+        f"started with, or {ANEW}."
+    )
+
+
+def check_end(
+    state: FitState, settings: TrainingSettings, path: Path, *, stoppable: bool
+) -> None:
+    """Raise an error if a fit is said to be over, but nothing has stopped it.
+
+    Parameters
+    ----------
+    state : FitState
+        State of the fit.
+    settings : TrainingSettings
+        Settings of the fit.
+    path : Path
+        Checkpoint file of the state, for the message.
+    stoppable : bool
+        Whether callbacks of the user may have stopped it.
+
+    Raises
+    ------
+    InputFileError
+        If epochs are left, and there was no reason to stop.
+    """
+    if not state.done or stoppable or state.epoch == settings.epochs:
+        return
+    waited = state.epoch - state.best_epoch
+    if state.best is None or not settings.patience or waited < settings.patience:
+        raise cannot_resume(
+            path,
+            f"damaged (it says that the training was over after epoch {state.epoch} of "
+            f"{settings.epochs})",
         )
-
-
-def _parts_of(file, phase):
-    """Read the lists of arrays of one phase."""
-    names = sorted(name for name in file.files if name.startswith(f"{phase}/"))
-    return {
-        part: [file[name] for name in names if name.split("/")[1] == part]
-        for part in PARTS
-    }
 
 
 def variables_of(trainer: keras.Model) -> list[keras.Variable]:
@@ -340,7 +355,15 @@ def variables_of(trainer: keras.Model) -> list[keras.Variable]:
     return [*trainer.variables, *trainer.optimizer.variables]
 
 
-def put_back(trainer: keras.Model, state: FitState, path: Path) -> None:
+def put_back(
+    trainer: keras.Model,
+    state: FitState,
+    path: Path,
+    *,
+    counters: Sequence[keras.Variable] = (),
+    steps_per_epoch: int = 1,
+    rate: float | None = None,
+) -> None:
     """Restore the variables of a compiled model from a state.
 
     Parameters
@@ -351,18 +374,32 @@ def put_back(trainer: keras.Model, state: FitState, path: Path) -> None:
         State to restore.
     path : Path
         Checkpoint file of the state, for the message.
+    counters : sequence of keras.Variable, optional
+        Variables that count training steps, in addition to that of the optimiser.
+    steps_per_epoch : int, optional
+        Training steps per epoch.
+    rate : float, optional
+        Learning rate, if it is constant.
 
     Raises
     ------
     InputFileError
-        If the state belongs to another model.
+        If the state belongs to another model or another number of steps.
     """
     variables = variables_of(trainer)
-    wanted = [tuple(variable.shape) for variable in variables]
-    if wanted != [array.shape for array in state.variables]:
-        raise InputFileError(
-            f"Cannot resume from {path}: its arrays are not those of this model. Give "
-            f"the options it was started with, or {ANEW}."
+    optimizer = trainer.optimizer
+    try:
+        check_variables(
+            variables,
+            state.variables,
+            [optimizer.iterations, *counters],
+            state.epoch * steps_per_epoch,
+            None if rate is None else (optimizer.learning_rate, rate),
         )
+        kept = [tuple(weight.shape) for weight in trainer.weights]
+        if state.best_weights and kept != [a.shape for a in state.best_weights]:
+            raise ValueError("its best weights are not those of this model")
+    except ValueError as err:
+        raise cannot_resume(path, f"of another model or training ({err})") from err
     for variable, array in zip(variables, state.variables):
         variable.assign(array)

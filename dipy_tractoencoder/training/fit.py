@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 import logging
 import math
@@ -37,7 +38,13 @@ from dipy_tractoencoder.training.callbacks import (
     StopOnNonFinite,
     check_finite,
 )
-from dipy_tractoencoder.training.checkpoint import Checkpoint, FitState, put_back
+from dipy_tractoencoder.training.checkpoint import (
+    Checkpoint,
+    FitState,
+    cannot_resume,
+    check_end,
+    put_back,
+)
 from dipy_tractoencoder.training.coefficient_trainer import (
     evaluate,
     inputs_of,
@@ -55,6 +62,8 @@ logger = logging.getLogger(__name__)
 
 # Folding linear layers pays for batches larger than this multiple of latent_dim.
 FOLD_FACTOR = 2
+# Relative and absolute (mm) difference of an error that is measured again.
+TOLERANCE, SMALL_ERROR = 0.05, 1e-3
 
 
 def train_with_settings(
@@ -333,9 +342,18 @@ def fit(
         keep_best = KeepBest(evaluate(trainer, held_out, settings), settings.patience)
         watchers.append(keep_best)
     if checkpoint and state.epoch:
-        put_back(trainer, state, checkpoint.path)
-        if keep_best:
-            keep_best.resume(state)
+        restore = partial(
+            put_back,
+            trainer,
+            state,
+            checkpoint.path,
+            counters=[model.step] if model.variational else [],
+            steps_per_epoch=steps_per_epoch,
+            # Callbacks may have changed a constant rate.
+            rate=rate if isinstance(rate, float) and not callbacks else None,
+        )
+        check_end(state, settings, checkpoint.path, stoppable=bool(callbacks))
+        _resume(trainer, state, settings, checkpoint.path, restore, keep_best, held_out)
     watchers.extend(callbacks)
     if checkpoint:
         watchers.append(
@@ -369,3 +387,27 @@ def fit(
     if keep_best is not None and settings.epochs:
         best_epoch = keep_best.best_epoch
     return model, history, best_epoch
+
+
+def _resume(trainer, state, settings, path, restore, keep_best, held_out):
+    """Restore a state, after measuring whether its weights have the errors it says."""
+    if (keep_best is None) != (state.best is None):
+        raise cannot_resume(path, "of a training with another validation")
+    restore()
+    if keep_best is None:
+        return
+    last = state.history[keep_best.monitor][-1]
+    measured = [(evaluate(trainer, held_out, settings), last)]
+    trainer.set_weights(state.best_weights)
+    measured.append((evaluate(trainer, held_out, settings), state.best))
+    if not state.best_epoch:
+        measured.append((keep_best.best, state.best))
+    for found, stored in measured:
+        if not np.isclose(found, stored, rtol=TOLERANCE, atol=SMALL_ERROR):
+            raise cannot_resume(
+                path,
+                f"damaged (its weights have an error of {found:.4g} mm, but it says "
+                f"{stored:.4g} mm)",
+            )
+    restore()
+    keep_best.resume(state)
