@@ -6,7 +6,11 @@ import shutil
 from dipy.workflows.combined_workflow import CombinedWorkflow
 from flow_data import assert_refused, call_command
 from made_data import make_tractogram
+from nibabel.affines import apply_affine
+import numpy as np
 import pytest
+from tiny_track_data import TO_MNI, matrix, write as write_tiny_track
+from trx.trx_file_memmap import load as load_trx
 
 from dipy_tractoencoder import (
     StreamlineEmbedding,
@@ -166,3 +170,38 @@ def test_decode_reads_a_folder_of_latents(here, capsys):
     assert result.code == 0, result.err
     assert "no latents file: AF.trk" in result.out
     assert len(list(Path(".").glob("*decoded.trx"))) == 2
+
+
+def test_clusters_of_a_tiny_track_file_are_bundles(here, capsys, bundles):
+    lines = [*bundles[0][:6], *bundles[1][:6]]
+    to_voxels = np.linalg.inv(TO_MNI)
+    write_tiny_track(
+        here / "two.tt.gz",
+        [apply_affine(to_voxels, dense(line)) for line in lines],
+        cluster=matrix("cluster", [0] * 6 + [1] * 6, "i4"),
+    )
+    Path("two.tt.gz.txt").write_text("AF\nCST\n", encoding="utf-8")
+    result = call_command(
+        capsys, "dipy_encode_vae", "vae.keras", "two.tt.gz", "--save_tractogram"
+    )
+    assert result.code == 0, result.err
+    assert result.out.count("WARNING: two.tt.gz: its points are put into MNI") == 1
+    groups = load_trx("encoded.trx").groups
+    assert {name: list(members) for name, members in groups.items()} == {
+        "AF": list(range(6)),
+        "CST": list(range(6, 12)),
+    }
+    result = call_command(
+        capsys, "dipy_label_vae", "vae.keras", "atlas/AF.trk", "--bundle_files",
+        "two.tt.gz", "--n_neighbors", 1, "--assign_all", "--out_dir", "out",
+    )  # fmt: skip
+    assert result.code == 0, result.err
+    assert "AF" in result.out and Path("out/AF_labelled.trx").is_file()
+
+
+def dense(line):
+    """Add points, so that steps are short enough for a Tiny Track file."""
+    at = np.linspace(0, len(line) - 1, 30 * len(line))
+    return np.stack(
+        [np.interp(at, np.arange(len(line)), axis) for axis in line.T], axis=1
+    )
