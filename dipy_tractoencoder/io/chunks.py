@@ -15,7 +15,7 @@ import numpy as np
 
 from dipy_tractoencoder.errors import InputFileError, OutputFileError, check_number
 from dipy_tractoencoder.io.formats import IN_PLACE, SELF_CONTAINED, file_format
-from dipy_tractoencoder.io.open_file import open_in_place
+from dipy_tractoencoder.io.open_file import check_common_space, open_in_place
 from dipy_tractoencoder.io.paths import tractogram_files
 from dipy_tractoencoder.io.space import tractogram_space
 from dipy_tractoencoder.io.tractogram import (
@@ -206,6 +206,9 @@ def each_tractogram(source: Any, reference: str | Path | None = None) -> Iterato
     """
     if isinstance(source, (str, PathLike)):
         source = [source]
+    if isinstance(source, (list, tuple)):
+        paths = [str(item) for item in source if isinstance(item, (str, PathLike))]
+        check_common_space(tractogram_files(paths), reference)
     for item in as_tractogram_list(source):
         if isinstance(item, (str, PathLike)):
             for path in tractogram_files(item):

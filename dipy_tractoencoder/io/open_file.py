@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from dipy_tractoencoder.errors import InputFileError
 from dipy_tractoencoder.io.formats import file_format
 from dipy_tractoencoder.io.line_file import LineFile
 from dipy_tractoencoder.io.space import named_space
 from dipy_tractoencoder.io.tck import open_tck
 from dipy_tractoencoder.io.tiny_track import open_tiny_track
 from dipy_tractoencoder.io.trk import open_trk
-from dipy_tractoencoder.io.trk_header import trk_space
+from dipy_tractoencoder.io.trk_header import has_matrix, trk_space
 from dipy_tractoencoder.io.trx import TrxContents, open_trx
 
 
@@ -89,3 +91,33 @@ def reference_space(path: str | Path) -> dict[str, Any]:
     from dipy.io.utils import get_reference_info
 
     return named_space(get_reference_info(str(path)))
+
+
+def check_common_space(
+    paths: Sequence[str | Path], reference: str | Path | None = None
+) -> None:
+    """Raise an error if files used together contain one whose place is not known.
+
+    Parameters
+    ----------
+    paths : sequence of str or Path
+        Files whose streamlines are compared with each other, or learned from
+        together. Other files than TRK pass.
+    reference : str or Path, optional
+        Reference image or TRK, which gives the place.
+
+    Raises
+    ------
+    InputFileError
+        If there is more than one file, no reference, and a TRK has no voxel-to-RASMM
+        matrix.
+    """
+    if reference is not None or len({str(path) for path in paths}) < 2:
+        return
+    for path in paths:
+        if file_format(path).removesuffix(".gz") == ".trk" and not has_matrix(path):
+            raise InputFileError(
+                f"Cannot use {path} together with other files: its header has no "
+                "voxel-to-RASMM matrix, so where its streamlines lie is not known. "
+                "Give its image as `reference`, or leave the file out."
+            )

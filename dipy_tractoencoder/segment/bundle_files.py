@@ -12,6 +12,7 @@ import numpy as np
 from dipy_tractoencoder.errors import EmptyDataError
 from dipy_tractoencoder.io.chunks import TractogramChunks
 from dipy_tractoencoder.io.formats import file_format, file_stem
+from dipy_tractoencoder.io.open_file import check_common_space
 from dipy_tractoencoder.io.paths import tractogram_files
 from dipy_tractoencoder.latent.codec import check_same_model, encode
 from dipy_tractoencoder.latent.file_codec import prepared_chunks
@@ -112,7 +113,9 @@ def bundle_chunks(
         If no streamline of a bundle can be encoded.
     """
     counts: dict[str, list] = {}
-    for source, path in enumerate(tractogram_files(paths)):
+    files = tractogram_files(paths)
+    check_common_space(files, reference)
+    for source, path in enumerate(files):
         members = bundle_members(path, groups)
         reader = TractogramChunks(
             path, reference, chunk_size=chunk_size, progress=progress

@@ -9,7 +9,7 @@ import numpy as np
 
 from dipy_tractoencoder.errors import InputFileError
 from dipy_tractoencoder.io.formats import file_format, file_stem
-from dipy_tractoencoder.io.open_file import open_in_place
+from dipy_tractoencoder.io.open_file import check_common_space, open_in_place
 from dipy_tractoencoder.io.paths import tractogram_files
 from dipy_tractoencoder.io.tractogram import check_tractogram_path
 from dipy_tractoencoder.latent.latents_file import (
@@ -45,12 +45,14 @@ def check_bundle_paths(
     Raises
     ------
     InputFileError
-        If a file is missing, of unknown extension, or lacks its reference.
+        If a file is missing, of unknown extension, or lacks its reference, or if the
+        place of one of several files is not known.
     """
     paths = tractogram_files(paths)
     for path in paths:
         if not latents or file_format(path) not in LATENTS_EXTENSIONS:
             check_tractogram_path(path, reference)
+    check_common_space(paths, reference)
     return paths
 
 

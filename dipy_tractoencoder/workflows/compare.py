@@ -146,6 +146,7 @@ class CompareVAEFlow(TractoWorkflow):
         )
         outputs = rows[0][1]
 
+        from dipy_tractoencoder.io.open_file import check_common_space
         from dipy_tractoencoder.io.tractogram import check_tractogram_path
         from dipy_tractoencoder.nn.model_file import check_model_file, load_model
 
@@ -160,6 +161,7 @@ class CompareVAEFlow(TractoWorkflow):
                 )
         for path in (*subject_paths, *reference_paths):
             check_tractogram_path(path, reference)
+        check_common_space([*subject_paths, *reference_paths], reference)
         subjects = by_subject(subject_paths)
         controls = by_subject(reference_paths)
         check_model_file(model_file)

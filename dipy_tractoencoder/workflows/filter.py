@@ -135,6 +135,7 @@ class FilterVAEFlow(TractoWorkflow):
         read = (reference, validation_file, *plausible_files)
         rows = self.plan(io_it, inputs=1, gathered=gathered, read=read)
 
+        from dipy_tractoencoder.io.open_file import check_common_space
         from dipy_tractoencoder.io.tractogram import (
             check_output_extension,
             check_tractogram_path,
@@ -147,6 +148,7 @@ class FilterVAEFlow(TractoWorkflow):
         for path in (*inputs, *([validation_file] if validation_file else [])):
             check_tractogram_path(path, reference)
         known = check_bundle_paths(plausible_files, reference)
+        check_common_space([*inputs, *known], reference)
         for path in shared_files(inputs, known):
             logger.warning(
                 "%s is also one of the plausible files, so it is compared with itself: "

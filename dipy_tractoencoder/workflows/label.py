@@ -130,6 +130,7 @@ class LabelVAEFlow(TractoWorkflow):
                 "--out_tractogram end in .trx, or leave out --one_file."
             )
 
+        from dipy_tractoencoder.io.open_file import check_common_space
         from dipy_tractoencoder.io.tractogram import (
             check_output_extension,
             check_tractogram_path,
@@ -159,6 +160,7 @@ class LabelVAEFlow(TractoWorkflow):
         inputs = [path for path, _ in rows]
         for path in inputs:
             check_tractogram_path(path, reference)
+        check_common_space([*inputs, *known], reference)
         for path in shared_files(inputs, known):
             logger.warning(
                 "%s is also one of the labelled bundles, so it is labelled by itself: "

@@ -329,6 +329,7 @@ def train_files(
     report : report.page.Report
         The report that was written.
     """
+    from dipy_tractoencoder.io.open_file import check_common_space
     from dipy_tractoencoder.io.tractogram import check_tractogram_path
     from dipy_tractoencoder.nn.model_file import check_model_extension, save_model
     from dipy_tractoencoder.utils.tables import history_rows, save_table
@@ -342,6 +343,7 @@ def train_files(
         )
     for path in (*paths, *(validation_paths or ())):
         check_tractogram_path(path, reference)
+    check_common_space((*paths, *(validation_paths or ())), reference)
     if tensorboard is not None:
         check_writable(Path(tensorboard) / "events")
     load_backend()

@@ -5,15 +5,22 @@ import logging
 import os
 import struct
 
+from flow_data import call_command
 from made_data import make_tractogram
 import nibabel as nib
 from nibabel.streamlines.trk import header_2_dtype
 import numpy as np
 import pytest
 
-from dipy_tractoencoder import encode, load_tractogram, save_tractogram
+from dipy_tractoencoder import (
+    encode,
+    fit_bundle_classifier,
+    load_tractogram,
+    save_model,
+    save_tractogram,
+)
 from dipy_tractoencoder.errors import EmptyDataError, InputFileError, OutputFileError
-from dipy_tractoencoder.io.chunks import TractogramChunks
+from dipy_tractoencoder.io.chunks import TractogramChunks, each_chunk
 from dipy_tractoencoder.io.mapped import mapped_tractogram
 from dipy_tractoencoder.io.tck import open_tck
 from dipy_tractoencoder.io.trk import open_trk
@@ -531,3 +538,37 @@ def test_inputs_are_not_changed(some, image, tmp_path, extension):
     with mapped_tractogram(path, image) as mapped:
         mapped.streamlines[3][:] = 0
     assert path.read_bytes() == content and path.stat().st_mtime == before.st_mtime
+
+
+# Files that are used together
+
+
+def test_a_file_of_unknown_place_is_not_mixed(trained_vae, some, tmp_path, capsys):
+    write_trk(tmp_path / "a.trk", some, voxel_order=b"LPS", version=1)
+    write_trk(tmp_path / "b.trk", some)
+    save_model(trained_vae, tmp_path / "vae.keras")
+    paths = [tmp_path / "a.trk", tmp_path / "b.trk"]
+    where = "--out_dir", tmp_path / "out"
+    model = tmp_path / "vae.keras"
+    for command in (
+        ("dipy_train_vae", *paths, *where),
+        ("dipy_label_vae", model, paths[0], "--bundle_files", paths[1], *where),
+        ("dipy_filter_vae", model, paths[1], "--plausible_files", paths[0], *where),
+        ("dipy_compare_vae", model, paths[1], "--reference_files", paths[0], *where),
+        ("dipy_evaluate_vae", model, *paths, *where),
+        ("dipy_sample_vae", model, "--bundle_files", *paths, *where),
+    ):
+        result = call_command(capsys, *command)
+        assert result.code == 2, command
+        assert "a.trk together with other files" in result.err
+        assert "`reference` (--reference)" in result.err
+        assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+    for read in (
+        lambda: list(each_chunk(paths)),
+        lambda: fit_bundle_classifier(trained_vae, paths, n_neighbors=2),
+    ):
+        with pytest.raises(InputFileError, match=r"a\.trk together"):
+            read()
+    image = nifti(tmp_path, np.diag([*SIZES, 1]))
+    assert sum(map(len, each_chunk(paths, image))) == 100
+    assert sum(map(len, each_chunk(paths[:1]))) == 50  # Alone, with a warning.
