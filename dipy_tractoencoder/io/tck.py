@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dipy_tractoencoder.errors import InputFileError, OutputFileError
-from dipy_tractoencoder.io.checks import DAMAGE, LARGEST_TEXT, broken
+from dipy_tractoencoder.errors import TractoencoderError
+from dipy_tractoencoder.io.checks import LARGEST_TEXT, broken
 from dipy_tractoencoder.io.line_file import LineFile, SequenceOnDisk
+from dipy_tractoencoder.io.names import short
 from dipy_tractoencoder.io.raw_file import RawFile
 from dipy_tractoencoder.utils.once import log_once
 
@@ -108,11 +109,9 @@ def open_tck(path: str | Path) -> TckFile:
         return TckFile(raw, offset, dtype, starts, lengths)
     except BaseException as err:
         raw.close()
-        if isinstance(err, DAMAGE) and not isinstance(
-            err, (InputFileError, OutputFileError)
-        ):
-            raise broken(path, f"{type(err).__name__}: {err}") from err
-        raise
+        if isinstance(err, TractoencoderError) or not isinstance(err, Exception):
+            raise
+        raise broken(path, f"{type(err).__name__}: {err}") from err
 
 
 def _header(path, raw):
@@ -134,9 +133,11 @@ def _header(path, raw):
             key, line = (part.strip() for part in line.split(":", 1))
         if key is not None:
             fields.setdefault(key, []).append(line)
-    counts = [int(value) for value in fields.get("count", ()) if value]
-    if any(count < 0 for count in counts):
-        raise broken(path, f"its header says {min(counts)} streamlines")
+    counts = []
+    for value in filter(None, fields.get("count", ())):
+        if not (value.isascii() and value.isdigit()):
+            raise broken(path, f"its header says {short(value)} streamlines")
+        counts.append(int(value))
     kind = " ".join(fields.get("datatype", ["Float32LE"]))
     if kind not in TYPES:
         raise broken(
@@ -145,13 +146,13 @@ def _header(path, raw):
         )
     place = " ".join(fields.get("file", [f". {at}"])).split()
     if len(place) != 2 or place[0] != ".":
-        raise broken(path, f"its points are in the file {' '.join(place)}")
-    offset = int(place[1])
+        raise broken(path, f"its points are in the file {short(' '.join(place))}")
+    offset = int(place[1]) if place[1].isdecimal() else -1
     if not at <= offset <= raw.size:
         raise broken(
             path,
-            f"its header says that points begin at byte {offset}, but they are between "
-            f"{at} and {raw.size}",
+            f"its header says that points begin at byte {short(place[1])}, but they "
+            f"are between {at} and {raw.size}",
         )
     missing = [name for name in ("datatype", "file") if name not in fields]
     if missing:

@@ -16,8 +16,8 @@ from typing import Any
 from nibabel.streamlines.trk import get_affine_trackvis_to_rasmm
 import numpy as np
 
-from dipy_tractoencoder.errors import InputFileError, OutputFileError
-from dipy_tractoencoder.io.checks import DAMAGE, broken, check_count
+from dipy_tractoencoder.errors import TractoencoderError
+from dipy_tractoencoder.io.checks import broken, check_count
 from dipy_tractoencoder.io.line_file import LineFile, SequenceOnDisk, move
 from dipy_tractoencoder.io.raw_file import RawFile
 from dipy_tractoencoder.io.trk_header import (
@@ -140,11 +140,9 @@ def open_trk(
         return TrkFile(raw, header, place, *_cut(path, raw, header))
     except BaseException as err:
         raw.close()
-        if isinstance(err, DAMAGE) and not isinstance(
-            err, (InputFileError, OutputFileError)
-        ):
-            raise broken(path, f"{type(err).__name__}: {err}") from err
-        raise
+        if isinstance(err, TractoencoderError) or not isinstance(err, Exception):
+            raise
+        raise broken(path, f"{type(err).__name__}: {err}") from err
 
 
 def _to_rasmm(place, header):
