@@ -11,7 +11,12 @@ from slow import slow
 
 FOLDER = ROOT / "benchmarks" / "asv"
 # What each class is run on instead of all it is for.
-SMALL = {"Encode": (50,), "Read": (".trk", ".tck", ".trx"), "Epoch": ("dense",)}
+SMALL = {
+    "Encode": (50,),
+    "Read": (".trk", ".tck", ".trx"),
+    "ReadByNibabel": (".trk", ".tck"),
+    "Epoch": ("dense",),
+}
 PREFIXES = ("time_", "peakmem_")
 
 

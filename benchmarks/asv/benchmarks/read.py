@@ -1,14 +1,17 @@
 """Reading one tractogram in each format, whole and in chunks."""
 
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 import tempfile
 
+from nibabel.streamlines import load
 import numpy as np
 
 import dipy_tractoencoder as dte
 from dipy_tractoencoder.errors import OutputFileError
 from dipy_tractoencoder.io.chunks import TractogramChunks
+from dipy_tractoencoder.streamlines.array import CHUNK_SIZE, as_sequence
 
 N_STREAMLINES = 10_000
 
@@ -45,3 +48,14 @@ class Read:
 
     def peakmem_read_in_chunks(self, suffix):
         self.time_read_in_chunks(suffix)
+
+
+class ReadByNibabel(Read):
+    """The same chunks by nibabel's lazy readers, which our readers replace."""
+
+    params = (".trk", ".tck")
+
+    def time_read_in_chunks(self, suffix):
+        lines = iter(load(str(self.path), lazy_load=True).streamlines)
+        while chunk := list(islice(lines, CHUNK_SIZE)):
+            as_sequence(chunk)
