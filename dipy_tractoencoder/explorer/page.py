@@ -67,7 +67,7 @@ def explore(
         `evaluation.projection.latent_map`.
     groups : sequence of str, optional
         Patterns that select groups of TRX files; all by default.
-    reference : str or Path, optional
+    reference : str, Path or Reference, optional
         Reference image or TRK for formats without a header (TCK, VTK, ...).
     seed : int, optional
         Seed of the random choice and of t-SNE.

@@ -37,7 +37,7 @@ class TractogramChunks:
     ----------
     path : str or Path
         Tractogram file.
-    reference : str or Path, optional
+    reference : str, Path or Reference, optional
         Reference image or TRK for formats without a header (TCK, VTK, ...).
     chunk_size : int, optional
         Number of streamlines per chunk.
@@ -191,7 +191,7 @@ def each_tractogram(source: Any, reference: str | Path | None = None) -> Iterato
     source : tractogram, path, or iterable of them
         Tractograms as for `as_tractogram_list`, or paths, folders and wildcards as for
         `io.paths.tractogram_files`.
-    reference : str or Path, optional
+    reference : str, Path or Reference, optional
         Reference image or TRK for formats without a header (TCK, VTK, ...).
 
     Yields
@@ -227,7 +227,7 @@ def each_chunk(
     ----------
     source : tractogram, path, or iterable of them
         Source as for `each_tractogram`.
-    reference : str or Path, optional
+    reference : str, Path or Reference, optional
         Reference image or TRK for formats without a header (TCK, VTK, ...).
 
     Yields

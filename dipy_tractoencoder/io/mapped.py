@@ -60,7 +60,7 @@ def mapped_tractogram(
     ----------
     path : str or Path
         Tractogram file.
-    reference : str or Path, optional
+    reference : str, Path or Reference, optional
         Reference image or TRK for formats without a header (TCK, VTK, ...).
     progress : callable, optional
         Called with the number of streamlines when the file is open.

@@ -49,15 +49,17 @@ POINTS_AT_A_TIME = 1_000_000
 def load_tractogram(
     path: str | Path, reference: str | Path | None = None
 ) -> StatefulTractogram:
-    """Read a tractogram in any format that DIPY supports.
+    """Read a tractogram in any format that DIPY supports, and some more.
 
     Parameters
     ----------
     path : str or Path
-        A .trk, .tck, .trx, .vtk, .vtp, .fib, .dpy, .trk.gz or .tck.gz file.
-    reference : str or Path, optional
+        A .trk, .tck, .trx, .vtk, .vtp, .fib, .dpy, .trk.gz, .tck.gz or .tt.gz file.
+    reference : str, Path or Reference, optional
         Reference image or TRK for formats without a header (TCK, VTK, ...); not used
-        for TRX, and for TRK only if its header has no voxel-to-RASMM matrix.
+        for TRX, and for TRK only if its header has no voxel-to-RASMM matrix. With a
+        `Reference`, also the space of the points in VTK, VTP and FIB files. The points
+        of a .tt.gz are put into the space of its image, or into MNI space.
 
     Returns
     -------
@@ -233,7 +235,7 @@ def check_tractogram_path(
     ----------
     path : str or Path
         Tractogram file.
-    reference : str or Path, optional
+    reference : str, Path or Reference, optional
         Reference image or TRK for formats without a header (TCK, VTK, ...).
 
     Raises

@@ -84,7 +84,7 @@ def encode_file(
         Tractogram to read.
     out_latents : str or Path
         HDF5 file to write, completely or not at all.
-    reference : str or Path, optional
+    reference : str, Path or Reference, optional
         Reference image or TRK for formats without a header (TCK, VTK, ...).
     chunk_size : int, optional
         Number of streamlines per chunk.
@@ -156,7 +156,7 @@ def copy_with_latents(
     out_tractogram : str or Path
         File to write, completely or not at all. Latents of rejected streamlines are
         NaN. A TRX keeps its groups, and its data of every level and type.
-    reference : str or Path, optional
+    reference : str, Path or Reference, optional
         Reference image or TRK for formats without a header (TCK, VTK, ...).
 
     Raises
@@ -288,7 +288,7 @@ def reconstruct_file(
     out_tractogram : str or Path
         File to write, completely or not at all, without streamlines that cannot be
         encoded.
-    reference : str or Path, optional
+    reference : str, Path or Reference, optional
         Reference image or TRK for formats without a header (TCK, VTK, ...).
     seed : int, optional
         Seed of the sample and the clustering for the bundle metrics.

@@ -88,7 +88,7 @@ def bundle_chunks(
         `io.paths.tractogram_files`.
     groups : sequence of str, optional
         Patterns, such as ``AF*``, that select groups of TRX files; all by default.
-    reference : str or Path, optional
+    reference : str, Path or Reference, optional
         Reference image or TRK for formats without a header (TCK, VTK, ...).
     chunk_size : int, optional
         Streamlines per chunk.
@@ -168,7 +168,7 @@ def bundle_arrays(
         Patterns that select groups of TRX files; all by default.
     max_streamlines : int, optional
         Number of random streamlines per bundle; all by default.
-    reference : str or Path, optional
+    reference : str, Path or Reference, optional
         Reference image or TRK for formats without a header (TCK, VTK, ...).
     chunk_size : int, optional
         Streamlines processed at a time.

@@ -92,7 +92,7 @@ def fit_plausibility_scorer(
         negative log-likelihood in nats.
     groups : sequence of str, optional
         Patterns that select groups of TRX files; all by default.
-    reference : str or Path, optional
+    reference : str, Path or Reference, optional
         Reference image or TRK for formats without a header (TCK, VTK, ...).
     chunk_size : int, optional
         Streamlines processed at a time.
@@ -271,7 +271,7 @@ def filter_file(
         Name of the score in ``data_per_streamline``.
     label_name : str, optional
         Name of ground truth labels in ``data_per_streamline``, returned if present.
-    reference : str or Path, optional
+    reference : str, Path or Reference, optional
         Reference image or TRK for formats without a header (TCK, VTK, ...).
     chunk_size : int, optional
         Streamlines processed at a time.

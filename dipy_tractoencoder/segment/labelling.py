@@ -114,7 +114,7 @@ def fit_bundle_classifier(
         Factor on the distances within a bundle; see `fit_latent_classifier`.
     groups : sequence of str, optional
         Patterns that select groups of TRX files; all by default.
-    reference : str or Path, optional
+    reference : str, Path or Reference, optional
         Reference image or TRK for formats without a header (TCK, VTK, ...).
     chunk_size : int, optional
         Streamlines processed at a time.
@@ -258,7 +258,7 @@ def label_file(
         Tractogram to write for each bundle and for "unassigned", by name; or one TRX
         file to write with a group for each. Each file is written completely or not at
         all.
-    reference : str or Path, optional
+    reference : str, Path or Reference, optional
         Reference image or TRK for formats without a header (TCK, VTK, ...).
     chunk_size : int, optional
         Streamlines processed at a time.

@@ -120,7 +120,7 @@ class StreamlineEmbedding(
         limits. "raise" refuses ``X`` with an error that names them, before any
         training. "nan" leaves them out of the training and of `score`, and gives them
         rows of nan.
-    reference : str or Path, optional
+    reference : str, Path or Reference, optional
         Image or tractogram whose space files without one (TCK, VTK, ...) are in.
 
     Attributes
