@@ -50,8 +50,8 @@ class EncodeVAEFlow(TractoWorkflow):
             Model of dipy_train_vae.
         input_files : variable string or Path
             Tractograms to encode (trk, tck, trx, vtk, vtp, fib, dpy, trk.gz, tck.gz,
-            tt.gz), or folders of them. Wildcards can be used; '**' also reads folders
-            in folders.
+            tt.gz), or folders of them. Wildcards can be used; 'FOLDER/**' also reads
+            the folders in it.
         reference : string or Path, optional
             Reference image or TRK for formats without a header (TCK, VTK, ...).
         vtk_space : string, optional

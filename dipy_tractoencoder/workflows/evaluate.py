@@ -87,7 +87,7 @@ class EvaluateVAEFlow(TractoWorkflow):
         input_files : variable string or Path
             Test tractograms, if possible of subjects that the model was not trained on
             (trk, tck, trx, vtk, vtp, fib, dpy, trk.gz, tck.gz, tt.gz), or folders of
-            them. Wildcards can be used; '**' also reads folders in folders.
+            them. Wildcards can be used; 'FOLDER/**' also reads the folders in it.
         training_files : variable string or Path, optional
             Tractograms that the model was trained on, or folders of them. Neighbours,
             length regression and density are fitted to them; without them, to half of

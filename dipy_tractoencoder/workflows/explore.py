@@ -53,8 +53,8 @@ class ExploreVAEFlow(TractoWorkflow):
             Model of dipy_train_vae.
         input_files : variable string or Path
             Tractograms to show (trk, tck, trx, vtk, vtp, fib, dpy, trk.gz, tck.gz,
-            tt.gz), or folders of them. Wildcards can be used; '**' also reads folders
-            in folders.
+            tt.gz), or folders of them. Wildcards can be used; 'FOLDER/**' also reads
+            the folders in it.
         groups : variable string, optional
             Groups of trx files that are bundles; wildcards can be used.
         max_streamlines : int, optional

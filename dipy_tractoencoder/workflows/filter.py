@@ -78,8 +78,8 @@ class FilterVAEFlow(TractoWorkflow):
             Model of dipy_train_vae.
         input_files : variable string or Path
             Tractograms to filter (trk, tck, trx, vtk, vtp, fib, dpy, trk.gz, tck.gz,
-            tt.gz), or folders of them. Wildcards can be used; '**' also reads folders
-            in folders.
+            tt.gz), or folders of them. Wildcards can be used; 'FOLDER/**' also reads
+            the folders in it.
         plausible_files : variable string or Path, optional
             Plausible streamlines: tractograms, folders of them, trx files with groups,
             or latents (h5) made by the same model.

@@ -79,8 +79,8 @@ class LabelVAEFlow(TractoWorkflow):
             Model of dipy_train_vae.
         input_files : variable string or Path
             Tractograms to label (trk, tck, trx, vtk, vtp, fib, dpy, trk.gz, tck.gz,
-            tt.gz), or folders of them. Wildcards can be used; '**' also reads folders
-            in folders.
+            tt.gz), or folders of them. Wildcards can be used; 'FOLDER/**' also reads
+            the folders in it.
         bundle_files : variable string or Path, optional
             Labelled bundles: tractograms named by bundle, folders of them, trx files
             with groups, or latents (h5) of the same model.

@@ -100,8 +100,8 @@ class TrainVAEFlow(TractoWorkflow):
         ----------
         input_files : variable string or Path
             Training tractograms (trk, tck, trx, vtk, vtp, fib, dpy, trk.gz, tck.gz,
-            tt.gz), or folders of them. Wildcards can be used; '**' also reads folders
-            in folders.
+            tt.gz), or folders of them. Wildcards can be used; 'FOLDER/**' also reads
+            the folders in it.
         model : string, optional
             Type of model: vae (variational autoencoder) or ae (autoencoder).
         backbone : string, optional
