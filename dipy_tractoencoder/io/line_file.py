@@ -39,7 +39,14 @@ class SequenceOnDisk(ArraySequence):
     ) -> None:
         self._read, self.n_columns = read, n_columns
         self._lengths = lengths
-        self._offsets = np.cumsum(lengths) - lengths
+
+    @property
+    def _offsets(self) -> np.ndarray:
+        """First row of each streamline."""
+        return np.cumsum(self._lengths) - self._lengths
+
+    def __len__(self) -> int:
+        return len(self._lengths)
 
     @property
     def _data(self) -> np.ndarray:

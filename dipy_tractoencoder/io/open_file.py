@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dipy_tractoencoder.errors import InputFileError
+from dipy_tractoencoder.io.checks import check_space
 from dipy_tractoencoder.io.formats import file_format
 from dipy_tractoencoder.io.line_file import LineFile
 from dipy_tractoencoder.io.space import named_space
@@ -80,7 +81,7 @@ def reference_space(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     InputFileError
-        If a TRK or TRX is damaged, or a TRK has no voxel-to-RASMM matrix.
+        If the space is invalid, or a TRK has no voxel-to-RASMM matrix.
     """
     kind = file_format(path).removesuffix(".gz")
     if kind == ".trk":
@@ -90,7 +91,9 @@ def reference_space(path: str | Path) -> dict[str, Any]:
             return contents.space
     from dipy.io.utils import get_reference_info
 
-    return named_space(get_reference_info(str(path)))
+    space = named_space(get_reference_info(str(path)))
+    check_space(path, **space)
+    return space
 
 
 def check_common_space(

@@ -63,7 +63,7 @@ class TrkFile(LineFile):
         scalars = data_columns(raw.path, header, "scalar")
         self._width = 3 + int(header["nb_scalars_per_point"])
         self._n_properties = int(header["nb_properties_per_streamline"])
-        self._ends = starts + lengths * self._width
+        self._lengths = lengths
         to_rasmm = _to_rasmm(place, header)
         self.streamlines = SequenceOnDisk(
             lambda rows: move(to_rasmm, self._rows(rows, slice(3))), lengths, 3
@@ -83,9 +83,9 @@ class TrkFile(LineFile):
 
     def _rows(self, rows, columns):
         """Read columns of the points, with their data, of streamlines."""
-        numbers = self._raw.pieces(
-            HEADER, self._starts[rows], self._ends[rows], self._number
-        )
+        begins = self._starts[rows]
+        ends = begins + self._width * self._lengths[rows]
+        numbers = self._raw.pieces(HEADER, begins, ends, self._number)
         return np.ascontiguousarray(numbers.reshape(-1, self._width)[:, columns])
 
     @cached_property
@@ -93,7 +93,7 @@ class TrkFile(LineFile):
         """Data per streamline, shape (n_streamlines, n_columns) each."""
         if not self._properties:
             return {}
-        ends = self._ends
+        ends = self._starts + self._width * self._lengths
         numbers = self._raw.pieces(
             HEADER, ends, ends + self._n_properties, self._number
         ).reshape(len(self), self._n_properties)
@@ -202,6 +202,6 @@ def _cut(path, raw, header):
             path,
             f"its header promises {promised} streamlines, but it ends after {n_found}",
         )
-    ends = np.array([*starts[1:], at] if n_found else [], dtype=np.int64)
-    begins = np.array(starts, dtype=np.int64)
+    begins = np.frombuffer(starts, np.int64) if n_found else np.empty(0, np.int64)
+    ends = np.append(begins[1:], at) if n_found else begins
     return begins + 1, (ends - begins - skip) // width
