@@ -104,29 +104,6 @@ def mutate_member(content, rng):
     return target.getvalue()
 
 
-def mutated(content, kind, number):
-    """Make one of a kind's mutated files.
-
-    Parameters
-    ----------
-    content : bytes
-        A good file.
-    kind : {"trk", "tck", "trx", "keras", "h5", "densities"}
-        What it is: its extension, h5 for latents.
-    number : int
-        Which one.
-
-    Returns
-    -------
-    content : bytes
-        Mutated.
-    """
-    rng = np.random.default_rng([number, *kind.encode()])
-    if kind in ("trx", "keras") and rng.random() < 0.6:
-        return mutate_member(content, rng)
-    return mutate(content, rng)
-
-
 def make_good_files(folder):
     """Write a small file of each kind.
 
@@ -173,22 +150,6 @@ def make_good_files(folder):
     return {**files, "keras": (folder / "vae.keras").read_bytes()}
 
 
-def file_name(kind):
-    """Name a mutated file.
-
-    Parameters
-    ----------
-    kind : str
-        What it is.
-
-    Returns
-    -------
-    name : str
-        With its extension.
-    """
-    return "case.h5" if kind == "densities" else f"case.{kind}"
-
-
 def arguments(kind, path, folder, number):
     """Command line that reads a file.
 
@@ -219,7 +180,7 @@ def arguments(kind, path, folder, number):
     elif kind == "densities":
         command = "dipy_sample_vae"
         values = [model, "--density_file", path, "--n_streamlines", "2"]
-    elif number % 40 == 7:
+    elif number % 400 == 7:
         command = "dipy_train_vae"
         values = [path, "--reference", folder / "reference.trk", "--n_points", 16]
         values += ["--latent_dim", 3, "--epochs", 1]

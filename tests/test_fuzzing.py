@@ -1,53 +1,92 @@
 """A sample of the nightly fuzzing (benchmarks/fuzz_files.py), and made streamlines."""
 
+from pathlib import Path
+import shutil
+import tempfile
+
 from flow_data import assert_refused, call_command
+from fuzz_cases import KINDS, add_checkpoint, make_case, make_files
 from hypothesis import HealthCheck, given, settings, strategies as st
 from hypothesis.extra import numpy as some
 from made_data import make_tractogram
-from mutations import arguments, file_name, make_good_files, mutated
 import numpy as np
 import pytest
 from slow import slow
 
 from dipy_tractoencoder import encode, load_model
 from dipy_tractoencoder.errors import TractoencoderError
+from dipy_tractoencoder.nn import model_file
 from dipy_tractoencoder.streamlines.array import as_sequence
 from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
 
 N_SAMPLE = 12
 # Cases that once ended in a bug, by kind.
 FOUND = {"trk": (107,), "trx": (27,), "densities": (15, 17, 36, 39, 157, 288)}
+QUICK = {"trk": range(2), "h5": range(3), "names": range(9), "counts": range(5)}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fuzzing")
-    return folder, make_good_files(folder)
+    return folder, make_files(folder), load_model(folder / "vae.keras")
+
+
+@pytest.fixture
+def run_case(files, capsys, monkeypatch, tmp_path):
+    """Run cases in folders of their own; give their exit codes."""
+    folder, good, model = files
+    load = model_file.load_model
+    here = tmp_path / "1" / "2" / "3" / "4" / "5" / "here"  # Names may lead upwards.
+    cwd, tmp = here / "cwd", here / "tmp"
+    for path in (cwd, tmp):
+        path.mkdir(parents=True)
+    for name in ("vae.keras", "reference.trk"):
+        (here / name).write_bytes((folder / name).read_bytes())
+    known = here / "vae.keras"
+    monkeypatch.setattr(
+        model_file, "load_model", lambda p: model if Path(p) == known else load(p)
+    )
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp))
+    monkeypatch.chdir(cwd)
+
+    def run(kind, number):
+        name, values, inputs = make_case(kind, number, good, here)
+        before = around(tmp_path, here / "out")
+        result = call_command(capsys, name, *values)
+        assert around(tmp_path, here / "out") == before
+        assert all(str(path) in before for path in inputs)
+        assert "should not happen" not in result.out + result.err
+        if result.code:
+            assert_refused(result, "")
+        shutil.rmtree(here / "out", ignore_errors=True)
+        return result.code
+
+    return run
+
+
+def around(top, out):
+    """Content of all files and names of all folders, but for those of outputs."""
+    return {
+        str(path): path.read_bytes() if path.is_file() else None
+        for path in top.rglob("*")
+        if path != out and out not in path.parents
+    }
+
+
+@pytest.mark.parametrize("kind", QUICK)
+def test_some_mutated_and_hostile_files(kind, run_case):
+    codes = {run_case(kind, number) for number in QUICK[kind]}
+    assert codes <= {0, 2}
 
 
 @slow
-@pytest.mark.timeout(240)
-@pytest.mark.parametrize(
-    "kind",
-    ["trk", "tck", "trx", "keras", "h5", "densities"],
-)
-def test_mutated_files(folder, kind, capsys, monkeypatch):
-    folder, good = folder
-    model = load_model(folder / "vae.keras")
-    if kind != "keras":
-        monkeypatch.setattr(
-            "dipy_tractoencoder.nn.model_file.load_model", lambda path: model
-        )
-    codes = set()
-    for number in (*range(N_SAMPLE), *FOUND.get(kind, ())):
-        path = folder / file_name(kind)
-        path.write_bytes(mutated(good[kind], kind, number))
-        name, values = arguments(kind, path, folder, number)
-        result = call_command(capsys, name, *values)
-        codes.add(result.code)
-        if result.code:
-            assert_refused(result, "")
-    assert 2 in codes
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", KINDS)
+def test_mutated_and_hostile_files(kind, files, run_case):
+    add_checkpoint(files[1], files[0])
+    n_sample = 3 if kind == "checkpoint" else N_SAMPLE
+    numbers = (*range(n_sample), *FOUND.get(kind, ()))
+    assert 2 in {run_case(kind, number) for number in numbers}
 
 
 # Streamlines of all kinds
