@@ -102,6 +102,25 @@ def broken(path: str | Path, why: str) -> InputFileError:
     )
 
 
+def changed(path: str | Path) -> InputFileError:
+    """Create the error for a file that changes while it is read.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    error : InputFileError
+        The error, to be raised.
+    """
+    return InputFileError(
+        f"Cannot read {path}: it has changed while it was read. Wait until it is "
+        "complete, then try again."
+    )
+
+
 def check_count(path: str | Path, count: int, least_bytes: int, n_bytes: int) -> None:
     """Raise an error unless a number of streamlines can fit into a number of bytes.
 

@@ -17,7 +17,7 @@ import zlib
 import numpy as np
 
 from dipy_tractoencoder.errors import InputFileError, OutputFileError
-from dipy_tractoencoder.io.checks import broken
+from dipy_tractoencoder.io.checks import broken, changed
 from dipy_tractoencoder.io.zip_arrays import ALWAYS_FINE, AT_A_TIME, LARGEST_RATIO
 
 # Words further apart than this are not read together.
@@ -92,16 +92,13 @@ class RawFile:
             self.file.seek(start)
             while done < n_bytes and (count := self.file.readinto(view[done:])):
                 done += count
-            changed = self._now() != self._state
+            same = self._now() == self._state
         except OSError as err:
             raise InputFileError(
                 f"Cannot read {self.path}: {err.strerror or err}."
             ) from err
-        if changed or done < n_bytes:
-            raise InputFileError(
-                f"Cannot read {self.path}: it has changed while it was read. Wait "
-                "until it is complete, then try again."
-            )
+        if not same or done < n_bytes:
+            raise changed(self.path)
         return content
 
     def pieces(

@@ -6,7 +6,9 @@ Format: https://tractometry.org/trx-spec.
 
 from __future__ import annotations
 
+from contextlib import suppress
 import logging
+import os
 from pathlib import Path
 import re
 from typing import Any
@@ -16,7 +18,7 @@ from nibabel.streamlines import ArraySequence
 import numpy as np
 
 from dipy_tractoencoder.errors import InputFileError, OutputFileError
-from dipy_tractoencoder.io.checks import DAMAGE, broken, check_space
+from dipy_tractoencoder.io.checks import DAMAGE, broken, changed, check_space
 from dipy_tractoencoder.io.names import read_names, short
 from dipy_tractoencoder.io.space import named_space
 from dipy_tractoencoder.io.zip_arrays import ZipArrays
@@ -69,6 +71,7 @@ class TrxContents:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._opened: os.stat_result | None = None
         self.streamlines = ArraySequence()
         self.space: dict[str, Any] = {}
         self.per_streamline: dict[str, np.ndarray] = {}
@@ -101,9 +104,23 @@ class TrxContents:
         ends = np.cumsum(lengths)
         first = int(lines._offsets[start]) if len(lengths) else 0
         last = first + int(ends[-1]) if len(lengths) else 0
+        self._check_unchanged()
         copy = np.array(lines._data[first:last])
         forget_pages(lines._data)
         return _sequence(copy, ends - lengths, lengths)
+
+    def _check_unchanged(self):
+        """Raise an error if the file has changed: reading beyond its end is fatal."""
+        now = opened = self._opened
+        with suppress(OSError):  # It still exists for us if it has been removed.
+            now = self.path.stat()
+        if now is None or opened is None:
+            return
+        # A file that has taken its place does not matter.
+        same_file = (now.st_dev, now.st_ino) == (opened.st_dev, opened.st_ino)
+        states = [(state.st_size, state.st_mtime_ns) for state in (now, opened)]
+        if same_file and states[0] != states[1]:
+            raise changed(self.path)
 
     def reference(self) -> dict[str, Any]:
         """Return the image space in a form that DIPY accepts as reference.
@@ -148,7 +165,10 @@ def open_trx(path: str | Path) -> TrxContents:
     """
     try:
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
-            return _contents(path, ZipArrays(path, file, archive))
+            opened = os.fstat(file.fileno())
+            contents = _contents(path, ZipArrays(path, file, archive))
+            contents._opened = opened
+            return contents
     except (InputFileError, OutputFileError):
         raise
     except DAMAGE as err:

@@ -507,11 +507,14 @@ def test_no_space_to_unpack(some, tmp_path, monkeypatch):
 # Files that change
 
 
-@pytest.mark.parametrize("extension", ["trk", "tck"])
+@pytest.mark.parametrize("extension", ["trk", "tck", "trx"])
 @pytest.mark.parametrize("change", ["shorter", "longer", "replaced"])
 def test_a_file_that_changes_while_it_is_read(some, image, tmp_path, extension, change):
     path = tmp_path / f"a.{extension}"
-    {"trk": write_trk, "tck": write_tck}[extension](path, some)
+    if extension == "trx":
+        save_tractogram(make_tractogram(some), path)
+    else:
+        {"trk": write_trk, "tck": write_tck}[extension](path, some)
     reader = iter(TractogramChunks(path, image, chunk_size=10))
     assert len(next(reader)) == 10
     with open(path, "r+b") as file:
@@ -525,6 +528,26 @@ def test_a_file_that_changes_while_it_is_read(some, image, tmp_path, extension, 
     os.utime(path, (1, 1))
     with pytest.raises(InputFileError, match=f"a.{extension}.*changed while"):
         list(reader)
+
+
+@pytest.mark.parametrize("extension", ["trk", "tck", "trx"])
+@pytest.mark.parametrize("change", ["removed", "another"])
+def test_a_file_that_is_removed_while_it_is_read(
+    some, image, tmp_path, extension, change
+):
+    path = tmp_path / f"a.{extension}"
+    if extension == "trx":
+        save_tractogram(make_tractogram(some), path)
+    else:
+        {"trk": write_trk, "tck": write_tck}[extension](path, some)
+    reader = iter(TractogramChunks(path, image, chunk_size=10))
+    assert len(next(reader)) == 10
+    if change == "removed":
+        path.unlink()
+    else:
+        (tmp_path / "other").write_bytes(b"x")
+        (tmp_path / "other").replace(path)
+    assert sum(map(len, reader)) == 40
 
 
 @pytest.mark.parametrize("extension", ["trk", "tck"])
