@@ -42,11 +42,15 @@ def check_dpy(path: str | Path) -> None:
         ends = int(values[0]), int(values[-1])
         # Comparing instead of subtracting, which can overflow.
         if ends != (0, len(points)) or (values[1:] < values[:-1]).any():
-            where = np.flatnonzero(values[1:] < values[:-1])
-            least = f", and offset {where[0] + 1} is smaller" if len(where) else ""
+            falls = np.flatnonzero(values[1:] < values[:-1]) + 1
+            least = (
+                f", and offset {falls[0]} is smaller than the last"
+                if len(falls)
+                else ""
+            )
             raise ValueError(
-                f"Its offsets go from {ends[0]} to {ends[1]}{least}, but do not divide "
-                f"its {len(points)} points into streamlines"
+                f"Its offsets do not divide its {len(points)} points into streamlines: "
+                f"they go from {ends[0]} to {ends[1]}{least}"
             )
 
 

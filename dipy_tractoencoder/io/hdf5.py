@@ -67,7 +67,7 @@ def clear_errors(path: str | Path, kind: str) -> Iterator[None]:
         text = " ".join(str(err).split()).rstrip(".")
         raise InputFileError(
             f"Cannot read {path}: {text}. It is not a {kind}, or is damaged or "
-            "incomplete."
+            "incomplete; copy or create it again."
         ) from err
 
 

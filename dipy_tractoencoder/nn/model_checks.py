@@ -159,7 +159,7 @@ def check_record(record: Any) -> None:
         raise ValueError("its training record has parts that are not known")
     for name, value in record.items():
         if not _RECORD[name](value):
-            raise ValueError(f"the {name} of its training record are invalid")
+            raise ValueError(f"its training record has an invalid part {name!r}")
     epochs = record.get("settings", {}).get("epochs", LARGEST_NUMBER)
     if record.get("best_epoch", 0) > epochs:
         raise ValueError(

@@ -48,7 +48,9 @@ NAMES = {"metadata.json", CONFIG, WEIGHTS, CARD}
 LARGEST_RATIO = 100
 LARGEST_TEXT = 64 * 2**20
 TEXT_RATIO, TEXT_ALWAYS_FINE = 20, 2**20  # Read texts need many times their size.
-LARGEST_WEIGHTS = 4 * 2**30
+LARGEST_WEIGHTS = 4 * 2**30  # bytes
+# Products of larger weights are soon infinite; trained ones are below 1e7.
+LARGEST_WEIGHT = 1e12
 NO_SPACE = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 
@@ -189,7 +191,7 @@ def load_model(path: str | Path) -> StreamlineAutoencoder:
 
 
 def check_finite_weights(model: StreamlineAutoencoder) -> None:
-    """Raise an error if a model has weights that are NaN or infinite.
+    """Raise an error if a model has weights that are NaN, infinite or absurd.
 
     Parameters
     ----------
@@ -199,7 +201,7 @@ def check_finite_weights(model: StreamlineAutoencoder) -> None:
     Raises
     ------
     ValueError
-        If a weight is NaN or infinite; then every latent would be, too.
+        If a weight is NaN, infinite or so large that latents would be.
     """
     from keras import ops
 
@@ -209,6 +211,11 @@ def check_finite_weights(model: StreamlineAutoencoder) -> None:
             raise ValueError(
                 f"{int((~np.isfinite(values)).sum())} of the {values.size} weights in "
                 f"{weight.path} are not finite."
+            )
+        if values.dtype.kind == "f" and np.abs(values).max(initial=0) > LARGEST_WEIGHT:
+            raise ValueError(
+                f"The weights in {weight.path} go up to {np.abs(values).max():.3g}, "
+                "which no training gives."
             )
 
 

@@ -139,14 +139,14 @@ def test_the_users_keras_configuration_changes_nothing(saved, tmp_path, setting)
         np.testing.assert_allclose(found["points"], points, atol=1e-4, rtol=1e-5)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
 def test_weights_that_are_not_finite_are_refused(trained_vae, tmp_path, value):
     model = type(trained_vae).from_config(trained_vae.get_config())
     weights = trained_vae.get_weights()
     weights[-1] = np.full_like(weights[-1], value)
     model.set_weights(weights)
     save_model(model, tmp_path / "nan.keras")  # Its fingerprint is right.
-    with pytest.raises(InputFileError, match="nan.keras.*not finite"):
+    with pytest.raises(InputFileError, match="nan.keras.*(not finite|no training)"):
         load_model(tmp_path / "nan.keras")
 
 
