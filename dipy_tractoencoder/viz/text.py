@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 MOST_LETTERS = 40  # Of a name in a figure; longer ones leave no room for the rest.
 # Settings by which a user's matplotlibrc would change what names look like.
-PLAIN = {"text.usetex": False, "text.parse_math": True}
+PLAIN: dict[Any, Any] = {"text.usetex": False, "text.parse_math": True}
 
 
 def literal(text: object, most: int | None = None) -> str:

@@ -241,7 +241,10 @@ def docstring_in_source(function: Callable) -> str:
         Docstring.
     """
     source = textwrap.dedent(inspect.getsource(function))
-    return ast.get_docstring(ast.parse(source).body[0], clean=False) or ""
+    definition = ast.parse(source).body[0]
+    if not isinstance(definition, ast.FunctionDef):
+        return ""
+    return ast.get_docstring(definition, clean=False) or ""
 
 
 def one_line_each(doc: str) -> str:
