@@ -22,7 +22,7 @@ from dipy_tractoencoder.errors import (
     InputFileError,
     OutputFileError,
 )
-from dipy_tractoencoder.nn.model_checks import (
+from dipy_tractoencoder.nn.model_file_checks import (
     check_record,
     check_stored_weights,
     record_digest,

@@ -10,7 +10,7 @@ import pytest
 from random_models import random_model
 
 from dipy_tractoencoder.errors import TractoencoderError
-from dipy_tractoencoder.nn.model_checks import (
+from dipy_tractoencoder.nn.model_file_checks import (
     check_record,
     check_stored_weights,
     record_digest,
