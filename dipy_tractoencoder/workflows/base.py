@@ -1,6 +1,5 @@
 """Base of the flows: outputs that never collide, checked before any work."""
 
-import ast
 from collections.abc import Callable, Sequence
 import inspect
 import logging
@@ -8,7 +7,6 @@ import os
 from pathlib import Path
 import sys
 import tempfile
-import textwrap
 from typing import Any
 
 from dipy.workflows.multi_io import IOIterator
@@ -23,6 +21,7 @@ from dipy_tractoencoder.io.formats import READABLE, file_stem
 from dipy_tractoencoder.io.names import stored_names
 from dipy_tractoencoder.io.paths import tractogram_files
 from dipy_tractoencoder.utils.atomic_files import check_writable
+from dipy_tractoencoder.workflows.docstrings import docstring_in_source, one_line_each
 from dipy_tractoencoder.workflows.inputs import single_file
 
 TABLES = (
@@ -222,52 +221,6 @@ class TractoWorkflow(Workflow):
         }
         self.flat_outputs = [str(target) for target in sorted(targets)]
         return [(path, outputs) for (path, _), outputs in zip(rows, self.generated)]
-
-
-def docstring_in_source(function: Callable) -> str:
-    """Read the docstring of a function from its source.
-
-    DIPY makes the options of commands from it, but Python removes it with
-    ``PYTHONOPTIMIZE=2``.
-
-    Parameters
-    ----------
-    function : callable
-        Function that has a docstring in its source.
-
-    Returns
-    -------
-    doc : str
-        Docstring.
-    """
-    source = textwrap.dedent(inspect.getsource(function))
-    definition = ast.parse(source).body[0]
-    if not isinstance(definition, ast.FunctionDef):
-        return ""
-    return ast.get_docstring(definition, clean=False) or ""
-
-
-def one_line_each(doc: str) -> str:
-    """Join the lines of the description of each parameter of a docstring.
-
-    Parameters
-    ----------
-    doc : str
-        Docstring in numpydoc style.
-
-    Returns
-    -------
-    doc : str
-        The same text with other line breaks.
-    """
-    before, mark, after = inspect.cleandoc(doc).partition("Parameters\n----------\n")
-    lines: list[str] = []
-    for line in after.splitlines():
-        if line.startswith(" ") and lines and lines[-1].startswith(" "):
-            lines[-1] += f" {line.strip()}"
-        else:
-            lines.append(line)
-    return before + mark + "\n".join(lines)
 
 
 def _places(key, path):

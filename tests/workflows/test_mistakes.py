@@ -23,9 +23,9 @@ from dipy_tractoencoder.utils.atomic_files import check_readable
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     distinguishing_names,
-    one_line_each,
 )
 from dipy_tractoencoder.workflows.batch import Batch
+from dipy_tractoencoder.workflows.docstrings import one_line_each
 from dipy_tractoencoder.workflows.reconstruct import warn_out_of_distribution
 
 
