@@ -70,10 +70,20 @@ def test_names_that_are_not_utf8(bundles, trained_vae, tmp_path, capsys, monkeyp
     assert result.code == 0, result
     (bundle,) = load_densities("drawn/densities.h5", trained_vae)
     assert bundle.name == ODD
+    shutil.rmtree(tmp_path / ODD)
+
+
+@on_linux
+def test_a_page_of_names_that_are_not_utf8(
+    bundles, trained_vae, tmp_path, capsys, monkeypatch
+):
+    pytest.importorskip("plotly", reason="needs the extra explore (plotly)")
+    monkeypatch.chdir(tmp_path)
+    save_model(trained_vae, f"{ODD}.keras")
+    save_tractogram(make_tractogram(bundles[0]), f"{ODD}.trk")
     values = [f"{ODD}.keras", f"{ODD}.trk", "--out_dir", "page"]
     result = call_command(capsys, "dipy_explore_vae", *values)
     assert result.code == 0, result
-    shutil.rmtree(tmp_path / ODD)
 
 
 @pytest.mark.parametrize("name", ["a\0b", "\ud800", "=1", "$x$", ODD])

@@ -8,6 +8,7 @@ from dipy_tractoencoder.errors import InvalidArgumentError
 from dipy_tractoencoder.segment.thresholds import balanced_threshold, filter_metrics
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 40), st.integers(1, 40))
 def test_balanced_threshold_balances(seed, n_good, n_bad):

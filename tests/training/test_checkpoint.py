@@ -289,6 +289,7 @@ def here(bundles, tmp_path, monkeypatch):
 ARGUMENTS = ("a.trk", "--n_points", 32, "--latent_dim", 3, "--epochs", 4)
 
 
+@pytest.mark.slow
 def test_command_keeps_resumes_and_cleans_up(here, capsys, monkeypatch):
     def call(*more):
         return call_command(capsys, "dipy_train_vae", *ARGUMENTS, *more)

@@ -82,6 +82,7 @@ def round_trip(**options):
     return flow
 
 
+@pytest.mark.slow
 def test_chain_of_our_flows_and_force(paths, tmp_path):
     flow = round_trip()
     flow.run(paths, out_dir=str(tmp_path))

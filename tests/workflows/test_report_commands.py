@@ -85,6 +85,7 @@ def test_no_epoch_is_warned_of(home, capsys, monkeypatch):
     assert any("WARNING" in s and found in s for s in result.out.splitlines())
 
 
+@pytest.mark.slow
 def test_evaluation_command_writes_a_report(home, capsys, monkeypatch):
     monkeypatch.chdir(home)
     arguments = ("vae.keras", "UF.trk", "b & 'c'.trk", "--max_streamlines", "15")
