@@ -101,6 +101,9 @@ def study(bundles, trained_vae, tmp_path_factory):
             save(f"{group}/{group[0]}{number}/AF_L.trk", shifted(bundles[0]))
     for name, bundle in zip(("AF_L", "CST_R", "U"), bundles):
         save(f"atlas/{name}.trk", shifted(bundle))
+    for name, bundle in zip(("AF", "CST", "U"), bundles):
+        save(f"subjects/sub-01/tracks/{name}.trk", shifted(bundle))
+        save(f"atlases/one/left/{name}.trk", shifted(bundle))
     labelled = make_tractogram(shifted(everything))
     plausible = (np.arange(len(everything)) % 3 > 0).astype(np.uint8)
     for row in np.flatnonzero(plausible == 0):
@@ -109,6 +112,14 @@ def study(bundles, trained_vae, tmp_path_factory):
     dte.save_tractogram(labelled, folder / "labelled.trx")
     inside = nib.Nifti1Image(np.ones(DIMENSIONS, dtype=np.uint8), AFFINE)
     nib.save(inside, folder / "wm.nii.gz")
+    nib.save(inside, folder / "t1.nii.gz")
+    line = bundles[0][0]
+    head = ("# vtk DataFile Version 3.0", "AF_L", "ASCII", "DATASET POLYDATA")
+    points = [" ".join(map(str, point)) for point in line]
+    numbers = " ".join(map(str, [len(line), *range(len(line))]))
+    lines = [f"LINES 1 {len(line) + 1}", numbers]
+    text = [*head, f"POINTS {len(line)} float", *points, *lines]
+    (folder / "AF_L.vtk").write_text("\n".join(text) + "\n", encoding="ascii")
     dte.save_model(trained_vae, folder / "vae.keras")
     return folder
 
