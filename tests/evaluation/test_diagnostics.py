@@ -8,6 +8,7 @@ from dipy_tractoencoder.latent.reconstruction import reconstruct_points
 from dipy_tractoencoder.streamlines.metrics import point_distance, pooled_distance
 
 
+@pytest.mark.slow
 def test_statistics_of_batch_normalisation(
     trained_vae, trained_convolutional_vae, bundles
 ):

@@ -61,6 +61,7 @@ def test_figures_agree_with_those_of_a_reconstruction(trained_vae, bundles, side
     assert np.sqrt(sum(squares) / 30) == pytest.approx(model["error_mm"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_maps_are_in_the_unit_of_the_latents(
     trained_convolutional_vae, trained_vae, sides
 ):

@@ -124,6 +124,7 @@ def test_what_the_latents_hold(run, report):
     assert [row[2] for row in table.rows] == pytest.approx(spread.tolist(), rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [pytest.param({"model": "ae"}, marks=slow), {"validation_fraction": 0}]
 )

@@ -187,6 +187,7 @@ def test_a_diverged_training_leaves_no_checkpoint(bundles, path):
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk_does_not_end_the_training(bundles, path, monkeypatch, caplog):
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")

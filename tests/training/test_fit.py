@@ -208,6 +208,7 @@ def test_the_untrained_model_is_kept_where_training_makes_it_worse(name, data):
     assert same_weights(model, untrained)
 
 
+@pytest.mark.slow
 def test_weights_of_the_best_epoch_are_kept(data):
     """A training that stops three epochs after its best."""
     settings = replace(

@@ -42,6 +42,7 @@ def test_default_rates_are_lower_for_convolutions(backbone, total_steps):
     assert learning_rate(constant, total_steps) == highest
 
 
+@pytest.mark.slow
 def test_learning_rate_can_be_constant(data):
     settings = replace(SMALL, epochs=2, rate_schedule=False, learning_rate=1e-3)
     assert learning_rate(settings, 80) == 1e-3
