@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 import logging
 from pathlib import Path
 
 REMEMBERED = 10_000  # messages
 
-_logged: OrderedDict[tuple, None] = OrderedDict()
+_logged: dict[tuple, None] = {}  # The oldest is first.
 
 
 def log_once(logger: logging.Logger, level: int, text: str, *values: object) -> None:
@@ -37,5 +36,5 @@ def log_once(logger: logging.Logger, level: int, text: str, *values: object) -> 
         return
     _logged[key] = None
     if len(_logged) > REMEMBERED:
-        _logged.popitem(last=False)
+        del _logged[next(iter(_logged))]
     logger.log(level, text, *values)
