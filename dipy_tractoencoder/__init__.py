@@ -14,6 +14,9 @@ except PackageNotFoundError:  # A source tree that was never installed.
 
 # Public name to the module that has it; `__init__.pyi` says the same to editors.
 _HOME = {
+    "Alignment": "align.alignment",
+    "AlignmentError": "errors",
+    "AlignmentReference": "align.reference",
     "BundleClassifier": "segment.bundle_classifier",
     "BundleComparison": "stats.comparison",
     "BundleDensity": "generation.bundle_density",
@@ -66,6 +69,7 @@ _HOME = {
     "bundle_arrays": "segment.bundle_files",
     "bundle_metrics": "streamlines.metrics",
     "bundles_figure": "viz.labels",
+    "check_alignment": "align.fit",
     "compare": "stats.comparison",
     "comparison_figure": "viz.comparison",
     "confusion_table": "segment.label_metrics",
@@ -86,6 +90,8 @@ _HOME = {
     "filter_file": "segment.filtering",
     "filter_metrics": "segment.thresholds",
     "fingerprint": "nn.provenance",
+    "fit_alignment": "align.fit",
+    "fit_alignment_reference": "align.fit",
     "fit_bundle_classifier": "segment.labelling",
     "fit_bundle_density": "generation.sampling",
     "fit_density": "generation.density",
@@ -120,6 +126,7 @@ _HOME = {
     "sample_streamlines": "generation.sampling",
     "sampled_nearest_mdf": "generation.sampling",
     "samples_figure": "viz.sampling",
+    "save_alignment": "align.alignment",
     "save_densities": "generation.density_file",
     "save_figure": "viz.base",
     "save_latents": "latent.latents_file",

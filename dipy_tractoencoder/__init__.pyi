@@ -1,6 +1,14 @@
 """Public names, for editors and type checkers; `__init__.py` imports them late."""
 
+from dipy_tractoencoder.align.alignment import Alignment, save_alignment
+from dipy_tractoencoder.align.fit import (
+    check_alignment,
+    fit_alignment,
+    fit_alignment_reference,
+)
+from dipy_tractoencoder.align.reference import AlignmentReference
 from dipy_tractoencoder.errors import (
+    AlignmentError,
     EmptyDataError,
     FingerprintError,
     ForkedProcessError,
@@ -134,6 +142,9 @@ __version__: str
 
 __all__ = [
     "__version__",
+    "Alignment",
+    "AlignmentError",
+    "AlignmentReference",
     "BundleClassifier",
     "BundleComparison",
     "BundleDensity",
@@ -186,6 +197,7 @@ __all__ = [
     "bundle_arrays",
     "bundle_metrics",
     "bundles_figure",
+    "check_alignment",
     "compare",
     "comparison_figure",
     "confusion_table",
@@ -206,6 +218,8 @@ __all__ = [
     "filter_file",
     "filter_metrics",
     "fingerprint",
+    "fit_alignment",
+    "fit_alignment_reference",
     "fit_bundle_classifier",
     "fit_bundle_density",
     "fit_density",
@@ -240,6 +254,7 @@ __all__ = [
     "sample_streamlines",
     "sampled_nearest_mdf",
     "samples_figure",
+    "save_alignment",
     "save_densities",
     "save_figure",
     "save_latents",

@@ -21,6 +21,10 @@ class InputFileError(TractoencoderError, OSError):
     """An input file is missing, damaged, or of the wrong kind."""
 
 
+class AlignmentError(InputFileError):
+    """The alignment of a subject to a model's space cannot be relied on."""
+
+
 class OutputFileError(TractoencoderError, OSError):
     """An output file cannot be written, or exists already."""
 

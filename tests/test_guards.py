@@ -343,6 +343,7 @@ WITHIN_A_ROW = {
     ("training", "segment"),
     ("nn", "align"),
     ("nn", "io"),
+    ("align", "io"),
 }
 
 
