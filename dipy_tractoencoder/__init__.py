@@ -136,6 +136,7 @@ _HOME = {
     "score_phantom": "sims.labels",
     "simulate_signal": "sims.tracking",
     "split_streamlines": "sims.labels",
+    "subjects_of": "io.subjects",
     "track_fibercup": "sims.tracking",
     "tractogram_files": "io.paths",
     "train": "training.train",

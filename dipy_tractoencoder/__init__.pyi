@@ -37,6 +37,7 @@ from dipy_tractoencoder.generation.sampling import (
 )
 from dipy_tractoencoder.io.chunks import TractogramChunks
 from dipy_tractoencoder.io.paths import tractogram_files
+from dipy_tractoencoder.io.subjects import subjects_of
 from dipy_tractoencoder.io.tractogram import load_tractogram, save_tractogram
 from dipy_tractoencoder.io.vtk import Reference
 from dipy_tractoencoder.latent.codec import Latents, decode, decode_tractogram, encode
@@ -264,6 +265,7 @@ __all__ = [
     "score_phantom",
     "simulate_signal",
     "split_streamlines",
+    "subjects_of",
     "track_fibercup",
     "tractogram_files",
     "train",
