@@ -180,7 +180,7 @@ def arguments(kind, path, folder, number):
     elif kind == "densities":
         command = "dipy_sample_vae"
         values = [model, "--density_file", path, "--n_streamlines", "2"]
-    elif number % 400 == 7:
+    elif number % 40 == 7:
         command = "dipy_train_vae"
         values = [path, "--reference", folder / "reference.trk", "--n_points", 16]
         values += ["--latent_dim", 3, "--epochs", 1]
