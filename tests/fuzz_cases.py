@@ -15,9 +15,10 @@ from hostile_hdf5 import KINDS as HOSTILE_HDF5
 from made_data import make_bundles, make_tractogram
 from mutations import INTERESTING, arguments, make_good_files, mutate, mutate_member
 import numpy as np
+from tiny_track_data import write as write_tiny_track
 from trx_data import rich_parts, write_trx
 
-TRACTOGRAMS = ("trk", "tck", "trx", "trk.gz", "tck.gz", "dpy", "vtk")
+TRACTOGRAMS = ("trk", "tck", "trx", "trk.gz", "tck.gz", "dpy", "vtk", "vtp", "tt.gz")
 KINDS = (
     *TRACTOGRAMS,
     "keras",
@@ -108,6 +109,10 @@ def make_files(folder):
     good["rich_trk"] = (folder / "rich.trk").read_bytes()
     good["rich_trx"] = write_trx(folder / "rich.trx", rich_parts(lines)).read_bytes()
     good["vtk"] = vtk_content(lines)
+    good["vtp"] = vtp_content(lines)
+    near = [np.cumsum(np.diff(line, axis=0) / 8, axis=0) + 60 for line in lines]
+    good["tt.gz"] = write_tiny_track(folder / "good.tt.gz", near).read_bytes()
+    good["tt"] = gzip.decompress(good["tt.gz"])
     return good
 
 
@@ -160,6 +165,21 @@ def vtk_content(lines):
             b"\n",
         ]
     )
+
+
+def vtp_content(lines):
+    """Bytes of a VTP file of streamlines, in RASMM."""
+    ends = np.cumsum([len(line) for line in lines])
+    points = " ".join(f"{x:.3f}" for x in np.concatenate(lines).ravel())
+    return (
+        '<VTKFile type="PolyData" version="0.1" byte_order="LittleEndian"><PolyData>'
+        f'<Piece NumberOfPoints="{ends[-1]}" NumberOfLines="{len(lines)}"><Points>'
+        '<DataArray type="Float32" NumberOfComponents="3" format="ascii">'
+        f'{points}</DataArray></Points><Lines><DataArray type="Int64" '
+        f'Name="connectivity" format="ascii">{" ".join(map(str, range(ends[-1])))}'
+        '</DataArray><DataArray type="Int64" Name="offsets" format="ascii">'
+        f"{' '.join(map(str, ends))}</DataArray></Lines></Piece></PolyData></VTKFile>"
+    ).encode()
 
 
 def make_case(kind, number, good, folder):

@@ -4,6 +4,7 @@ from pathlib import Path
 import shutil
 import tempfile
 
+from dipy.io.vtk import have_fury
 from flow_data import assert_refused, call_command
 from fuzz_cases import KINDS, add_checkpoint, make_case, make_files
 from hypothesis import HealthCheck, given, settings, strategies as st
@@ -22,7 +23,13 @@ from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
 N_SAMPLE = 12
 # Cases that once ended in a bug, by kind.
 FOUND = {"trk": (107,), "trx": (27,), "densities": (15, 17, 36, 39, 157, 288)}
-QUICK = {"trk": range(2), "h5": range(3), "names": range(9), "counts": range(5)}
+QUICK = {
+    "trk": range(2),
+    "h5": range(3),
+    "tt.gz": range(2),
+    "names": range(9),
+    "counts": range(5),
+}
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +86,13 @@ def test_some_mutated_and_hostile_files(kind, run_case):
     assert codes <= {0, 2}
 
 
+needs_vtk = pytest.mark.skipif(not have_fury, reason="VTP needs FURY")
+EVERY_KIND = [pytest.param(k, marks=needs_vtk) if k == "vtp" else k for k in KINDS]
+
+
 @slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERY_KIND)
 def test_mutated_and_hostile_files(kind, files, run_case):
     add_checkpoint(files[1], files[0])
     n_sample = 3 if kind == "checkpoint" else N_SAMPLE
