@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import zlib
 
 from dipy_tractoencoder.errors import InputFileError
+from dipy_tractoencoder.io.hdf5_attributes import text_attribute
 from dipy_tractoencoder.io.names import short
 
 if TYPE_CHECKING:
@@ -104,6 +105,27 @@ def open_hdf5(source: str | Path | BinaryIO) -> h5py.File:
         file.close()
         raise
     return file
+
+
+def stored_format(path: str | Path) -> str:
+    """Return which format an HDF5 file says that it has.
+
+    Parameters
+    ----------
+    path : str or Path
+        File.
+
+    Returns
+    -------
+    name : str
+        Its attribute ``format``; empty if it has none, or cannot be read, which is
+        found out when it is.
+    """
+    try:
+        with open_hdf5(path) as file:
+            return text_attribute(file, "format") if "format" in file.attrs else ""
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError):
+        return ""
 
 
 def stored_dataset(group: h5py.Group, name: str, kinds: str) -> h5py.Dataset:

@@ -7,8 +7,12 @@ from dipy_tractoencoder.errors import (
     InvalidArgumentError,
     check_number,
 )
-from dipy_tractoencoder.latent.latents_file import EXTENSIONS as LATENTS_EXTENSIONS
-from dipy_tractoencoder.workflows.base import TractoWorkflow, load_backend
+from dipy_tractoencoder.io.hdf5 import stored_format
+from dipy_tractoencoder.latent.latents_file import (
+    EXTENSIONS as LATENTS_EXTENSIONS,
+    FORMAT_NAME,
+)
+from dipy_tractoencoder.workflows.base import TractoWorkflow, as_list, load_backend
 from dipy_tractoencoder.workflows.progress import streamlines_bar
 
 logger = logging.getLogger(__name__)
@@ -24,6 +28,22 @@ class DecodeVAEFlow(TractoWorkflow):
     def get_short_name(cls) -> str:
         """Prefix of this flow's options in a combined workflow."""
         return "decode"
+
+    def _paths_of(self, name, value, position):
+        """List the latents files of an argument, without densities in folders."""
+        paths = super()._paths_of(name, value, position)
+        if name != "input_files":
+            return paths
+        given = {str(path) for path in as_list(value)}
+        kept = [
+            path
+            for path in paths
+            if str(path) in given or stored_format(path) in ("", FORMAT_NAME)
+        ]
+        if kept and len(kept) < len(paths):
+            others = sorted(str(path) for path in {*paths} - {*kept})
+            logger.info("Passed over, as no latents file: %s.", ", ".join(others))
+        return kept or paths
 
     def run(
         self,

@@ -172,6 +172,18 @@ def test_decode_reads_a_folder_of_latents(here, capsys):
     assert len(list(Path(".").glob("*decoded.trx"))) == 2
 
 
+def test_decode_leaves_densities_in_a_folder_alone(here, capsys):
+    """dipy_sample_vae writes densities.h5 beside the latents of other commands."""
+    call_command(capsys, "dipy_encode_vae", "vae.keras", "atlas", "--out_dir", "out")
+    atlas = ("--bundle_files", "atlas", "--n_streamlines", 3, "--out_dir", "out")
+    assert call_command(capsys, "dipy_sample_vae", "vae.keras", *atlas).code == 0
+    result = call_command(capsys, "dipy_decode_vae", "vae.keras", "out")
+    assert result.code == 0, result.err
+    assert "no latents file: out/densities.h5" in result.out
+    result = call_command(capsys, "dipy_decode_vae", "vae.keras", "out/densities.h5")
+    assert result.code == 2 and "densities.h5" in result.err
+
+
 def test_clusters_of_a_tiny_track_file_are_bundles(here, capsys, bundles):
     lines = [*bundles[0][:6], *bundles[1][:6]]
     to_voxels = np.linalg.inv(TO_MNI)
