@@ -22,7 +22,12 @@ from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
 
 N_SAMPLE = 12
 # Cases that once ended in a bug, by kind.
-FOUND = {"trk": (107,), "trx": (27,), "densities": (15, 17, 36, 39, 157, 288)}
+FOUND = {
+    "trk": (107,),
+    "trx": (27,),
+    "densities": (15, 17, 36, 39, 157, 288),
+    "names": (191,),
+}
 QUICK = {
     "trk": range(2),
     "h5": range(3),

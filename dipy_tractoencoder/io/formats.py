@@ -73,7 +73,8 @@ def file_stem(path: str | Path) -> str:
     ('AF.left', 'AF', 'AF')
     """
     name = Path(path).name
-    return name[: len(name) - len(file_format(path))] or name
+    stem = name[: len(name) - len(file_format(path))]
+    return stem if stem.strip(".") else name  # "." and ".." are folders.
 
 
 def looks_like_tractogram(path: str | Path) -> bool:

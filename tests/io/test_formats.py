@@ -16,6 +16,8 @@ from dipy_tractoencoder.io.formats import file_format, file_stem
         ("t1.nii.gz", ".gz", "t1.nii"),
         ("AF", "", "AF"),
         (".trk", "", ".trk"),
+        ("..trk", ".trk", "..trk"),
+        ("...trk", ".trk", "...trk"),
         ("latents.H5", ".h5", "latents"),
     ],
 )
