@@ -1,5 +1,6 @@
 """Public names, for editors and type checkers; `__init__.py` imports them late."""
 
+from dipy_tractoencoder.align.affine_files import load_alignment, save_affine
 from dipy_tractoencoder.align.alignment import Alignment, save_alignment
 from dipy_tractoencoder.align.fit import (
     check_alignment,
@@ -235,6 +236,7 @@ __all__ = [
     "label_streamlines",
     "latent_figure",
     "latent_map",
+    "load_alignment",
     "load_densities",
     "load_latents",
     "load_mask",
@@ -255,6 +257,7 @@ __all__ = [
     "sample_streamlines",
     "sampled_nearest_mdf",
     "samples_figure",
+    "save_affine",
     "save_alignment",
     "save_densities",
     "save_figure",
