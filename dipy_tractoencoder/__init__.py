@@ -65,6 +65,7 @@ _HOME = {
     "TrainingRun": "training.run",
     "TrainingSettings": "training.settings",
     "VAEDemoFlow": "workflows.demo",
+    "alignment_figure": "viz.alignment",
     "balanced_threshold": "segment.thresholds",
     "bundle_arrays": "segment.bundle_files",
     "bundle_metrics": "streamlines.metrics",

@@ -114,6 +114,7 @@ from dipy_tractoencoder.training.fit import train_with_settings
 from dipy_tractoencoder.training.run import TrainingRun
 from dipy_tractoencoder.training.settings import TrainingSettings
 from dipy_tractoencoder.training.train import run_training, train
+from dipy_tractoencoder.viz.alignment import alignment_figure
 from dipy_tractoencoder.viz.base import (
     curves_figure,
     reconstruction_figure,
@@ -195,6 +196,7 @@ __all__ = [
     "TrainingRun",
     "TrainingSettings",
     "VAEDemoFlow",
+    "alignment_figure",
     "balanced_threshold",
     "bundle_arrays",
     "bundle_metrics",
