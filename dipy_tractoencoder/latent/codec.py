@@ -14,6 +14,7 @@ from dipy_tractoencoder.errors import (
     format_received,
 )
 from dipy_tractoencoder.io.space import tractogram_like, tractogram_space
+from dipy_tractoencoder.latent.alignment import aligned, to_subject
 from dipy_tractoencoder.nn.provenance import fingerprint
 from dipy_tractoencoder.streamlines.array import StreamlineArray
 from dipy_tractoencoder.utils.short_repr import short_repr
@@ -21,6 +22,7 @@ from dipy_tractoencoder.utils.short_repr import short_repr
 if TYPE_CHECKING:
     from dipy.io.stateful_tractogram import StatefulTractogram
 
+    from dipy_tractoencoder.align.alignment import Alignment
     from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
 
 # Streamlines per batch: large enough for little overhead, small enough for the caches.
@@ -53,6 +55,9 @@ class Latents:
     space : dict
         "affine", "dimensions", "voxel_sizes" (mm) and "voxel_order" of the tractogram;
         empty if it has no image space.
+    alignment : Alignment or None
+        Transform that streamlines were moved by before they were encoded; None if they
+        were encoded where they are.
 
     Examples
     --------
@@ -75,6 +80,7 @@ class Latents:
     fingerprint: str = ""
     tractogram: str = ""
     space: dict = field(default_factory=dict)
+    alignment: Alignment | None = None
 
     __repr__ = short_repr
 
@@ -127,6 +133,7 @@ def encode(
     *,
     tractogram: str = "",
     batch_size: int | None = None,
+    alignment: Alignment | None = None,
 ) -> Latents:
     """Encode streamlines.
 
@@ -140,6 +147,10 @@ def encode(
         Name of the file, stored with the latents.
     batch_size : int, optional
         Number of streamlines per batch; by default, a fast value for the backbone.
+    alignment : Alignment, optional
+        Transform from the space of the subject to that of the model, of
+        `fit_alignment` for example. The moved streamlines are encoded; `decode` moves
+        them back.
 
     Returns
     -------
@@ -149,7 +160,9 @@ def encode(
     Raises
     ------
     InvalidArgumentError
-        If ``model`` is not a model or ``streamlines`` are not streamlines.
+        If ``model`` is not a model or ``streamlines`` are not streamlines, or
+        ``alignment`` is given for a StreamlineArray, which is oriented in its space
+        already.
 
     Examples
     --------
@@ -166,7 +179,13 @@ def encode(
     check_model(model)
     array = streamlines
     if not isinstance(array, StreamlineArray):
-        array = model.preprocessing.array(streamlines)
+        array = model.preprocessing.array(aligned(streamlines, alignment))
+    elif alignment is not None:
+        raise InvalidArgumentError(
+            "Invalid value received for `alignment`. Expected None for a "
+            "StreamlineArray, which is oriented in its space already. Align the "
+            "streamlines that it was made from."
+        )
     made_by = fingerprint(model)
     with standard_keras():
         encoder = _network(model, folded_encoder, made_by)
@@ -185,6 +204,7 @@ def encode(
         fingerprint=made_by,
         tractogram=str(tractogram),
         space=tractogram_space(streamlines),
+        alignment=alignment,
     )
 
 
@@ -209,7 +229,9 @@ def decode(
     Returns
     -------
     points : ndarray, shape (n_streamlines, n_points, 3), float32
-        Streamlines, RASMM, mm; for `Latents`, in the direction of the tractogram.
+        Streamlines, RASMM, mm; for `Latents`, in the direction of the tractogram and,
+        if they hold an alignment, in the space of the subject. Latents of an array are
+        decoded in the space of the model.
 
     Raises
     ------
@@ -258,7 +280,7 @@ def decode(
         points = _run(decoder, mean, batch_size or BATCH_SIZES[model.backbone])
     if is_reversed is not None:
         points[is_reversed] = points[is_reversed, ::-1]
-    return points
+    return to_subject(points, getattr(latents, "alignment", None))
 
 
 def decode_tractogram(
@@ -276,7 +298,8 @@ def decode_tractogram(
     Returns
     -------
     tractogram : StatefulTractogram
-        One streamline per row of the latents, in the same order, RASMM, mm.
+        One streamline per row of the latents, in the same order, RASMM, mm; in the
+        space of the subject, also if it was aligned to the model.
 
     Raises
     ------

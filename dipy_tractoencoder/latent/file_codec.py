@@ -14,7 +14,13 @@ from dipy_tractoencoder.io.chunks import TractogramChunks
 from dipy_tractoencoder.io.formats import file_format
 from dipy_tractoencoder.io.mapped import mapped_tractogram
 from dipy_tractoencoder.io.writers import check_names, save_selection, write_chunks
-from dipy_tractoencoder.latent.codec import check_same_model, decode, encode
+from dipy_tractoencoder.latent.codec import (
+    aligned,
+    check_same_model,
+    decode,
+    encode,
+    to_subject,
+)
 from dipy_tractoencoder.latent.latents_file import (
     DATA_NAME,
     latents_reader,
@@ -31,13 +37,16 @@ from dipy_tractoencoder.utils.prefetch import prefetch
 from dipy_tractoencoder.utils.tables import rejects_text
 
 if TYPE_CHECKING:
+    from dipy_tractoencoder.align.alignment import Alignment
     from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
 
 
 def prepared_chunks(
-    model: StreamlineAutoencoder, reader: TractogramChunks
+    model: StreamlineAutoencoder,
+    reader: TractogramChunks,
+    alignment: Alignment | None = None,
 ) -> Iterator[StreamlineArray]:
-    """Reject, orient and resample the chunks of a file in a background thread.
+    """Align, reject, orient and resample the chunks of a file in a background thread.
 
     Parameters
     ----------
@@ -45,17 +54,20 @@ def prepared_chunks(
         Model with the preprocessing.
     reader : TractogramChunks
         File to read.
+    alignment : Alignment, optional
+        Transform from the space of the subject to that of the model.
 
     Yields
     ------
     array : StreamlineArray
-        Streamlines of one chunk; ``index`` refers to the whole file.
+        Streamlines of one chunk, in the space of the model; ``index`` refers to the
+        whole file.
     """
 
     def prepare():
         start = 0
         for chunk in reader:
-            array = model.preprocessing.array(chunk)
+            array = model.preprocessing.array(aligned(chunk, alignment))
             yield replace(array, index=array.index + start)
             start += array.n_streamlines
 
@@ -67,6 +79,7 @@ def encode_file(
     path: str | Path,
     out_latents: str | Path,
     *,
+    alignment: Alignment | None = None,
     reference: str | Path | None = None,
     chunk_size: int = CHUNK_SIZE,
     progress: Callable[[int], object] | None = None,
@@ -83,7 +96,10 @@ def encode_file(
     path : str or Path
         Tractogram to read.
     out_latents : str or Path
-        HDF5 file to write, completely or not at all.
+        HDF5 file to write, completely or not at all. It holds the alignment.
+    alignment : Alignment, optional
+        Transform from the space of the subject to that of the model. The moved
+        streamlines are encoded, and `decode_file` moves them back.
     reference : str, Path or Reference, optional
         Reference image or TRK for formats without a header (TCK, VTK, ...).
     chunk_size : int, optional
@@ -118,9 +134,9 @@ def encode_file(
     n_streamlines, counts = 0, []
     try:
         with latents_writer(out_latents) as writer:
-            for array in prepared_chunks(model, reader):
+            for array in prepared_chunks(model, reader, alignment):
                 latents = encode(model, array, tractogram=Path(path).name)
-                writer.append(replace(latents, space=reader.space))
+                writer.append(replace(latents, space=reader.space, alignment=alignment))
                 n_streamlines += array.n_streamlines
                 counts.append(array.rejects)
                 if progress is not None:
@@ -218,6 +234,7 @@ def decode_file(
         Latents written by `encode_file` or `save_latents`.
     out_tractogram : str or Path
         File to write, completely or not at all; its extension determines the format.
+        Streamlines that were aligned to the model are moved back.
     chunk_size : int, optional
         Number of latents per chunk.
     progress : callable, optional
@@ -272,6 +289,7 @@ def reconstruct_file(
     path: str | Path,
     out_tractogram: str | Path,
     *,
+    alignment: Alignment | None = None,
     reference: str | Path | None = None,
     seed: int = 0,
     chunk_size: int = CHUNK_SIZE,
@@ -287,7 +305,9 @@ def reconstruct_file(
         Tractogram to read.
     out_tractogram : str or Path
         File to write, completely or not at all, without streamlines that cannot be
-        encoded.
+        encoded; in the space of the subject.
+    alignment : Alignment, optional
+        Transform from the space of the subject to that of the model.
     reference : str, Path or Reference, optional
         Reference image or TRK for formats without a header (TCK, VTK, ...).
     seed : int, optional
@@ -301,9 +321,10 @@ def reconstruct_file(
     -------
     errors : dict
         "n_streamlines", the result of `ErrorTotals.result`, and "rejected_REASON" for
-        each reason that occurs.
+        each reason that occurs. Errors are measured in the space of the model.
     sample : tuple of ndarray, shape (n_sample, n_points, 3)
-        Input and reconstruction of at most 1000 streamlines, mm.
+        Input and reconstruction of at most 1000 streamlines, in the space of the model,
+        mm.
 
     Raises
     ------
@@ -329,14 +350,14 @@ def reconstruct_file(
 
     def reconstructed():
         nonlocal n_streamlines
-        for array in prepared_chunks(model, reader):
+        for array in prepared_chunks(model, reader, alignment):
             original = array.tractogram_order()
             points = decode(model, encode(model, array))
             pca_points = baseline.reconstruct(array.points)
             totals.add(original, points, array.tractogram_order(pca_points))
             n_streamlines += array.n_streamlines
             rejects.append(array.rejects)
-            yield points
+            yield to_subject(points, alignment)
             if progress is not None:
                 progress(array.n_streamlines)
         if not len(totals.sample):

@@ -17,7 +17,7 @@ from dipy_tractoencoder.errors import (
     format_received,
 )
 from dipy_tractoencoder.io.formats import file_format
-from dipy_tractoencoder.io.hdf5 import clear_errors, open_hdf5, stored_dataset
+from dipy_tractoencoder.io.hdf5 import clear_errors, open_hdf5
 from dipy_tractoencoder.io.hdf5_attributes import (
     count_attribute,
     has_format,
@@ -25,6 +25,12 @@ from dipy_tractoencoder.io.hdf5_attributes import (
     space_attributes,
     stored_text,
     text_attribute,
+)
+from dipy_tractoencoder.latent.alignment import alignment_attribute, alignment_text
+from dipy_tractoencoder.latent.latents_checks import (
+    ROW_NAMES,
+    check_datasets,
+    check_rejects,
 )
 from dipy_tractoencoder.utils.atomic_files import (
     Hdf5Target,
@@ -39,13 +45,13 @@ if TYPE_CHECKING:
 
     from dipy_tractoencoder.latent.codec import Latents
 
-FORMAT_VERSION = 1
+# Files of version 2 have streamlines that were aligned, so that software that knows
+# nothing of it does not decode them to the wrong place; others have version 1.
+FORMAT_VERSION = 2
 EXTENSIONS = (".h5", ".hdf5")
 FORMAT_NAME = "dipy_tractoencoder latents"
 DATA_NAME = "latent"  # data_per_streamline; TRK allows 20 characters
 CHUNK_ROWS = 1024
-# Allowed types of each dataset, as characters of `numpy.dtype.kind`.
-ROW_NAMES = {"mean": "f", "log_var": "f", "index": "iu", "is_reversed": "b"}
 KIND = "latents file of dipy_encode_vae"
 
 
@@ -139,7 +145,7 @@ class LatentsWriter:
 
     def __init__(self, file: h5py.File, target: Hdf5Target) -> None:
         self.file, self.target = file, target
-        self.n_rows = 0
+        self.n_rows, self.version = 0, 1
 
     def append(self, latents: Latents) -> None:
         """Append rows.
@@ -172,6 +178,9 @@ class LatentsWriter:
         self.file.attrs["tractogram"] = stored_text(latents.tractogram)
         for name, value in latents.space.items():
             self.file.attrs[f"space_{name}"] = value
+        if latents.alignment is not None:
+            self.file.attrs["alignment"] = alignment_text(latents.alignment)
+            self.version = FORMAT_VERSION if latents.alignment.moves else 1
 
     def finish(self, n_streamlines: int, rejects: Mapping[str, int]) -> None:
         """Store the counts, and mark the file as complete.
@@ -185,7 +194,7 @@ class LatentsWriter:
         """
         self.file.attrs["n_streamlines"] = n_streamlines
         self.file.attrs["rejects"] = json.dumps(rejects)
-        self.file.attrs["format_version"] = FORMAT_VERSION
+        self.file.attrs["format_version"] = self.version
         self.file.attrs["format"] = FORMAT_NAME
 
 
@@ -286,9 +295,10 @@ class LatentsReader:
                 "fingerprint": text_attribute(file, "fingerprint"),
                 "tractogram": text_attribute(file, "tractogram"),
                 "space": space_attributes(file, path),
+                "alignment": alignment_attribute(file),
             }
             self.n_rows = check_datasets(file)
-            _check_rejects(self.about)
+            check_rejects(self.about)
 
     def rows(self, start: int, stop: int) -> Latents:
         """Read a range of rows.
@@ -319,54 +329,6 @@ class LatentsReader:
             if len(index) and not 0 <= index.min() <= index.max() < n_streamlines:
                 raise ValueError("Its index refers to streamlines that do not exist.")
         return Latents(**values, **self.about)
-
-
-def _check_rejects(about):
-    """Raise an error unless the rejects are counts of streamlines."""
-    rejects = about["rejects"]
-    if not isinstance(rejects, dict) or not all(
-        type(count) is int and count >= 0 for count in rejects.values()
-    ):
-        raise ValueError("Its rejects are not counts by reason.")
-    if sum(rejects.values()) > about["n_streamlines"]:
-        raise ValueError(
-            f"Of its {about['n_streamlines']} streamlines, "
-            f"{sum(rejects.values())} are said to be rejected."
-        )
-
-
-def check_datasets(file: h5py.File) -> int:
-    """Raise an error unless the datasets of a file are valid latents.
-
-    Parameters
-    ----------
-    file : h5py.File
-        File opened by `io.hdf5.open_hdf5`.
-
-    Returns
-    -------
-    n_rows : int
-        Number of encoded streamlines.
-
-    Raises
-    ------
-    ValueError, KeyError
-        If a dataset is missing, or of another type or shape.
-    """
-    shapes = {
-        name: stored_dataset(file, name, kinds).shape
-        for name, kinds in ROW_NAMES.items()
-        if name in file or name != "log_var"
-    }
-    rows = shapes["mean"][:1]
-    wanted = {"mean": 2, "log_var": 2, "index": 1, "is_reversed": 1}
-    if (
-        any(len(shape) != wanted[name] for name, shape in shapes.items())
-        or any(shape[:1] != rows for shape in shapes.values())
-        or shapes.get("log_var", shapes["mean"]) != shapes["mean"]
-    ):
-        raise ValueError(f"The shapes of its datasets do not match: {shapes}.")
-    return rows[0]
 
 
 def check_latents_extension(path: str | Path) -> None:

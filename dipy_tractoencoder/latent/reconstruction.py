@@ -9,7 +9,7 @@ import numpy as np
 
 from dipy_tractoencoder.errors import EmptyDataError
 from dipy_tractoencoder.io.space import tractogram_like, tractogram_space
-from dipy_tractoencoder.latent.codec import decode, encode
+from dipy_tractoencoder.latent.codec import aligned, decode, encode, to_subject
 from dipy_tractoencoder.streamlines.array import StreamlineArray
 from dipy_tractoencoder.streamlines.metrics import (
     LARGEST_BUNDLE,
@@ -25,12 +25,16 @@ from dipy_tractoencoder.utils.short_repr import short_repr
 if TYPE_CHECKING:
     from dipy.io.stateful_tractogram import StatefulTractogram
 
+    from dipy_tractoencoder.align.alignment import Alignment
     from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
 
 
 @dataclass(frozen=True)
 class Reconstruction:
     """Streamlines, and their reconstructions by a model and by PCA.
+
+    If the subject was aligned, all points and errors are in the space of the model, and
+    `tractogram` is in that of the subject.
 
     Attributes
     ----------
@@ -45,6 +49,8 @@ class Reconstruction:
         fitted to the same training streamlines.
     space : dict
         Image space of the tractogram; empty if it has none.
+    alignment : Alignment or None
+        Transform from the subject's space to the model's.
 
     Examples
     --------
@@ -63,6 +69,7 @@ class Reconstruction:
     points: np.ndarray
     pca_points: np.ndarray
     space: dict
+    alignment: Alignment | None = None
 
     __repr__ = short_repr
 
@@ -72,14 +79,15 @@ class Reconstruction:
         Returns
         -------
         tractogram : StatefulTractogram
-            Reconstructed streamlines, RASMM, mm.
+            Reconstructed streamlines in the space of the subject, RASMM, mm.
 
         Raises
         ------
         InvalidArgumentError
             If the input has no image space.
         """
-        return tractogram_like(self.points, self.space)
+        points = to_subject(self.points, self.alignment)
+        return tractogram_like(points, self.space)
 
     def errors(self, *, seed: int = 0) -> dict[str, Any]:
         """Compute reconstruction errors and bundle metrics over all streamlines.
@@ -182,7 +190,12 @@ class ErrorTotals:
         }
 
 
-def reconstruct(model: StreamlineAutoencoder, streamlines: Any) -> Reconstruction:
+def reconstruct(
+    model: StreamlineAutoencoder,
+    streamlines: Any,
+    *,
+    alignment: Alignment | None = None,
+) -> Reconstruction:
     """Encode and decode streamlines, with a model and with PCA.
 
     Parameters
@@ -191,11 +204,14 @@ def reconstruct(model: StreamlineAutoencoder, streamlines: Any) -> Reconstructio
         Trained model.
     streamlines : StatefulTractogram, or sequence of ndarray
         Streamlines, RASMM, mm.
+    alignment : Alignment, optional
+        Transform from the space of the subject to that of the model, of
+        `fit_alignment` for example.
 
     Returns
     -------
     reconstruction : Reconstruction
-        Input and reconstructions, mm.
+        Input and reconstructions in the space of the model, mm.
 
     Examples
     --------
@@ -205,7 +221,7 @@ def reconstruct(model: StreamlineAutoencoder, streamlines: Any) -> Reconstructio
     >>> dte.reconstruct(model, made.streamlines).points.shape
     (43, 32, 3)
     """
-    array = model.preprocessing.array(streamlines)
+    array = model.preprocessing.array(aligned(streamlines, alignment))
     latents = encode(model, array)
     pca_points = model.pca_baseline().reconstruct(array.points)
     return Reconstruction(
@@ -214,6 +230,7 @@ def reconstruct(model: StreamlineAutoencoder, streamlines: Any) -> Reconstructio
         points=decode(model, latents),
         pca_points=array.tractogram_order(pca_points),
         space=tractogram_space(streamlines),
+        alignment=alignment,
     )
 
 

@@ -73,6 +73,7 @@ def bundle_chunks(
     chunk_size: int = CHUNK_SIZE,
     progress: Callable | None = None,
     on_read: Callable | None = None,
+    alignment_of: Callable | None = None,
 ) -> Iterator[BundleChunk]:
     """Read and preprocess labelled bundles, chunk by chunk.
 
@@ -97,13 +98,16 @@ def bundle_chunks(
     on_read : callable, optional
         Function called with the path of the file and each StreamlineArray read from
         it, which holds the numbers of rejected streamlines.
+    alignment_of : callable, optional
+        Function called with the path of each tractogram, which returns the `Alignment`
+        of its subject to the model, or None; by default nothing is moved.
 
     Yields
     ------
     chunk : BundleChunk
         ``name`` of the bundle; ``array``, a StreamlineArray in RASMM, mm, in the
-        model's orientation; ``space`` of the file (see `io.space.tractogram_space`);
-        and ``source``, the number of the file.
+        model's space and orientation; ``space`` of the file (see
+        `io.space.tractogram_space`); and ``source``, the number of the file.
 
     Raises
     ------
@@ -123,7 +127,8 @@ def bundle_chunks(
         for name in members:
             counts.setdefault(name, [path, 0, []])
         try:
-            for array in prepared_chunks(model, reader):
+            alignment = alignment_of(path) if alignment_of is not None else None
+            for array in prepared_chunks(model, reader, alignment):
                 if on_read is not None:
                     on_read(path, array)
                 for name, numbers in members.items():
@@ -155,6 +160,7 @@ def bundle_arrays(
     seed: int = 0,
     progress: Callable | None = None,
     on_read: Callable | None = None,
+    alignment_of: Callable | None = None,
 ) -> tuple[dict[str, np.ndarray], dict]:
     """Read and preprocess labelled bundles, or a random subset of each.
 
@@ -178,6 +184,9 @@ def bundle_arrays(
         Function called with the number of streamlines of each chunk.
     on_read : callable, optional
         Function called with the path of the file and each StreamlineArray read of it.
+    alignment_of : callable, optional
+        Function called with the path of each tractogram, which returns the `Alignment`
+        of its subject to the model, or None; by default nothing is moved.
 
     Returns
     -------
@@ -208,6 +217,7 @@ def bundle_arrays(
         chunk_size=chunk_size,
         progress=progress,
         on_read=on_read,
+        alignment_of=alignment_of,
     ):
         spaces.setdefault(chunk.name, chunk.space)
         if chunk.name not in found:

@@ -27,6 +27,7 @@ from dipy_tractoencoder.utils.atomic_files import check_free
 from dipy_tractoencoder.utils.short_repr import short_repr
 
 if TYPE_CHECKING:
+    from dipy_tractoencoder.align.alignment import Alignment
     from dipy_tractoencoder.io.mapped import MappedTractogram
     from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
     from dipy_tractoencoder.segment.plausibility_scores import PlausibilityScorer
@@ -153,6 +154,7 @@ def read_labelled_scores(
     path: str | Path,
     label_name: str,
     *,
+    alignment: Alignment | None = None,
     chunk_size: int = CHUNK_SIZE,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute the scores of a file whose streamlines are labelled.
@@ -165,6 +167,8 @@ def read_labelled_scores(
         Tractogram with labels as ``data_per_streamline``: 1 is plausible, 0 is not.
     label_name : str
         Name of the labels in ``data_per_streamline``.
+    alignment : Alignment, optional
+        Transform from the space of the subject to that of the model.
     chunk_size : int, optional
         Streamlines processed at a time.
 
@@ -197,7 +201,7 @@ def read_labelled_scores(
                 else f"{path} has no streamlines."
             )
         scores, _ = plausibility_scores(
-            scorer, source.streamlines, chunk_size=chunk_size
+            scorer, source.streamlines, alignment=alignment, chunk_size=chunk_size
         )
     return scores, plausible
 
@@ -248,6 +252,7 @@ def filter_file(
     *,
     score_name: str = "vae_score",
     label_name: str = "plausible",
+    alignment: Alignment | None = None,
     reference: str | Path | None = None,
     chunk_size: int = CHUNK_SIZE,
     progress: Callable | None = None,
@@ -271,6 +276,9 @@ def filter_file(
         Name of the score in ``data_per_streamline``.
     label_name : str, optional
         Name of ground truth labels in ``data_per_streamline``, returned if present.
+    alignment : Alignment, optional
+        Transform from the space of the subject to that of the model. Only what is
+        scored is moved, not what is written.
     reference : str, Path or Reference, optional
         Reference image or TRK for formats without a header (TCK, VTK, ...).
     chunk_size : int, optional
@@ -313,7 +321,11 @@ def filter_file(
             check_names(output, {**source.per_streamline, **data}, source.per_point)
         truth = read_labels(source, path, label_name)
         scores, rejects = plausibility_scores(
-            scorer, source.streamlines, chunk_size=chunk_size, progress=progress
+            scorer,
+            source.streamlines,
+            alignment=alignment,
+            chunk_size=chunk_size,
+            progress=progress,
         )
         kept = scores <= threshold
         data = {score_name: scores.astype(np.float32)}

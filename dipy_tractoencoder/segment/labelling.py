@@ -12,6 +12,7 @@ import numpy as np
 from dipy_tractoencoder.io.formats import file_stem
 from dipy_tractoencoder.io.mapped import mapped_tractogram
 from dipy_tractoencoder.io.writers import check_names, save_selection
+from dipy_tractoencoder.latent.alignment import aligned
 from dipy_tractoencoder.latent.codec import encode
 from dipy_tractoencoder.segment.bundle_classifier import (
     MARGIN,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from dipy.io.stateful_tractogram import StatefulTractogram
     from nibabel.streamlines import ArraySequence
 
+    from dipy_tractoencoder.align.alignment import Alignment
     from dipy_tractoencoder.io.mapped import MappedTractogram
     from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
     from dipy_tractoencoder.segment.bundle_classifier import BundleClassifier
@@ -169,6 +171,7 @@ def label_streamlines(
     streamlines: StatefulTractogram | ArraySequence | Sequence[np.ndarray],
     neighbors: BundleClassifier,
     *,
+    alignment: Alignment | None = None,
     chunk_size: int = CHUNK_SIZE,
     progress: Callable | None = None,
 ) -> Labels:
@@ -182,6 +185,8 @@ def label_streamlines(
         Streamlines to label; RASMM, mm.
     neighbors : BundleClassifier
         From `fit_bundle_classifier` or `fit_latent_classifier`.
+    alignment : Alignment, optional
+        Transform from the space of the subject to that of the model and the bundles.
     chunk_size : int, optional
         Streamlines processed at a time.
     progress : callable, optional
@@ -218,7 +223,7 @@ def label_streamlines(
     rejects = []
     for start in range(0, n_streamlines, chunk_size):
         chunk = streamlines[start : start + chunk_size]
-        array = model.preprocessing.array(chunk)
+        array = model.preprocessing.array(aligned(chunk, alignment))
         rows = start + array.index
         if len(array):
             found = neighbors.label(encode(model, array).mean)
@@ -235,6 +240,7 @@ def label_file(
     neighbors: BundleClassifier,
     outputs: dict,
     *,
+    alignment: Alignment | None = None,
     reference: str | Path | None = None,
     chunk_size: int = CHUNK_SIZE,
     progress: Callable | None = None,
@@ -258,6 +264,9 @@ def label_file(
         Tractogram to write for each bundle and for "unassigned", by name; or one TRX
         file to write with a group for each. Each file is written completely or not at
         all.
+    alignment : Alignment, optional
+        Transform from the space of the subject to that of the model and the bundles.
+        Only what is labelled is moved, not what is written.
     reference : str, Path or Reference, optional
         Reference image or TRK for formats without a header (TCK, VTK, ...).
     chunk_size : int, optional
@@ -305,6 +314,7 @@ def label_file(
             model,
             source.streamlines,
             neighbors,
+            alignment=alignment,
             chunk_size=chunk_size,
             progress=progress,
         )

@@ -17,6 +17,7 @@ from dipy_tractoencoder.errors import (
     InvalidArgumentError,
     check_choice,
 )
+from dipy_tractoencoder.latent.alignment import aligned
 from dipy_tractoencoder.latent.codec import encode
 from dipy_tractoencoder.latent.reconstruction import reconstruct_points
 from dipy_tractoencoder.nn.likelihood import best_noise_std, log_likelihood
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from nibabel.streamlines import ArraySequence
     from sklearn.neighbors import NearestNeighbors
 
+    from dipy_tractoencoder.align.alignment import Alignment
     from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
 
 SCORES = {"latent": "mm", "reconstruction": "mm", "likelihood": "nats"}
@@ -210,6 +212,7 @@ def plausibility_scores(
     scorer: PlausibilityScorer,
     streamlines: StatefulTractogram | ArraySequence | Sequence[np.ndarray],
     *,
+    alignment: Alignment | None = None,
     chunk_size: int = CHUNK_SIZE,
     progress: Callable | None = None,
 ) -> tuple[np.ndarray, dict]:
@@ -221,6 +224,9 @@ def plausibility_scores(
         From `fit_plausibility_scorer`.
     streamlines : StatefulTractogram, ArraySequence, or sequence of ndarray
         Streamlines to score; RASMM, mm.
+    alignment : Alignment, optional
+        Transform from the space of the subject to that of the model, where distances
+        and errors are measured.
     chunk_size : int, optional
         Streamlines processed at a time.
     progress : callable, optional
@@ -254,7 +260,7 @@ def plausibility_scores(
     rejects = []
     for start in range(0, len(streamlines), chunk_size):
         chunk = streamlines[start : start + chunk_size]
-        array = scorer.model.preprocessing.array(chunk)
+        array = scorer.model.preprocessing.array(aligned(chunk, alignment))
         if len(array):
             scores[start + array.index] = scorer(array)
         rejects.append(array.rejects)
