@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+import re
 from typing import TYPE_CHECKING, Any
 
 from dipy_tractoencoder.errors import (
@@ -24,6 +25,8 @@ FITTED = ("rigid", "similarity", "affine")
 ALIGN = ("off", "check", *FITTED)
 OUTPUTS = ("out_transform", "out_alignment")
 SUBJECT = "{subject}"  # stands for the subject in the name of a transform
+# As in ANTs: [FILE,1] is the inverse of what a file says.
+INVERTED = re.compile(r"\[(.+),\s*([01])\]", re.DOTALL)
 
 
 def check_given(align: str, transform: str | Path | None) -> None:
@@ -56,7 +59,8 @@ def known_transforms(
     Parameters
     ----------
     transform : str, Path or None
-        File; ``{subject}`` in its name stands for the subject.
+        File; ``{subject}`` in its name stands for the subject. ``[FILE,1]`` is the
+        inverse of what a file says, as in ANTs: see `align.affine_files`.
     subjects : sequence of str
         Names of the subjects.
 
@@ -76,7 +80,7 @@ def known_transforms(
         return {}
     from dipy_tractoencoder.align.affine_files import load_alignment
 
-    text = str(transform)
+    text, invert = transform_file(transform)
     if SUBJECT not in text and len(subjects) > 1:
         raise InvalidArgumentError(
             f"--transform {text} is the transform of one subject, but the files are of "
@@ -84,8 +88,31 @@ def known_transforms(
             f"write {SUBJECT} in the name of the file where it has the subject."
         )
     return {
-        subject: load_alignment(text.replace(SUBJECT, subject)) for subject in subjects
+        subject: load_alignment(text.replace(SUBJECT, subject), invert=invert)
+        for subject in subjects
     }
+
+
+def transform_file(transform: str | Path) -> tuple[str, bool]:
+    """Return the name of the file of a transform, and whether to invert it.
+
+    Parameters
+    ----------
+    transform : str or Path
+        File, or ``[FILE,1]`` for the inverse of what it says, as in ANTs.
+
+    Returns
+    -------
+    name : str
+        Name of the file.
+    invert : bool
+        Whether its inverse is meant.
+    """
+    text = str(transform)
+    found = INVERTED.fullmatch(text)
+    if found is None or Path(text).exists():
+        return text, False
+    return found[1].strip(), found[2] == "1"
 
 
 @dataclass(frozen=True)
@@ -147,7 +174,7 @@ def plan_alignment(
     others = [path for path in as_list(align_to) if not _is_pattern(path)]
     for path in others:
         existing(path)
-    names = str(transform or "")
+    names = transform_file(transform)[0] if transform else ""
     read = [names.replace(SUBJECT, subject) for subject in subjects] if names else []
     unused: tuple = ()
     if not names and align not in FITTED:

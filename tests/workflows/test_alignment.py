@@ -231,3 +231,23 @@ def test_outputs_are_written_once_per_subject(
     (tmp_path / "sub-02.json").unlink()
     aligner.write(subjects[5], outputs)
     assert not (tmp_path / "sub-02.json").exists()
+
+
+def test_a_known_transform_can_be_inverted_as_with_ants(subjects, reference, tmp_path):
+    np.savetxt(tmp_path / "affine.txt", SHIFT)
+    np.savetxt(tmp_path / "[odd,1]", SHIFT)
+    for given, matrix in (
+        ("affine.txt", SHIFT),
+        ("[affine.txt,0]", SHIFT),
+        ("[affine.txt, 1]", np.linalg.inv(SHIFT)),
+        ("[odd,1]", SHIFT),
+    ):
+        inside, path = given.startswith("[aff"), str(tmp_path / given)
+        path = f"[{tmp_path}/{given[1:]}" if inside else path
+        aligner = SubjectAligner(reference, subjects[3:], transform=path)
+        np.testing.assert_allclose(aligner.alignment(subjects[3]).matrix, matrix)
+        plan = plan_alignment(subjects[3:], "t.json", "a.png", transform=path)
+        name = "affine.txt" if inside else given
+        assert plan.read == (str(tmp_path / name),)
+    with pytest.raises(InputFileError, match=r"nowhere\.txt"):
+        SubjectAligner(reference, subjects[3:], transform="[nowhere.txt,1]")
