@@ -118,6 +118,12 @@ def run_command(flow: Any) -> None:
         _leave(name_options(_explain(err), options), EXIT_ERROR)
     except Exception as err:
         _show_traceback(level)
+        if sys.flags.optimize > 1 and isinstance(err, TypeError):
+            _leave(
+                "Python runs without docstrings, and parts of DIPY cannot be imported "
+                f"then ({err}). Unset PYTHONOPTIMIZE, or leave out -OO.",
+                EXIT_ERROR,
+            )
         _leave(
             f"{type(err).__name__}: {err} This is a bug: please report it, with the "
             "output of --log_level DEBUG.",
