@@ -15,14 +15,19 @@ from dipy_tractoencoder.errors import (
     InvalidArgumentError,
     check_choice,
 )
+from dipy_tractoencoder.workflows.alignment_log import (
+    displacement,
+    listed,
+    log_checked,
+    log_moved,
+    refusal,
+)
 from dipy_tractoencoder.workflows.alignment_options import (
     ALIGN,
     FITTED,
     OUTPUTS,
     check_given,
-    described,
     known_transforms,
-    listed,
     reference_of,
 )
 from dipy_tractoencoder.workflows.base import as_list
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FEW = 1000  # streamlines
+INVERSE_FITS = "The inverse of the transform brings them there: give it as '[FILE,1]'."
 
 
 class SubjectAligner:
@@ -190,6 +196,65 @@ class SubjectAligner:
             raise AlignmentError(f"Cannot use {path}: {found}")
         return found
 
+    def alignment_beside(self, path: str | Path) -> Alignment | None:
+        """Return the alignment of a file that may not be one of those given.
+
+        Parameters
+        ----------
+        path : str or Path
+            Tractogram of a subject. Unless it is one of the files, it is aligned alone
+            if others are fitted, and only checked if their transform is given.
+
+        Returns
+        -------
+        alignment : Alignment or None
+            As of `alignment`.
+
+        Raises
+        ------
+        AlignmentError, InputFileError
+            As of `alignment`.
+        """
+        path = Path(path)
+        if path in self._subject:
+            return self.alignment(path)
+        return SubjectAligner(
+            self.reference,
+            [path],
+            align="check" if self._given else self.align,
+            align_anyway=self.align_anyway,
+            seed=self.seed,
+            reference=self._image,
+        ).alignment(path)
+
+    def check_known(self, paths: Sequence[str | Path], what: str) -> None:
+        """Warn if files that have to lie in the space of the model do not.
+
+        Parameters
+        ----------
+        paths : sequence of str or Path
+            Tractograms that all subjects are compared with; they are never moved.
+        what : str
+            What they are, for the message.
+        """
+        from dipy_tractoencoder.align.fit import check_alignment
+        from dipy_tractoencoder.io.sampling import sample_streamlines
+
+        if self.reference is None or not paths:
+            return
+        try:
+            lines = sample_streamlines(paths, self._image, seed=self.seed, small=True)
+            checked = check_alignment(self.reference, lines)
+        except (EmptyDataError, InputFileError):
+            return  # Their use says what is wrong.
+        if checked.verdict != "accepted":
+            logger.warning(
+                "The %s may lie in another space than the model, where they have to "
+                "be; they are not moved. %s",
+                what,
+                " ".join(checked.reasons),
+            )
+
     def write(self, path: str | Path, outputs: dict[str, Any]) -> None:
         """Write the transform and the picture of the subject of a file, once.
 
@@ -218,7 +283,9 @@ class SubjectAligner:
             from dipy_tractoencoder.viz.base import save_figure
 
             lines = self._sampled(subject, small=True)[0]
-            figure = alignment_figure(self.reference, lines, alignment)
+            figure = alignment_figure(
+                self.reference, lines, alignment, name=self._named(subject)
+            )
             save_figure(figure, picture)
             logger.info("Alignment of %s: %s", subject, picture)
 
@@ -273,6 +340,10 @@ class SubjectAligner:
             if given.reference == reference.digest:
                 return given  # It was judged when it was fitted.
             checked = check_alignment(reference, given.apply(lines))
+            if checked.verdict != "accepted" and given.moves:
+                back = check_alignment(reference, given.inverse().apply(lines))
+                if back.verdict == "accepted":
+                    checked = replace(checked, reasons=(*checked.reasons, INVERSE_FITS))
             return replace(checked, matrix=given.matrix, transform=given.transform)
         if self.align not in FITTED:
             return check_alignment(reference, lines)
@@ -289,12 +360,8 @@ class SubjectAligner:
 
     def _judged(self, subject, alignment, lines, samples):
         """Log an alignment, and return it or the error that refuses it."""
-        import numpy as np
-
-        points = np.asarray(lines.get_data(), dtype=np.float64).reshape(-1, 3)
-        points = points[np.isfinite(points).all(axis=1)]
-        steps = np.linalg.norm(alignment.apply(points) - points, axis=1)
-        moved = float(steps.mean()) if len(steps) else 0.0
+        name, hint = self._named(subject), self._hint(subject)
+        moved = displacement(alignment, lines)
         self.summary.append(
             {
                 "subject": subject,
@@ -306,57 +373,21 @@ class SubjectAligner:
                 **alignment.quality,
             }
         )
-        name, numbers = self._named(subject), described(alignment)
-        reasons = " ".join(alignment.reasons)
-        if self.moves and self._fits(subject):
-            n_streamlines = sum(sample.n_streamlines for sample in samples)
-            if n_streamlines < FEW:
-                logger.warning(
-                    "%s: only %d streamlines to align by; with fewer than %d, wrong "
-                    "alignments occur.",
-                    name,
-                    n_streamlines,
-                    FEW,
-                )
-        if alignment.mirrors:
+        n_streamlines = sum(sample.n_streamlines for sample in samples)
+        if self._fits(subject) and n_streamlines < FEW:
             logger.warning(
-                "%s: the transform exchanges left and right (determinant %.3g).",
+                "%s: only %d streamlines to align by; with fewer than %d, wrong "
+                "alignments occur.",
                 name,
-                np.linalg.det(alignment.matrix[:3, :3]),
+                n_streamlines,
+                FEW,
             )
         if alignment.verdict == "refused" and not self.align_anyway:
-            return AlignmentError(
-                f"the alignment of {name} to the space of the model cannot be relied "
-                f"on. {reasons} ({numbers}). Give more streamlines of the subject, "
-                "its known transform with --transform, or another model; "
-                f"--align_anyway uses it as it is.{self._hint(subject)}"
-            )
-        if not self.moves:
-            if alignment.verdict == "accepted":
-                logger.info("%s: lies in the space of the model (%s).", name, numbers)
-            else:
-                logger.warning(
-                    "%s: may lie in another space than the model. %s Nothing was "
-                    "moved: align it with --align rigid, give its known transform "
-                    "with --transform, or say --align off.",
-                    name,
-                    reasons,
-                )
-            return alignment
-        logger.info(
-            "%s: moved to the space of the model (%s) by %.1f mm: %s",
-            name,
-            alignment.transform,
-            moved,
-            f"{alignment.verdict} ({numbers}).",
-        )
-        if alignment.verdict != "accepted":
-            logger.warning(
-                "%s: the alignment may be wrong. %s Look at its picture.%s",
-                name,
-                reasons,
-                self._hint(subject),
-            )
+            return AlignmentError(refusal(name, alignment) + hint)
+        if self.moves:
+            log_moved(name, alignment, moved, hint)
+        else:
+            log_checked(name, alignment)
         return alignment
 
     def _named(self, subject):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 import re
@@ -15,6 +15,7 @@ from dipy_tractoencoder.errors import (
     check_choice,
 )
 from dipy_tractoencoder.io.formats import file_format
+from dipy_tractoencoder.workflows.alignment_log import listed
 from dipy_tractoencoder.workflows.base import as_list, check_figure_extension
 
 if TYPE_CHECKING:
@@ -192,48 +193,6 @@ def _is_pattern(path):
     return has_wildcard(path) and not Path(path).exists()
 
 
-def listed(names: Iterable, shown: int = 5) -> str:
-    """List a few names in a message.
-
-    Parameters
-    ----------
-    names : iterable
-        The names.
-    shown : int, optional
-        Number of names that are written out.
-
-    Returns
-    -------
-    text : str
-        Names, and how many there are besides.
-    """
-    names = [str(name) for name in names]
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
-
-
-def described(alignment: Alignment) -> str:
-    """Describe the quality of an alignment in a few words.
-
-    Parameters
-    ----------
-    alignment : Alignment
-        The alignment.
-
-    Returns
-    -------
-    text : str
-        Numbers by name, and what is known about left and right.
-    """
-    words = [
-        f"{name.replace('_', ' ')} {value:.3g}"
-        for name, value in alignment.quality.items()
-    ]
-    if alignment.left_right:
-        words.append(f"left and right {alignment.left_right}")
-    return ", ".join(words) or "not measured"
-
-
 def reference_of(
     model: Any,
     align_to: Sequence[str | Path],
@@ -277,7 +236,10 @@ def reference_of(
         )
     if not align_to and (model is None or isinstance(model, AlignmentReference)):
         return model
-    from dipy_tractoencoder.nn.alignment import alignment_reference
+    try:
+        from dipy_tractoencoder.nn.alignment import alignment_reference
+    except ImportError:
+        return None
 
     if not align_to:
         return alignment_reference(model)

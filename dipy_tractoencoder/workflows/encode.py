@@ -5,6 +5,8 @@ from shlex import quote
 
 from dipy_tractoencoder.errors import check_number
 from dipy_tractoencoder.utils.tables import rejects_text
+from dipy_tractoencoder.workflows.alignment import SubjectAligner
+from dipy_tractoencoder.workflows.alignment_options import plan_alignment
 from dipy_tractoencoder.workflows.base import TractoWorkflow, load_backend
 from dipy_tractoencoder.workflows.batch import Batch
 from dipy_tractoencoder.workflows.inputs import as_reference
@@ -32,15 +34,24 @@ class EncodeVAEFlow(TractoWorkflow):
         vtk_space=None,
         save_tractogram=False,
         chunk_size=20000,
+        align="check",
+        transform=None,
+        align_to=None,
+        subject_by="auto",
+        align_anyway=False,
         out_dir="",
         out_latents="latents.h5",
         out_tractogram="encoded.trx",
+        out_transform="transform.json",
+        out_alignment="alignment.png",
     ):
         """Encode streamlines to latents with a trained model.
 
         The latents file (HDF5) has a row per encoded streamline: mean, log_var, and
         index, its position in the tractogram. With several inputs, the names of the
-        outputs start with the parts of the input paths that differ.
+        outputs start with the parts of the input paths that differ. With --align or
+        --transform, the latents are those of the moved streamlines; the file holds the
+        transform, and dipy_decode_vae moves what it decodes back.
 
         Example: dipy_encode_vae vae.keras sub-*/AF_L.trk --out_dir latents
 
@@ -63,18 +74,52 @@ class EncodeVAEFlow(TractoWorkflow):
             keeps its groups and all data.
         chunk_size : int, optional
             Streamlines processed at a time; fewer need less memory.
+        align : string, optional
+            off; check (measure whether the streamlines lie in the space of the model,
+            and warn if they do not); or rigid, similarity or affine (align each subject
+            to the model).
+        transform : string or Path, optional
+            Known transform from the space of the subject to that of the model, instead
+            of --align: a transform.json, affine.txt of dipy_slr, or an affine of ANTs
+            or ITK; '[FILE,1]' for its inverse. {subject} in the name stands for the
+            subject.
+        align_to : variable string or Path, optional
+            Tractograms, or a model, to align to; by default what the model holds.
+        subject_by : string, optional
+            How to tell which files are of one subject, and are aligned together: auto,
+            entity (as sub-01), folder or file.
+        align_anyway : bool, optional
+            Use an alignment that cannot be relied on, with a warning.
         out_dir : string or Path, optional
             Output directory.
         out_latents : string, optional
             Name of the latents file.
         out_tractogram : string, optional
             Name of the copy with latents (trx or trk).
+        out_transform : string, optional
+            Name of the transform of each aligned subject (json).
+        out_alignment : string, optional
+            Name of the picture of each alignment.
         """
         io_it = self.get_io_iterator()
         reference = as_reference(reference, vtk_space)
         check_number("chunk_size", chunk_size, low=1, integer=True)
+        kind = {
+            "align": align,
+            "transform": transform,
+            "align_to": align_to,
+            "subject_by": subject_by,
+        }
+        planned = plan_alignment(io_it.inputs[1], out_transform, out_alignment, **kind)
         unused = () if save_tractogram else ("out_tractogram",)
-        rows = self.plan(io_it, inputs=1, unused=unused, read=(reference,))
+        rows = self.plan(
+            io_it,
+            inputs=1,
+            gathered=planned.gathered,
+            unused=(*unused, *planned.unused),
+            read=(reference, *planned.read),
+            parts=planned.parts,
+        )
 
         from dipy_tractoencoder.io.tractogram import (
             check_output_extension,
@@ -98,6 +143,10 @@ class EncodeVAEFlow(TractoWorkflow):
         )
 
         paths = [path for path, _ in rows]
+        aligner = SubjectAligner(
+            model, paths, align_anyway=align_anyway, reference=reference, **kind
+        )
+        written = [name for name in rows[0][1] if name not in planned.gathered]
         batch = Batch(len(paths))
         with streamlines_bar(paths, "Encoding", reference=reference) as advance:
             for path, outputs in rows:
@@ -108,6 +157,7 @@ class EncodeVAEFlow(TractoWorkflow):
                         model,
                         path,
                         outputs["out_latents"],
+                        alignment=aligner.alignment(path),
                         reference=reference,
                         chunk_size=chunk_size,
                         progress=advance,
@@ -125,7 +175,8 @@ class EncodeVAEFlow(TractoWorkflow):
                         counts["n_streamlines"],
                         path,
                         rejects_text(counts["rejects"]),
-                        ", ".join(str(output) for output in outputs.values()),
+                        ", ".join(str(outputs[name]) for name in written),
                     )
+                    aligner.write(path, outputs)
         batch.finish()
         logger.info("Next: dipy_decode_vae %s LATENTS", quote(str(model_file)))

@@ -6,6 +6,8 @@ from dipy_tractoencoder.errors import InvalidArgumentError, check_number
 from dipy_tractoencoder.io.formats import file_format
 from dipy_tractoencoder.io.paths import tractogram_files
 from dipy_tractoencoder.utils.tables import rejects_text
+from dipy_tractoencoder.workflows.alignment import SubjectAligner
+from dipy_tractoencoder.workflows.alignment_options import plan_alignment
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     as_list,
@@ -52,11 +54,18 @@ class FilterVAEFlow(TractoWorkflow):
         reference=None,
         vtk_space=None,
         chunk_size=20000,
+        align="check",
+        transform=None,
+        align_to=None,
+        subject_by="auto",
+        align_anyway=False,
         out_dir="",
         out_kept="kept.trx",
         out_removed="removed.trx",
         out_table="filter.csv",
         out_figure="filter.png",
+        out_transform="transform.json",
+        out_alignment="alignment.png",
     ):
         """Remove streamlines that do not resemble plausible ones, the FINTA method.
 
@@ -70,7 +79,10 @@ class FilterVAEFlow(TractoWorkflow):
         distance to the nearest other one, of another file if there are several).
         Streamlines keep their own points and data; trx and trk files store the score
         as data per streamline, vae_score. Streamlines that cannot be encoded are
-        removed; their score is nan.
+        removed; their score is nan. The plausible streamlines have to lie in the space
+        of the model. Subjects in another one are aligned with --align or --transform;
+        their streamlines are written where they were. --validation_file is aligned
+        with --align, and left where it is with --transform.
 
         Parameters
         ----------
@@ -105,6 +117,22 @@ class FilterVAEFlow(TractoWorkflow):
             which a file names, otherwise ras.
         chunk_size : int, optional
             Streamlines processed at a time; fewer need less memory.
+        align : string, optional
+            off; check (measure whether the streamlines lie in the space of the model,
+            and warn if they do not); or rigid, similarity or affine (align each subject
+            to the model).
+        transform : string or Path, optional
+            Known transform from the space of the subject to that of the model, instead
+            of --align: a transform.json, affine.txt of dipy_slr, or an affine of ANTs
+            or ITK; '[FILE,1]' for its inverse. {subject} in the name stands for the
+            subject.
+        align_to : variable string or Path, optional
+            Tractograms, or a model, to align to; by default what the model holds.
+        subject_by : string, optional
+            How to tell which files are of one subject, and are aligned together: auto,
+            entity (as sub-01), folder or file.
+        align_anyway : bool, optional
+            Use an alignment that cannot be relied on, with a warning.
         out_dir : string or Path, optional
             Output directory.
         out_kept : string, optional
@@ -117,6 +145,10 @@ class FilterVAEFlow(TractoWorkflow):
         out_figure : string, optional
             Name of the picture of scores and, with labels, the receiver operating
             characteristic; one for all inputs.
+        out_transform : string, optional
+            Name of the transform of each aligned subject (json).
+        out_alignment : string, optional
+            Name of the picture of each alignment.
         """
         io_it = self.get_io_iterator()
         reference = as_reference(reference, vtk_space)
@@ -131,9 +163,21 @@ class FilterVAEFlow(TractoWorkflow):
                 "latents with --plausible_files."
             )
         plausible_files = tractogram_files(as_list(plausible_files))
-        gathered = ("out_table", "out_figure")
-        read = (reference, validation_file, *plausible_files)
-        rows = self.plan(io_it, inputs=1, gathered=gathered, read=read)
+        kind = {
+            "align": align,
+            "transform": transform,
+            "align_to": align_to,
+            "subject_by": subject_by,
+        }
+        planned = plan_alignment(io_it.inputs[1], out_transform, out_alignment, **kind)
+        rows = self.plan(
+            io_it,
+            inputs=1,
+            gathered=("out_table", "out_figure", *planned.gathered),
+            unused=planned.unused,
+            read=(reference, validation_file, *plausible_files, *planned.read),
+            parts=planned.parts,
+        )
 
         from dipy_tractoencoder.io.open_file import check_common_space
         from dipy_tractoencoder.io.tractogram import (
@@ -178,8 +222,12 @@ class FilterVAEFlow(TractoWorkflow):
         from dipy_tractoencoder.viz.filtering import filter_figure
         from dipy_tractoencoder.workflows.reconstruct import distinct_file_names
 
+        aligner = SubjectAligner(
+            model, inputs, align_anyway=align_anyway, reference=reference, **kind
+        )
         options = {"reference": reference, "chunk_size": chunk_size}
         tractograms = [p for p in known if file_format(p) not in (".h5", ".hdf5")]
+        aligner.check_known(tractograms, "plausible streamlines")
         with streamlines_bar(tractograms, "Reference", reference=reference) as advance:
             scorer = fit_plausibility_scorer(
                 model,
@@ -191,7 +239,11 @@ class FilterVAEFlow(TractoWorkflow):
         how = f"{quantile:.0%} of the plausible streamlines"
         if validation_file:
             truth = read_labelled_scores(
-                scorer, validation_file, label_name, chunk_size=chunk_size
+                scorer,
+                validation_file,
+                label_name,
+                alignment=aligner.alignment_beside(validation_file),
+                chunk_size=chunk_size,
             )
             how = f"the labels of {validation_file}"
         if threshold is not None:
@@ -215,6 +267,7 @@ class FilterVAEFlow(TractoWorkflow):
                         outputs["out_removed"],
                         score_name=SCORE_NAME,
                         label_name=label_name,
+                        alignment=aligner.alignment(path),
                         progress=advance,
                         overwrite=True,
                         **options,
@@ -239,6 +292,7 @@ class FilterVAEFlow(TractoWorkflow):
                         outputs["out_kept"],
                         outputs["out_removed"],
                     )
+                    aligner.write(path, outputs)
         batch.finish(early=True)
         figure = filter_figure(
             np.concatenate(all_scores), scorer.own, threshold, unit=unit, truth=truth

@@ -14,6 +14,8 @@ from dipy_tractoencoder.errors import (
 )
 from dipy_tractoencoder.io.formats import file_format
 from dipy_tractoencoder.utils.tables import rejects_text
+from dipy_tractoencoder.workflows.alignment import SubjectAligner
+from dipy_tractoencoder.workflows.alignment_options import plan_alignment
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     as_list,
@@ -53,11 +55,18 @@ class LabelVAEFlow(TractoWorkflow):
         reference=None,
         vtk_space=None,
         chunk_size=20000,
+        align="check",
+        transform=None,
+        align_to=None,
+        subject_by="auto",
+        align_anyway=False,
         out_dir="",
         out_tractogram="labelled.trx",
         out_table="labels.csv",
         out_confusion="confusion.csv",
         out_figure="labels.png",
+        out_transform="transform.json",
+        out_alignment="alignment.png",
     ):
         """Label streamlines by the bundles of their nearest neighbours (CINTA).
 
@@ -71,7 +80,10 @@ class LabelVAEFlow(TractoWorkflow):
         first percentile of theirs. Streamlines keep their own points and data; trx and
         trk files store the fraction of the votes and the distance as data per
         streamline, vae_vote_share and vae_distance. If the true bundles are known from
-        groups or file names, predicted and true bundles are compared.
+        groups or file names, predicted and true bundles are compared. The labelled
+        bundles have to lie in the space of the model. Subjects in another one are
+        aligned with --align or --transform; their streamlines are written where they
+        were.
 
         Parameters
         ----------
@@ -102,6 +114,22 @@ class LabelVAEFlow(TractoWorkflow):
             which a file names, otherwise ras.
         chunk_size : int, optional
             Streamlines processed at a time; fewer need less memory.
+        align : string, optional
+            off; check (measure whether the streamlines lie in the space of the model,
+            and warn if they do not); or rigid, similarity or affine (align each subject
+            to the model).
+        transform : string or Path, optional
+            Known transform from the space of the subject to that of the model, instead
+            of --align: a transform.json, affine.txt of dipy_slr, or an affine of ANTs
+            or ITK; '[FILE,1]' for its inverse. {subject} in the name stands for the
+            subject.
+        align_to : variable string or Path, optional
+            Tractograms, or a model, to align to; by default what the model holds.
+        subject_by : string, optional
+            How to tell which files are of one subject, and are aligned together: auto,
+            entity (as sub-01), folder or file.
+        align_anyway : bool, optional
+            Use an alignment that cannot be relied on, with a warning.
         out_dir : string or Path, optional
             Output directory.
         out_tractogram : string, optional
@@ -112,6 +140,10 @@ class LabelVAEFlow(TractoWorkflow):
             Name of the table of true and predicted bundles, if the true ones are known.
         out_figure : string, optional
             Name of the picture of bundles.
+        out_transform : string, optional
+            Name of the transform of each aligned subject (json).
+        out_alignment : string, optional
+            Name of the picture of each alignment.
         """
         io_it = self.get_io_iterator()
         reference = as_reference(reference, vtk_space)
@@ -149,12 +181,20 @@ class LabelVAEFlow(TractoWorkflow):
                 "A bundle is called unassigned, which is the name for streamlines "
                 "without a bundle. Leave it out or rename it."
             )
+        kind = {
+            "align": align,
+            "transform": transform,
+            "align_to": align_to,
+            "subject_by": subject_by,
+        }
+        planned = plan_alignment(io_it.inputs[1], out_transform, out_alignment, **kind)
         rows = self.plan(
             io_it,
             inputs=1,
-            gathered=("out_table", "out_confusion"),
-            read=(reference, *known),
-            parts={} if one_file else {"out_tractogram": names},
+            gathered=("out_table", "out_confusion", *planned.gathered),
+            unused=planned.unused,
+            read=(reference, *known, *planned.read),
+            parts={**({} if one_file else {"out_tractogram": names}), **planned.parts},
         )
         check_model_file(model_file)
         inputs = [path for path, _ in rows]
@@ -184,7 +224,11 @@ class LabelVAEFlow(TractoWorkflow):
         from dipy_tractoencoder.utils.tables import format_table, save_table
         from dipy_tractoencoder.workflows.reconstruct import distinct_file_names
 
+        aligner = SubjectAligner(
+            model, inputs, align_anyway=align_anyway, reference=reference, **kind
+        )
         tractograms = [p for p in known if file_format(p) not in (".h5", ".hdf5")]
+        aligner.check_known(tractograms, "labelled bundles")
         with streamlines_bar(tractograms, "Bundles", reference=reference) as advance:
             neighbors = fit_bundle_classifier(
                 model,
@@ -210,6 +254,7 @@ class LabelVAEFlow(TractoWorkflow):
                         path,
                         neighbors,
                         outputs["out_tractogram"],
+                        alignment=aligner.alignment(path),
                         reference=reference,
                         chunk_size=chunk_size,
                         progress=advance,
@@ -242,6 +287,7 @@ class LabelVAEFlow(TractoWorkflow):
                         if one_file
                         else next(iter(outputs["out_tractogram"].values())).parent,
                     )
+                    aligner.write(path, outputs)
         batch.finish(early=True)
         outputs = rows[0][1]
         save_table(table, outputs["out_table"])

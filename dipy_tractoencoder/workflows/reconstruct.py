@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from dipy_tractoencoder.errors import check_number
 from dipy_tractoencoder.utils.tables import rejects_text
+from dipy_tractoencoder.workflows.alignment import SubjectAligner
+from dipy_tractoencoder.workflows.alignment_options import plan_alignment
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     check_figure_extension,
@@ -49,10 +51,17 @@ class ReconstructVAEFlow(TractoWorkflow):
         vtk_space=None,
         seed=0,
         chunk_size=20000,
+        align="check",
+        transform=None,
+        align_to=None,
+        subject_by="auto",
+        align_anyway=False,
         out_dir="",
         out_tractogram="reconstructed.trx",
         out_table="reconstruction.csv",
         out_figure="reconstruction.png",
+        out_transform="transform.json",
+        out_alignment="alignment.png",
     ):
         """Encode and decode streamlines, and measure the errors in mm.
 
@@ -60,7 +69,9 @@ class ReconstructVAEFlow(TractoWorkflow):
 
         The table has a row per file: root mean squared distance of points and MDF
         between the resampled input and its reconstruction, the same for PCA with the
-        same number of dimensions, and DIPY's bundle metrics.
+        same number of dimensions, and DIPY's bundle metrics. With --align or
+        --transform, errors are measured in the space of the model, and the
+        reconstruction is written in that of the subject.
 
         Parameters
         ----------
@@ -79,6 +90,22 @@ class ReconstructVAEFlow(TractoWorkflow):
             Seed of sampling and clustering in the bundle metrics.
         chunk_size : int, optional
             Streamlines processed at a time; fewer need less memory.
+        align : string, optional
+            off; check (measure whether the streamlines lie in the space of the model,
+            and warn if they do not); or rigid, similarity or affine (align each subject
+            to the model).
+        transform : string or Path, optional
+            Known transform from the space of the subject to that of the model, instead
+            of --align: a transform.json, affine.txt of dipy_slr, or an affine of ANTs
+            or ITK; '[FILE,1]' for its inverse. {subject} in the name stands for the
+            subject.
+        align_to : variable string or Path, optional
+            Tractograms, or a model, to align to; by default what the model holds.
+        subject_by : string, optional
+            How to tell which files are of one subject, and are aligned together: auto,
+            entity (as sub-01), folder or file.
+        align_anyway : bool, optional
+            Use an alignment that cannot be relied on, with a warning.
         out_dir : string or Path, optional
             Output directory.
         out_tractogram : string, optional
@@ -87,13 +114,31 @@ class ReconstructVAEFlow(TractoWorkflow):
             Name of the table of errors, one for all inputs.
         out_figure : string, optional
             Name of the picture of input, reconstruction and error.
+        out_transform : string, optional
+            Name of the transform of each aligned subject (json).
+        out_alignment : string, optional
+            Name of the picture of each alignment.
         """
         io_it = self.get_io_iterator()
         reference = as_reference(reference, vtk_space)
         check_figure_extension(out_figure)
         check_number("seed", seed, low=0, integer=True)
         check_number("chunk_size", chunk_size, low=1, integer=True)
-        rows = self.plan(io_it, inputs=1, gathered=("out_table",), read=(reference,))
+        kind = {
+            "align": align,
+            "transform": transform,
+            "align_to": align_to,
+            "subject_by": subject_by,
+        }
+        planned = plan_alignment(io_it.inputs[1], out_transform, out_alignment, **kind)
+        rows = self.plan(
+            io_it,
+            inputs=1,
+            gathered=("out_table", *planned.gathered),
+            unused=planned.unused,
+            read=(reference, *planned.read),
+            parts=planned.parts,
+        )
 
         from dipy_tractoencoder.io.tractogram import (
             check_output_extension,
@@ -113,6 +158,9 @@ class ReconstructVAEFlow(TractoWorkflow):
 
         paths = [path for path, _ in rows]
         table = []
+        aligner = SubjectAligner(
+            model, paths, align_anyway=align_anyway, reference=reference, **kind
+        )
         batch = Batch(len(paths))
         with streamlines_bar(paths, "Reconstructing", reference=reference) as advance:
             for name, (path, outputs) in zip(distinct_file_names(paths), rows):
@@ -121,6 +169,7 @@ class ReconstructVAEFlow(TractoWorkflow):
                         model,
                         path,
                         outputs["out_tractogram"],
+                        alignment=aligner.alignment(path),
                         reference=reference,
                         seed=seed,
                         chunk_size=chunk_size,
@@ -143,6 +192,7 @@ class ReconstructVAEFlow(TractoWorkflow):
                         outputs["out_tractogram"],
                         outputs["out_figure"],
                     )
+                    aligner.write(path, outputs)
         batch.finish(early=True)
         save_table(table, rows[0][1]["out_table"])
         self.table = table

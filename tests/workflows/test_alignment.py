@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 
 from dipy_tractoencoder.align import fit
-from dipy_tractoencoder.align.alignment import Alignment, read_alignment_json
+from dipy_tractoencoder.align.alignment import (
+    Alignment,
+    read_alignment_json,
+    save_alignment,
+)
 from dipy_tractoencoder.align.files import fit_reference_to_files, known_bundles
 from dipy_tractoencoder.errors import (
     AlignmentError,
@@ -19,7 +23,10 @@ from dipy_tractoencoder.io.sampling import sample_files
 from dipy_tractoencoder.io.tractogram import save_tractogram
 from dipy_tractoencoder.workflows import alignment_options
 from dipy_tractoencoder.workflows.alignment import SubjectAligner
-from dipy_tractoencoder.workflows.alignment_options import plan_alignment
+from dipy_tractoencoder.workflows.alignment_options import (
+    known_transforms,
+    plan_alignment,
+)
 
 SHIFT = np.array([[1.0, 0, 0, 40], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
 
@@ -251,3 +258,40 @@ def test_a_known_transform_can_be_inverted_as_with_ants(subjects, reference, tmp
         assert plan.read == (str(tmp_path / name),)
     with pytest.raises(InputFileError, match=r"nowhere\.txt"):
         SubjectAligner(reference, subjects[3:], transform="[nowhere.txt,1]")
+
+
+def test_known_transforms(subjects, reference, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    home = Alignment(np.linalg.inv(SHIFT))
+    for subject, alignment in (("sub-01", Alignment(np.eye(4))), ("sub-02", home)):
+        save_alignment(alignment, tmp_path / f"{subject}.json")
+    pattern = tmp_path / "{subject}.json"
+    plan = plan_alignment(subjects, "t.json", "a.png", transform=pattern)
+    assert set(plan.read) == {str(tmp_path / f"sub-0{k}.json") for k in (1, 2)}
+    aligner = SubjectAligner(reference, subjects, transform=pattern)
+    found = [aligner.alignment(path) for path in subjects]
+    assert [a.verdict for a in found] == ["accepted"] * 6
+    np.testing.assert_allclose(found[4].matrix, home.matrix)
+    with pytest.raises(InvalidArgumentError, match="of one subject.*sub-01, sub-02"):
+        known_transforms(tmp_path / "sub-01.json", ["sub-01", "sub-02"])
+    with pytest.raises(InputFileError, match=r"sub-03\.json"):
+        known_transforms(pattern, ["sub-01", "sub-03"])
+    wrong = SubjectAligner(reference, subjects[:3], transform=tmp_path / "sub-02.json")
+    assert wrong.alignment(subjects[0]).verdict == "uncertain"
+    assert "the alignment may be wrong" in caplog.text
+    assert "inverse" not in caplog.text
+    np.savetxt(tmp_path / "back.txt", SHIFT)
+    SubjectAligner(reference, subjects[3:], transform=tmp_path / "back.txt").alignment(
+        subjects[3]
+    )
+    assert "inverse of the transform brings them there" in caplog.text
+    off = SubjectAligner(reference, subjects, align="off", transform=pattern)
+    assert off.alignment(subjects[3]).moves
+
+
+def test_mirrored_transform_warns(subjects, tmp_path, caplog):
+    save_alignment(Alignment(np.diag([-1.0, 1, 1, 1])), tmp_path / "m.json")
+    reference = fit_reference_to_files(subjects[:3])
+    aligner = SubjectAligner(reference, subjects[:3], transform=tmp_path / "m.json")
+    assert aligner.alignment(subjects[0]).mirrors
+    assert "exchanges left and right (determinant -1)" in caplog.text
