@@ -1,8 +1,10 @@
 """Density of a bundle's latents, with the limits that plausible streamlines meet."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 from nibabel.affines import apply_affine
@@ -22,6 +24,9 @@ from dipy_tractoencoder.generation.density import (
 from dipy_tractoencoder.streamlines.metrics import curve_length
 from dipy_tractoencoder.utils.atomic_files import check_readable
 from dipy_tractoencoder.utils.short_repr import short_repr
+
+if TYPE_CHECKING:
+    from dipy_tractoencoder.align.alignment import Alignment
 
 TAIL = 0.01  # Fraction of the bundle's streamlines on each side of its central range.
 LENGTH_MARGIN = 0.05
@@ -54,6 +59,9 @@ class BundleDensity:
         Number of streamlines that it was fitted to.
     space : dict
         Image space of their tractogram; see `io.space.tractogram_space`.
+    alignment : Alignment or None
+        Transform from the space of the subject, to which new streamlines are moved
+        back, to that of the model; None if they stay in the model's.
 
     Examples
     --------
@@ -73,6 +81,7 @@ class BundleDensity:
     max_curvature: float
     n_streamlines: int
     space: dict = field(default_factory=dict)
+    alignment: Alignment | None = None
 
     __repr__ = short_repr
 
@@ -129,6 +138,7 @@ def describe_bundle(
     max_parts: int = MOST_PARTS,
     name: str = "",
     space: dict | None = None,
+    alignment: Alignment | None = None,
 ) -> BundleDensity:
     """Fit the density and the plausibility limits of a bundle.
 
@@ -142,7 +152,7 @@ def describe_bundle(
     latents : ndarray, shape (n_streamlines, latent_dim)
         Latents of the bundle.
     points : ndarray, shape (n_streamlines, n_points, 3)
-        Streamlines of the latents, mm.
+        Streamlines of the latents in the model's space, mm.
     density : {"mixture", "kernel", "prior"}, optional
         Kind of density; see `fit_density`.
     unit : ndarray, shape (latent_dim,), optional
@@ -153,6 +163,8 @@ def describe_bundle(
         Name of the bundle.
     space : dict, optional
         Image space, stored for the tractogram of new streamlines.
+    alignment : Alignment, optional
+        Transform by which ``points`` were moved to the model's space.
 
     Returns
     -------
@@ -184,6 +196,7 @@ def describe_bundle(
         ),
         n_streamlines=len(points),
         space=space or {},
+        alignment=alignment if alignment is not None and alignment.moves else None,
     )
 
 

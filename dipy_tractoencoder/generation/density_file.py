@@ -22,6 +22,7 @@ from dipy_tractoencoder.io.hdf5_attributes import (
     text_attribute,
 )
 from dipy_tractoencoder.io.names import short
+from dipy_tractoencoder.latent.alignment import alignment_attribute, alignment_text
 from dipy_tractoencoder.latent.latents_file import check_latents_extension
 from dipy_tractoencoder.utils.atomic_files import check_free, check_readable, whole_file
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
 
 FORMAT_NAME = "dipy_tractoencoder densities"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 without alignments
 KIND = "file of densities of dipy_sample_vae"
 ARRAYS = ("weights", "means", "factors")
 LIMITS = ("min_log_density", "min_length", "max_length", "max_curvature")
@@ -77,6 +78,7 @@ def save_densities(
 
     check_latents_extension(path)
     check_free(path, overwrite)
+    version = 1
     with whole_file(path) as partial, h5py.File(partial, "w") as file:
         for number, bundle in enumerate(bundles):
             group = file.create_group(f"bundles/{number:05}")
@@ -88,8 +90,12 @@ def save_densities(
                 group.attrs[name] = getattr(bundle, name)
             for name, value in bundle.space.items():
                 group.attrs[f"space_{name}"] = value
+            if bundle.alignment is not None:
+                group.attrs["alignment"] = alignment_text(bundle.alignment)
+                # Earlier releases would write new streamlines to the wrong place.
+                version = FORMAT_VERSION
         file.attrs["fingerprint"] = fingerprint
-        file.attrs["format_version"] = FORMAT_VERSION
+        file.attrs["format_version"] = version
         file.attrs["format"] = FORMAT_NAME
 
 
@@ -203,6 +209,7 @@ def _read(group, path):
         density=Density(kind, weights, means, factors),
         n_streamlines=count_attribute(group, "n_streamlines"),
         space=space_attributes(group, path),
+        alignment=alignment_attribute(group),
         **limits,
     )
 

@@ -22,6 +22,7 @@ from dipy_tractoencoder.generation.bundle_density import (
 from dipy_tractoencoder.generation.density import DEFAULT_DENSITY, MOST_PARTS
 from dipy_tractoencoder.io.mapped import MappedTractogram
 from dipy_tractoencoder.io.writers import save_selection
+from dipy_tractoencoder.latent.alignment import aligned, to_subject
 from dipy_tractoencoder.latent.codec import decode, encode
 from dipy_tractoencoder.streamlines.array import StreamlineArray, as_sequence
 from dipy_tractoencoder.streamlines.metrics import mdf_matrix
@@ -30,6 +31,7 @@ from dipy_tractoencoder.utils.short_repr import short_repr
 from dipy_tractoencoder.utils.tables import rejects_text
 
 if TYPE_CHECKING:
+    from dipy_tractoencoder.align.alignment import Alignment
     from dipy_tractoencoder.generation.bundle_density import BundleDensity
     from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
 
@@ -46,7 +48,8 @@ class Samples:
     Attributes
     ----------
     points : ndarray, shape (n_accepted, n_points, 3), float32
-        Streamlines; RASMM, mm, in the model's orientation.
+        Streamlines; RASMM, mm, in the model's orientation; in the space of the subject
+        if the bundle was aligned to the model.
     latents : ndarray, shape (n_accepted, latent_dim), float32
         Latents that they were decoded from.
     log_density : ndarray, shape (n_accepted,), float64
@@ -92,6 +95,7 @@ def fit_bundle_density(
     max_parts: int = MOST_PARTS,
     name: str = "",
     space: dict | None = None,
+    alignment: Alignment | None = None,
 ) -> BundleDensity:
     """Fit the density that new streamlines of a bundle are sampled from.
 
@@ -105,7 +109,7 @@ def fit_bundle_density(
     points : ndarray, shape (n_streamlines, n_points, 3), or as for `encode`
         Streamlines of the bundle, RASMM, mm. An array with the model's own ``n_points``
         is taken to be preprocessed, as from ``model.preprocessing.array``; anything
-        else is oriented and resampled first.
+        else is aligned, oriented and resampled first.
     density : {"mixture", "kernel", "prior"}, optional
         Kind of density; see `fit_density`.
     max_parts : int, optional
@@ -114,6 +118,10 @@ def fit_bundle_density(
         Name of the bundle.
     space : dict, optional
         Image space, stored for the tractogram of new streamlines.
+    alignment : Alignment, optional
+        Transform from the space of the subject to that of the model. New streamlines
+        are moved back to the subject. Points that are preprocessed are taken to be in
+        the model's space already, as from `bundle_arrays`.
 
     Returns
     -------
@@ -136,7 +144,7 @@ def fit_bundle_density(
     >>> bundle.density.kind, bundle.n_streamlines
     ('mixture', 43)
     """
-    points = _prepared(model, points)
+    points = _prepared(model, points, alignment)
     latents = encode(model, StreamlineArray.from_points(points)).mean
     return describe_bundle(
         latents,
@@ -146,17 +154,18 @@ def fit_bundle_density(
         max_parts=max_parts,
         name=name,
         space=space,
+        alignment=alignment,
     )
 
 
-def _prepared(model, streamlines):
-    """Return points (n_streamlines, n_points, 3) in the model's orientation, mm."""
+def _prepared(model, streamlines, alignment):
+    """Return points (n_streamlines, n_points, 3) as the model knows them, mm."""
     if isinstance(streamlines, StreamlineArray):
         return streamlines.points
     own = (model.preprocessing.n_points, 3)
     if isinstance(streamlines, np.ndarray) and streamlines.shape[1:] == own:
         return streamlines
-    return model.preprocessing.array(streamlines).points
+    return model.preprocessing.array(aligned(streamlines, alignment)).points
 
 
 def sample_streamlines(
@@ -182,7 +191,7 @@ def sample_streamlines(
         Number of streamlines to sample.
     mask : tuple of ndarray, optional
         Boolean image and its affine, as from `load_mask`, in which streamlines have to
-        lie.
+        lie; in the space of the subject if the bundle was aligned.
     min_inside : float, optional
         Smallest fraction of the points of a streamline that lie inside the mask.
     max_tries : int, optional
@@ -249,7 +258,8 @@ def draw_plausible(
     n_streamlines : int
         Number of streamlines to sample.
     mask : tuple of ndarray, optional
-        Boolean image and its affine, in which streamlines have to lie.
+        Boolean image and its affine, in which streamlines have to lie; in the space of
+        the subject if the bundle was aligned.
     min_inside : float, optional
         Smallest fraction of the points of a streamline that lie inside the mask.
     max_tries : int, optional
@@ -273,6 +283,8 @@ def draw_plausible(
     rng = np.random.default_rng([seed, *bundle.name.encode("utf-8", "surrogatepass")])
     kept, n_kept, n_tried = [], 0, 0
     rejects = dict.fromkeys(REASONS, 0)
+    if mask is not None and bundle.alignment is not None:
+        mask = (mask[0], bundle.alignment.matrix @ mask[1])
     while n_kept < n_streamlines and n_tried < max_tries:
         latents = bundle.density.sample(BATCH, rng)[: max_tries - n_tried]
         log_density = bundle.density.log_density(latents)
@@ -295,6 +307,7 @@ def draw_plausible(
             "check the mask."
         )
     points, latents, log_density = (np.concatenate(column) for column in zip(*kept))
+    points = to_subject(points, bundle.alignment)
     return Samples(points, latents, log_density, n_tried, rejects)
 
 
