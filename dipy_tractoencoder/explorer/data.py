@@ -19,6 +19,7 @@ from dipy_tractoencoder.evaluation.encoded_bundles import (
     encode_side_by_pca,
 )
 from dipy_tractoencoder.io.paths import tractogram_files
+from dipy_tractoencoder.latent.alignment import aligned
 from dipy_tractoencoder.segment.bundle_files import bundle_chunks
 from dipy_tractoencoder.streamlines.metrics import curve_length, point_distance
 from dipy_tractoencoder.utils.reservoir import UniformSample
@@ -163,6 +164,7 @@ def explorer_data(
     reference: str | Path | None = None,
     seed: int = 0,
     progress: Callable | None = None,
+    alignment_of: Callable | None = None,
 ) -> ExplorerData:
     """Sample streamlines of each bundle evenly, encode and reconstruct them.
 
@@ -184,6 +186,10 @@ def explorer_data(
         Seed of the random choice.
     progress : callable, optional
         Function called with the number of streamlines of each chunk.
+    alignment_of : callable, optional
+        Function called with the path of each tractogram, or the name of each bundle of
+        a dict, which returns the `Alignment` of its subject to the model, or None; by
+        default nothing is moved. Streamlines are shown in the space of the model.
 
     Returns
     -------
@@ -205,7 +211,8 @@ def explorer_data(
     files: list[str] = []
     if isinstance(bundles, Mapping):
         for name, streamlines in bundles.items():
-            array = model.preprocessing.array(streamlines)
+            moved = aligned(streamlines, alignment_of(name) if alignment_of else None)
+            array = model.preprocessing.array(moved)
             if not len(array):
                 raise EmptyDataError(f"No streamline of {name} can be encoded.")
             chosen.add(str(name), array.points, 0, array.index)
@@ -220,7 +227,12 @@ def explorer_data(
             ) from err
         files = [str(Path(*path.parts[-2:])) for path in paths]
         for chunk in bundle_chunks(
-            model, paths, groups=groups, reference=reference, progress=progress
+            model,
+            paths,
+            groups=groups,
+            reference=reference,
+            progress=progress,
+            alignment_of=alignment_of,
         ):
             array = chunk.array
             chosen.add(chunk.name, array.points, chunk.source, array.index)

@@ -44,6 +44,7 @@ def explore(
     reference: str | Path | None = None,
     seed: int = 0,
     progress: Callable | None = None,
+    alignment_of: Callable | None = None,
     overwrite: bool = False,
 ) -> dict:
     """Write an interactive web page of a latent space, which decodes in the browser.
@@ -73,6 +74,10 @@ def explore(
         Seed of the random choice and of t-SNE.
     progress : callable, optional
         Function called with the number of streamlines of each chunk.
+    alignment_of : callable, optional
+        Function called with the path of each tractogram, or the name of each bundle of
+        a dict, which returns the `Alignment` of its subject to the model, or None; by
+        default nothing is moved. Streamlines are shown in the space of the model.
     overwrite : bool, optional
         Replace an existing page.
 
@@ -112,6 +117,7 @@ def explore(
         reference=reference,
         seed=seed,
         progress=progress,
+        alignment_of=alignment_of,
     )
     page = explorer_page(
         model, data, model_name=model_name, projection=projection, seed=seed
