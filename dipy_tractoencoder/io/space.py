@@ -55,6 +55,30 @@ def named_space(attributes: Sequence) -> dict[str, Any]:
     }
 
 
+def space_around(points: np.ndarray, *, margin: float = 10.0) -> dict[str, Any]:
+    """Return an image space that encloses streamlines.
+
+    Parameters
+    ----------
+    points : ndarray, shape (..., 3)
+        Points, RASMM, mm.
+    margin : float, optional
+        Distance of the points to the sides of the image, mm.
+
+    Returns
+    -------
+    space : dict
+        Image space of voxels of 1 mm with axes to the right, anterior and superior; see
+        `tractogram_space`.
+    """
+    flat = points.reshape(-1, 3).astype(np.float64)
+    low = np.floor(flat.min(axis=0) - margin)
+    affine = np.eye(4)
+    affine[:3, 3] = low
+    dimensions = np.ceil(flat.max(axis=0) + margin) - low + 1
+    return named_space((affine, dimensions, np.ones(3), "RAS"))
+
+
 def tractogram_like(points: Any, space: Mapping[str, Any]) -> StatefulTractogram:
     """Create a tractogram of streamlines in a given image space.
 

@@ -17,20 +17,23 @@ class Batch:
     ----------
     n_files : int
         Number of files. With a single file, its error is raised at once.
+    what : str, optional
+        What they are, in the plural, for messages.
     """
 
-    def __init__(self, n_files: int) -> None:
+    def __init__(self, n_files: int, what: str = "files") -> None:
         self.n_files = n_files
-        self.failed: list[Path] = []
+        self.what = what
+        self.failed: list[str | Path] = []
 
     @contextmanager
-    def going_on(self, path: Path) -> Iterator[None]:
+    def going_on(self, path: str | Path) -> Iterator[None]:
         """Continue after a file that cannot be read or has no usable streamlines.
 
         Parameters
         ----------
-        path : Path
-            The file.
+        path : str or Path
+            The file, or the name of what failed.
 
         Yields
         ------
@@ -42,7 +45,7 @@ class Batch:
         except (EmptyDataError, InputFileError) as err:
             if self.n_files == 1:
                 raise
-            logger.warning("%s Continuing with the other files.", err)
+            logger.warning("%s Continuing with the other %s.", err, self.what)
             self.failed.append(path)
 
     def finish(self, *, early: bool = False) -> None:
@@ -63,7 +66,8 @@ class Batch:
             return
         others = n_failed < self.n_files
         rest = " The outputs of the others are complete." if others else ""
+        count = f"{n_failed} of {self.n_files} {self.what}"
         raise InputFileError(
-            f"{n_failed} of {self.n_files} files could not be used, for the reasons "
-            f"above: {', '.join(map(str, self.failed))}.{rest}"
+            f"{count} could not be used, for the reasons above: "
+            f"{', '.join(map(str, self.failed))}.{rest}"
         )

@@ -1,33 +1,26 @@
 """The command that compares bundles of subjects with a reference group."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dipy_tractoencoder.errors import (
-    EmptyDataError,
     InputFileError,
     InvalidArgumentError,
     check_choice,
     check_number,
 )
-from dipy_tractoencoder.io.formats import file_stem
 from dipy_tractoencoder.io.paths import tractogram_files
+from dipy_tractoencoder.workflows.alignment_options import OUTPUTS
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     as_list,
     check_figure_extension,
     load_backend,
+    shared_files,
 )
+from dipy_tractoencoder.workflows.compare_files import SubjectGroup, read_bundle
 from dipy_tractoencoder.workflows.inputs import as_reference
 from dipy_tractoencoder.workflows.progress import logging_beside_bars
-
-if TYPE_CHECKING:
-    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
-    from dipy_tractoencoder.streamlines.array import StreamlineArray
 
 logger = logging.getLogger(__name__)
 
@@ -62,18 +55,27 @@ class CompareVAEFlow(TractoWorkflow):
         reference=None,
         vtk_space=None,
         seed=0,
+        align="check",
+        transform=None,
+        align_to=None,
+        subject_by="auto",
+        align_anyway=False,
         out_dir="",
         out_profiles="profiles.csv",
         out_summary="summary.csv",
         out_figure="comparison.png",
+        out_transform="transform.json",
+        out_alignment="alignment.png",
     ):
         """Find where bundles of subjects differ from those of a reference group.
 
-        Each file is one bundle of one subject; all files are registered to one space.
-        The name of the folder is the subject and the name of the file the bundle (a
-        leading subject name and underscore are removed). Every segment of a bundle is
-        tested against the reference group, and the p-values are corrected over the
-        segments and bundles of a subject.
+        Each file is one bundle of one subject. The subject is named by sub-XX in the
+        path if all paths have it, otherwise by the folder, and the bundle by the file
+        (a leading subject name and underscore are removed). Every segment of a bundle
+        is tested against the reference group, and the p-values are corrected over the
+        segments and bundles of a subject. All files have to be registered to the space
+        of the model, or --align rigid moves each subject there, those of the reference
+        group too.
 
         Example: dipy_compare_vae vae.keras p/*/AF.trk --reference_files c/*/AF.trk
 
@@ -113,6 +115,21 @@ class CompareVAEFlow(TractoWorkflow):
             which a file names, otherwise ras.
         seed : int, optional
             Seed of all random numbers.
+        align : string, optional
+            off; check (measure whether the streamlines lie in the space of the model,
+            and warn if they do not); or rigid, similarity or affine (align each subject
+            to the model).
+        transform : string or Path, optional
+            Known transform from the space of the subject to that of the model, instead
+            of --align: a transform.json, affine.txt of dipy_slr, or an affine of ANTs
+            or ITK. {subject} in the name stands for the subject.
+        align_to : variable string or Path, optional
+            Tractograms, or a model, to align to; by default what the model holds.
+        subject_by : string, optional
+            What names the subject of a file, whose files are aligned together: auto,
+            entity (as sub-01), folder or file.
+        align_anyway : bool, optional
+            Use an alignment that cannot be relied on, with a warning.
         out_dir : string or Path, optional
             Output directory.
         out_profiles : string, optional
@@ -122,6 +139,10 @@ class CompareVAEFlow(TractoWorkflow):
             from the reference group.
         out_figure : string, optional
             Name of the picture of all profiles on top of those of the reference group.
+        out_transform : string, optional
+            Name of the transform of each aligned subject (json).
+        out_alignment : string, optional
+            Name of the picture of each alignment.
         """
         io_it = self.get_io_iterator()
         reference = as_reference(reference, vtk_space)
@@ -138,36 +159,38 @@ class CompareVAEFlow(TractoWorkflow):
                 "A reference group is needed: give the bundles of its subjects with "
                 "--reference_files."
             )
+        compared = SubjectGroup([Path(p) for p in io_it.inputs[1]], subject_by)
+        known = SubjectGroup(reference_paths, subject_by, taken=list(compared.bundles))
+        groups = (known, compared)
+        kind = {"align": align, "transform": transform, "align_to": align_to}
+        plans = [group.plan(out_transform, out_alignment, **kind) for group in groups]
+        names = [name for group in groups for name in group.written_as.values()]
         rows = self.plan(
             io_it,
             inputs=1,
-            gathered=("out_profiles", "out_summary", "out_figure"),
-            read=(reference, *reference_paths),
+            gathered=("out_profiles", "out_summary", "out_figure", *OUTPUTS),
+            unused=plans[0].unused,
+            read=(reference, *reference_paths, *plans[0].read, *plans[1].read),
+            parts=dict.fromkeys(OUTPUTS, names),
         )
         outputs = rows[0][1]
 
         from dipy_tractoencoder.io.open_file import check_common_space
         from dipy_tractoencoder.io.tractogram import check_tractogram_path
         from dipy_tractoencoder.nn.model_file import check_model_file, load_model
-
-        subject_paths = [path for path, _ in rows]
-        known = {path.resolve() for path in reference_paths}
-        for path in subject_paths:
-            if path.resolve() in known:
-                raise InputFileError(
-                    f"{path} is in both groups. Each subject of the reference group is "
-                    "compared with its other subjects already: remove it from the "
-                    "inputs."
-                )
-        for path in (*subject_paths, *reference_paths):
-            check_tractogram_path(path, reference)
-        check_common_space([*subject_paths, *reference_paths], reference)
-        subjects = by_subject(subject_paths)
-        controls = by_subject(reference_paths)
-        check_model_file(model_file)
         from dipy_tractoencoder.stats.group_statistics import check_groups
 
-        wanted = check_groups(controls, subjects)
+        for path in shared_files(compared.paths, known.paths):
+            raise InputFileError(
+                f"{path} is in both groups. Each subject of the reference group is "
+                "compared with its other subjects already: remove it from the inputs."
+            )
+        paths = [*compared.paths, *known.paths]
+        for path in paths:
+            check_tractogram_path(path, reference)
+        check_common_space(paths, reference)
+        check_groups(known.sort(), compared.sort())
+        check_model_file(model_file)
         load_backend()
         model = load_model(model_file)
         from tqdm.auto import tqdm
@@ -177,21 +200,29 @@ class CompareVAEFlow(TractoWorkflow):
         from dipy_tractoencoder.viz.base import save_figure
         from dipy_tractoencoder.viz.comparison import comparison_figure
 
+        for group in groups:
+            group.align(
+                model, align_anyway=align_anyway, seed=seed, reference=reference
+            )
+        wanted = check_groups(known.bundles, compared.bundles)
+        group_of = {path: group for group in groups for path in group.paths}
+
         def read(path):
-            return read_bundle(model, path, reference, max_streamlines, seed)
+            options = (reference, max_streamlines, seed)
+            return read_bundle(model, path, *options, group_of[path].alignment(path))
 
         total = sum(
             name in given
-            for group in (controls, subjects)
-            for given in group.values()
+            for group in groups
+            for given in group.bundles.values()
             for name in wanted
         )
         bar = tqdm(total=total, desc="Comparing", unit="file", disable=None)
         with bar, logging_beside_bars():
             self.comparison = compare(
                 model,
-                controls,
-                subjects,
+                known.bundles,
+                compared.bundles,
                 measure=measure,
                 n_dims=n_dims,
                 n_segments=n_segments,
@@ -200,19 +231,23 @@ class CompareVAEFlow(TractoWorkflow):
                 read=read,
                 progress=bar.update,
             )
-        summary = self.comparison.summary_rows()
+        moved = [group.moved() for group in groups]
+        summary = [
+            {**row, **moved[row["group"]].get(row["subject"], {})}
+            for row in self.comparison.summary_rows()
+        ]
         figure = comparison_figure(self.comparison)
         save_table(self.comparison.profile_rows(), outputs["out_profiles"])
         save_table(summary, outputs["out_summary"])
         save_figure(figure, outputs["out_figure"])
-        compared = [row for row in summary if row["group"] == 1]
-        found = [row for row in compared if row["detected"] == "yes"]
+        tested = [row for row in summary if row["group"] == 1]
+        found = [row for row in tested if row["detected"] == "yes"]
         logger.info(
             "%d of %d bundles differ from the reference group of %d subjects (%s, "
             "corrected p below %g).",
             len(found),
-            len(compared),
-            len(controls),
+            len(tested),
+            len(known.bundles),
             measure,
             alpha,
         )
@@ -225,110 +260,8 @@ class CompareVAEFlow(TractoWorkflow):
             ("out_figure", "Picture"),
         ):
             logger.info("%s: %s", what, outputs[key])
+        for group in groups:
+            group.write(outputs)
+        for group in groups:
+            group.finish()
         logger.info("Next: view the picture; its horizontal axes count the segments.")
-
-
-def by_subject(paths: Sequence[Path]) -> dict:
-    """Group files, one bundle of one subject each, by the names of folders and files.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-        Tractograms, as sub-01/AF_L.trk or sub-01/sub-01_AF_L.trk.
-
-    Returns
-    -------
-    subjects : dict of dict of Path
-        For each subject, the name of the folder, the path of each bundle, by the file
-        name without extension and leading subject name.
-
-    Raises
-    ------
-    InputFileError
-        If two files are the same bundle of the same subject.
-    """
-    subjects: dict[str, dict[str, Path]] = {}
-    for path in paths:
-        subject = path.resolve().parent.name
-        bundle = file_stem(path).removeprefix(f"{subject}_")
-        known = subjects.setdefault(subject, {})
-        if bundle in known:
-            raise InputFileError(
-                f"{known[bundle]} and {path} are both bundle {bundle} of subject "
-                f"{subject}. The folder's name is the subject: give each subject a "
-                "folder of its own."
-            )
-        known[bundle] = Path(path)
-    return subjects
-
-
-def read_bundle(
-    model: StreamlineAutoencoder,
-    path: Path,
-    reference: str | Path | None,
-    max_streamlines: int,
-    seed: int,
-) -> StreamlineArray:
-    """Read and preprocess a random subset of the streamlines of a file.
-
-    Parameters
-    ----------
-    model : StreamlineAutoencoder or StreamlineVAE
-        Model whose preprocessing is used.
-    path : Path
-        Tractogram.
-    reference : str or Path or None
-        Reference image or TRK for formats without a header (TCK, VTK, ...).
-    max_streamlines : int
-        Largest number of streamlines to keep.
-    seed : int
-        Seed of the random subset.
-
-    Returns
-    -------
-    array : StreamlineArray
-        Streamlines; RASMM, mm, in the model's orientation.
-
-    Raises
-    ------
-    EmptyDataError
-        If there are too few usable streamlines.
-    InputFileError
-        If the file cannot be read.
-    """
-    from dataclasses import replace
-
-    import numpy as np
-
-    from dipy_tractoencoder.io.chunks import TractogramChunks
-    from dipy_tractoencoder.latent.file_codec import prepared_chunks
-    from dipy_tractoencoder.stats.group_statistics import MIN_STREAMLINES
-    from dipy_tractoencoder.streamlines.array import merge_rejects
-    from dipy_tractoencoder.utils.reservoir import sample_rows
-    from dipy_tractoencoder.utils.tables import rejects_text
-
-    reader = TractogramChunks(path, reference)
-    try:
-        chunks = list(prepared_chunks(model, reader))
-    finally:
-        reader.close()
-    n_kept = sum(map(len, chunks))
-    if n_kept < MIN_STREAMLINES:
-        rejects = merge_rejects(chunk.rejects for chunk in chunks)
-        raise EmptyDataError(
-            f"{path}: {n_kept} usable streamlines{rejects_text(rejects)}. A comparison "
-            f"needs at least {MIN_STREAMLINES}. Leave the file out."
-        )
-    points, index, is_reversed = (
-        np.concatenate([getattr(chunk, name) for chunk in chunks])
-        for name in ("points", "index", "is_reversed")
-    )
-    rows = np.sort(sample_rows(n_kept, seed, max_streamlines))
-    return replace(
-        chunks[0],
-        points=points[rows],
-        index=index[rows],
-        is_reversed=is_reversed[rows],
-        n_streamlines=sum(chunk.n_streamlines for chunk in chunks),
-        rejects=merge_rejects(chunk.rejects for chunk in chunks),
-    )

@@ -12,6 +12,8 @@ from dipy_tractoencoder.errors import InputFileError, check_choice, check_number
 from dipy_tractoencoder.io.paths import tractogram_files
 from dipy_tractoencoder.report.data_checks import MEASURED
 from dipy_tractoencoder.report.page import check_report_extension, save_report
+from dipy_tractoencoder.workflows.alignment import SubjectAligner
+from dipy_tractoencoder.workflows.alignment_options import plan_alignment
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     as_list,
@@ -21,6 +23,7 @@ from dipy_tractoencoder.workflows.base import (
     shared_files,
 )
 from dipy_tractoencoder.workflows.inputs import as_reference
+from dipy_tractoencoder.workflows.pooled import Pool
 from dipy_tractoencoder.workflows.progress import streamlines_bar
 
 if TYPE_CHECKING:
@@ -60,11 +63,18 @@ class EvaluateVAEFlow(TractoWorkflow):
         reference=None,
         vtk_space=None,
         seed=0,
+        align="check",
+        transform=None,
+        align_to=None,
+        subject_by="auto",
+        align_anyway=False,
         out_dir="",
         out_table="evaluation.csv",
         out_bundles="evaluation_bundles.csv",
         out_figure="evaluation.png",
         out_report="evaluation.html",
+        out_transform="transform.json",
+        out_alignment="alignment.png",
     ):
         """Evaluate a model on tractograms, next to PCA of the same dimension.
 
@@ -78,7 +88,8 @@ class EvaluateVAEFlow(TractoWorkflow):
         MDF of new streamlines from a Gaussian mixture over the latents to the nearest
         reference streamline, next to that of real streamlines; for a VAE also KL,
         log-likelihood (nats) and active dimensions. The second table has DIPY's bundle
-        metrics between input and reconstruction, per bundle.
+        metrics between input and reconstruction, per bundle. All is measured in the
+        space of the model; --align moves each subject there, --transform the input.
 
         Parameters
         ----------
@@ -105,6 +116,21 @@ class EvaluateVAEFlow(TractoWorkflow):
             which a file names, otherwise ras.
         seed : int, optional
             Seed of all random numbers.
+        align : string, optional
+            off; check (measure whether the streamlines lie in the space of the model,
+            and warn if they do not); or rigid, similarity or affine (align each subject
+            to the model).
+        transform : string or Path, optional
+            Known transform from the space of the subject to that of the model, instead
+            of --align: a transform.json, affine.txt of dipy_slr, or an affine of ANTs
+            or ITK. {subject} in the name stands for the subject.
+        align_to : variable string or Path, optional
+            Tractograms, or a model, to align to; by default what the model holds.
+        subject_by : string, optional
+            How to tell which files are of one subject, and are aligned together: auto,
+            entity (as sub-01), folder or file.
+        align_anyway : bool, optional
+            Use an alignment that cannot be relied on, with a warning.
         out_dir : string or Path, optional
             Output directory.
         out_table : string, optional
@@ -115,6 +141,10 @@ class EvaluateVAEFlow(TractoWorkflow):
             Name of the picture of errors, KL per dimension and latents.
         out_report : string, optional
             Name of the report, one HTML file with data, warnings, tables and pictures.
+        out_transform : string, optional
+            Name of the transform of each aligned subject (json).
+        out_alignment : string, optional
+            Name of the picture of each alignment.
         """
         io_it = self.get_io_iterator()
         chosen, defaults = chosen_options(self.run, locals())
@@ -126,11 +156,21 @@ class EvaluateVAEFlow(TractoWorkflow):
         check_number("max_streamlines", max_streamlines, low=3, integer=True)
         training_files = tractogram_files(as_list(training_files))
         groups = as_list(groups)
+        kind = {
+            "align": align,
+            "transform": transform,
+            "align_to": align_to,
+            "subject_by": subject_by,
+        }
+        planned = plan_alignment(io_it.inputs[1], out_transform, out_alignment, **kind)
+        reports = ("out_table", "out_bundles", "out_figure", "out_report")
         rows = self.plan(
             io_it,
             inputs=1,
-            gathered=("out_table", "out_bundles", "out_figure", "out_report"),
-            read=(reference, *training_files),
+            gathered=(*reports, *planned.gathered),
+            unused=planned.unused,
+            read=(reference, *training_files, *planned.read),
+            parts=planned.parts,
         )
 
         from dipy_tractoencoder.nn.model_file import check_model_file, load_model
@@ -157,10 +197,16 @@ class EvaluateVAEFlow(TractoWorkflow):
         from dipy_tractoencoder.viz.base import save_figure
         from dipy_tractoencoder.viz.evaluation import evaluation_figure
 
-        points, reads = {}, {}
+        points, reads, pools = {}, {}, {}
+        options = {"align_anyway": align_anyway, "seed": seed, **kind}
         uses = {"test": MEASURED, "train": "Learned from"}
         for side, files in paths.items():
             heading = f"Reading, {side}"
+            if side == "train":  # These are not of the subject of the transform.
+                options["transform"] = None
+            aligner = SubjectAligner(model, files, reference=reference, **options)
+            pools[side] = Pool(aligner, files)
+            files = pools[side].files
             with streamlines_bar(files, heading, reference=reference) as advance:
                 points[side], _ = bundle_arrays(
                     model,
@@ -171,6 +217,7 @@ class EvaluateVAEFlow(TractoWorkflow):
                     seed=seed,
                     progress=advance,
                     on_read=partial(count_read, reads, uses[side]),
+                    alignment_of=aligner.alignment,
                 )
         if "train" not in points:
             logger.warning(
@@ -191,6 +238,11 @@ class EvaluateVAEFlow(TractoWorkflow):
         figure = evaluation_figure(result, method=projection)
         save_figure(figure, outputs["out_figure"])
         self.table, self.bundles = result.rows, result.bundles
+        moved = {
+            f"moved, {side}": text
+            for side, pool in pools.items()
+            if (text := pool.described())
+        }
         self.report = evaluation_report(
             model,
             result,
@@ -200,7 +252,7 @@ class EvaluateVAEFlow(TractoWorkflow):
             settings=chosen,
             defaults=defaults,
             command=self.command,
-            facts={"folder": str(Path.cwd()), "seed": str(seed)},
+            facts={"folder": str(Path.cwd()), "seed": str(seed), **moved},
         )
         save_report(self.report, outputs["out_report"])
         for check in self.report.findings:
@@ -209,6 +261,9 @@ class EvaluateVAEFlow(TractoWorkflow):
             logger.info(line)
         for what in ("out_table", "out_bundles", "out_figure", "out_report"):
             logger.info("%s: %s", what.removeprefix("out_").title(), outputs[what])
+        pools["test"].write(outputs)
+        for pool in pools.values():
+            pool.finish()
         command = ["dipy_reconstruct_vae", str(model_file), str(inputs[0])]
         logger.info("Next: %s", shlex.join(command))
 

@@ -4,12 +4,15 @@ import logging
 from pathlib import Path
 
 from dipy_tractoencoder.errors import InvalidArgumentError, check_choice, check_number
+from dipy_tractoencoder.workflows.alignment import SubjectAligner
+from dipy_tractoencoder.workflows.alignment_options import plan_alignment
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     as_list,
     load_backend,
 )
 from dipy_tractoencoder.workflows.inputs import as_reference
+from dipy_tractoencoder.workflows.pooled import Pool
 from dipy_tractoencoder.workflows.progress import streamlines_bar
 
 logger = logging.getLogger(__name__)
@@ -33,8 +36,15 @@ class ExploreVAEFlow(TractoWorkflow):
         reference=None,
         vtk_space=None,
         seed=0,
+        align="check",
+        transform=None,
+        align_to=None,
+        subject_by="auto",
+        align_anyway=False,
         out_dir="",
         out_page="explorer.html",
+        out_transform="transform.json",
+        out_alignment="alignment.png",
     ):
         """Write an interactive web page of a model's latent space; it works offline.
 
@@ -70,10 +80,29 @@ class ExploreVAEFlow(TractoWorkflow):
             which a file names, otherwise ras.
         seed : int, optional
             Seed of the random choice of streamlines, and of t-SNE.
+        align : string, optional
+            off; check (measure whether the streamlines lie in the space of the model,
+            and warn if they do not); or rigid, similarity or affine (align each subject
+            to the model).
+        transform : string or Path, optional
+            Known transform from the space of the subject to that of the model, instead
+            of --align: a transform.json, affine.txt of dipy_slr, or an affine of ANTs
+            or ITK. {subject} in the name stands for the subject.
+        align_to : variable string or Path, optional
+            Tractograms, or a model, to align to; by default what the model holds.
+        subject_by : string, optional
+            How to tell which files are of one subject, and are aligned together: auto,
+            entity (as sub-01), folder or file.
+        align_anyway : bool, optional
+            Use an alignment that cannot be relied on, with a warning.
         out_dir : string or Path, optional
             Output directory.
         out_page : string, optional
             Name of the page, ending in .html.
+        out_transform : string, optional
+            Name of the transform of each aligned subject (json).
+        out_alignment : string, optional
+            Name of the picture of each alignment.
         """
         io_it = self.get_io_iterator()
         reference = as_reference(reference, vtk_space)
@@ -84,7 +113,21 @@ class ExploreVAEFlow(TractoWorkflow):
                 f"Cannot write {out_page}: a page's file ends in .html."
             )
         groups = as_list(groups)
-        rows = self.plan(io_it, inputs=1, gathered=("out_page",), read=(reference,))
+        kind = {
+            "align": align,
+            "transform": transform,
+            "align_to": align_to,
+            "subject_by": subject_by,
+        }
+        planned = plan_alignment(io_it.inputs[1], out_transform, out_alignment, **kind)
+        rows = self.plan(
+            io_it,
+            inputs=1,
+            gathered=("out_page", *planned.gathered),
+            unused=planned.unused,
+            read=(reference, *planned.read),
+            parts=planned.parts,
+        )
 
         from dipy_tractoencoder.nn.model_file import check_model_file, load_model
         from dipy_tractoencoder.segment.bundle_names import (
@@ -108,10 +151,13 @@ class ExploreVAEFlow(TractoWorkflow):
         check_plotly()
         check_max_streamlines(max_streamlines)
         model = load_model(model_file)
-        with streamlines_bar(inputs, "Reading", reference=reference) as advance:
+        options = {"align_anyway": align_anyway, "seed": seed, **kind}
+        aligner = SubjectAligner(model, inputs, reference=reference, **options)
+        pool = Pool(aligner, inputs)
+        with streamlines_bar(pool.files, "Reading", reference=reference) as advance:
             about = explore(
                 model,
-                inputs,
+                pool.files,
                 rows[0][1]["out_page"],
                 model_name=Path(model_file).name,
                 max_streamlines=max_streamlines,
@@ -120,6 +166,7 @@ class ExploreVAEFlow(TractoWorkflow):
                 groups=groups,
                 reference=reference,
                 progress=advance,
+                alignment_of=aligner.alignment,
                 overwrite=True,
             )
         self.about = about
@@ -130,4 +177,6 @@ class ExploreVAEFlow(TractoWorkflow):
             about["n_bundles"],
         )
         logger.info("Page: %s (%.1f MB)", about["path"], about["megabytes"])
+        pool.write(rows[0][1])
+        pool.finish()
         logger.info("Next: open %s in a web browser.", about["path"].resolve())

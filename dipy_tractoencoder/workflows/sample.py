@@ -1,23 +1,23 @@
 """The command that samples new streamlines of bundles."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from dataclasses import replace
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from dipy_tractoencoder.errors import (
-    InputFileError,
     InvalidArgumentError,
     OutputFileError,
     check_choice,
     check_number,
 )
 from dipy_tractoencoder.io.formats import file_format
+from dipy_tractoencoder.io.space import space_around
 from dipy_tractoencoder.utils.tables import rejects_text
+from dipy_tractoencoder.workflows.alignment import SubjectAligner
+from dipy_tractoencoder.workflows.alignment_options import (
+    OUTPUTS,
+    plan_alignment,
+)
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     as_list,
@@ -25,12 +25,13 @@ from dipy_tractoencoder.workflows.base import (
     load_backend,
 )
 from dipy_tractoencoder.workflows.inputs import as_reference
+from dipy_tractoencoder.workflows.pooled import Pool
 from dipy_tractoencoder.workflows.progress import streamlines_bar
-
-if TYPE_CHECKING:
-    from dipy_tractoencoder.generation.bundle_density import BundleDensity
-    from dipy_tractoencoder.generation.sampling import Samples
-    from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+from dipy_tractoencoder.workflows.sample_checks import (
+    check_bundle_in_mask,
+    refuse_latents,
+    transform_of_densities,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -71,11 +72,18 @@ class SampleVAEFlow(TractoWorkflow):
         reference=None,
         vtk_space=None,
         chunk_size=20000,
+        align="check",
+        transform=None,
+        align_to=None,
+        subject_by="auto",
+        align_anyway=False,
         out_dir="",
         out_tractogram="new.trx",
         out_densities="densities.h5",
         out_table="samples.csv",
         out_figure="samples.png",
+        out_transform="transform.json",
+        out_alignment="alignment.png",
     ):
         """Sample new streamlines of bundles, the GESTA method.
 
@@ -90,7 +98,9 @@ class SampleVAEFlow(TractoWorkflow):
         per streamline, vae_log_density. The table shows the distance (MDF) of new
         streamlines to the nearest real one next to that of real streamlines to the
         nearest other one: new streamlines with a much smaller distance are copies,
-        those with a much larger distance are unrealistic.
+        those with a much larger distance are unrealistic. With --align or --transform,
+        the bundles of a subject are moved to the space of the model, and its new
+        streamlines are moved back; those of bundles of several subjects stay there.
 
         Parameters
         ----------
@@ -115,7 +125,8 @@ class SampleVAEFlow(TractoWorkflow):
             streamlines of a bundle.
         mask : string or Path, optional
             Mask image: new streamlines have to lie in its voxels above 0. Its own
-            affine is used, so its grid may differ from that of the tractograms.
+            affine is used, so its grid may differ from that of the tractograms. It is
+            in the space in which new streamlines are written.
         min_inside : float, optional
             Fraction of the points of a streamline that have to lie inside the mask.
         max_tries : int, optional
@@ -131,6 +142,22 @@ class SampleVAEFlow(TractoWorkflow):
             which a file names, otherwise ras.
         chunk_size : int, optional
             Streamlines read at a time.
+        align : string, optional
+            off; check (measure whether the streamlines lie in the space of the model,
+            and warn if they do not); or rigid, similarity or affine (align each subject
+            to the model).
+        transform : string or Path, optional
+            Known transform from the space of the subject to that of the model, instead
+            of --align: a transform.json, affine.txt of dipy_slr, or an affine of ANTs
+            or ITK. {subject} in the name stands for the subject. With --density_file,
+            new streamlines are moved to its subject.
+        align_to : variable string or Path, optional
+            Tractograms, or a model, to align to; by default what the model holds.
+        subject_by : string, optional
+            How to tell which files are of one subject, and are aligned together: auto,
+            entity (as sub-01), folder or file.
+        align_anyway : bool, optional
+            Use an alignment that cannot be relied on, with a warning.
         out_dir : string or Path, optional
             Output directory.
         out_tractogram : string, optional
@@ -141,6 +168,10 @@ class SampleVAEFlow(TractoWorkflow):
             Name of the table of yields, rejected draws and distances.
         out_figure : string, optional
             Name of the picture of real and new streamlines.
+        out_transform : string, optional
+            Name of the transform of each aligned subject (json).
+        out_alignment : string, optional
+            Name of the picture of each alignment.
         """
         io_it = self.get_io_iterator()
         reference = as_reference(reference, vtk_space)
@@ -183,7 +214,15 @@ class SampleVAEFlow(TractoWorkflow):
         )
 
         groups = as_list(groups)
+        kind = {
+            "align": align,
+            "transform": transform,
+            "align_to": align_to,
+            "subject_by": subject_by,
+        }
+        given = None
         if density_file:
+            given = transform_of_densities(align, transform)
             files = []
             names = [b.name for b in load_densities(density_file, groups=groups)]
         else:
@@ -191,12 +230,14 @@ class SampleVAEFlow(TractoWorkflow):
             refuse_latents(files)
             names = bundle_names(files, groups)
             check_latents_extension(out_densities)
+        planned = plan_alignment(files, out_transform, out_alignment, **kind)
+        unused = ("out_densities", *OUTPUTS) if density_file else planned.unused
         ((_, outputs),) = self.plan(
             io_it,
             inputs=0,
-            unused=("out_densities",) if density_file else (),
-            read=(reference, mask, density_file, *files),
-            parts={} if one_file else {"out_tractogram": names},
+            unused=unused,
+            read=(reference, mask, density_file, *files, *planned.read),
+            parts={**({} if one_file else {"out_tractogram": names}), **planned.parts},
         )
         check_output_extension(out_tractogram)
         check_model_file(model_file)
@@ -210,25 +251,38 @@ class SampleVAEFlow(TractoWorkflow):
             sample_streamlines,
             save_samples,
         )
+        from dipy_tractoencoder.generation.summary import (
+            model_space_points,
+            summary_row,
+        )
         from dipy_tractoencoder.nn.provenance import fingerprint
         from dipy_tractoencoder.segment.bundle_files import bundle_arrays
         from dipy_tractoencoder.utils.tables import format_table, save_table
         from dipy_tractoencoder.viz.base import save_figure
         from dipy_tractoencoder.viz.sampling import samples_figure
 
-        real = {}
+        real, pool = {}, None
         if density_file:
             bundles = load_densities(density_file, model, groups=groups)
+            if given is not None:
+                bundles = [replace(b, alignment=given, space={}) for b in bundles]
         else:
-            with streamlines_bar(files, "Bundles", reference=reference) as advance:
+            options = {"align_anyway": align_anyway, "seed": seed, **kind}
+            aligner = SubjectAligner(model, files, reference=reference, **options)
+            pool = Pool(aligner, files)
+            home = pool.home()
+            with streamlines_bar(pool.files, "Bundles", reference=reference) as advance:
                 real, spaces = bundle_arrays(
                     model,
-                    files,
+                    pool.files,
                     groups=groups,
                     reference=reference,
                     chunk_size=chunk_size,
                     progress=advance,
+                    alignment_of=aligner.alignment,
                 )
+            if pool.moved and home is None:  # No file has the space of the model.
+                spaces = dict.fromkeys(spaces, {})
             bundles = [
                 fit_bundle_density(
                     model,
@@ -237,6 +291,7 @@ class SampleVAEFlow(TractoWorkflow):
                     max_parts=max_parts,
                     name=name,
                     space=spaces[name],
+                    alignment=home,
                 )
                 for name, points in real.items()
             ]
@@ -256,13 +311,16 @@ class SampleVAEFlow(TractoWorkflow):
                     progress=advance,
                 )
         self.table = [
-            table_row(bundle, samples[bundle.name], real.get(bundle.name))
+            summary_row(bundle, samples[bundle.name], real.get(bundle.name))
             for bundle in bundles
         ]
-        spaces = {bundle.name: bundle.space for bundle in bundles}
+        spaces = {
+            bundle.name: bundle.space or space_around(samples[bundle.name].points)
+            for bundle in bundles
+        }
         save_samples(samples, spaces, outputs["out_tractogram"])
         save_table(self.table, outputs["out_table"])
-        points = {name: new.points for name, new in samples.items()}
+        points = {b.name: model_space_points(b, samples[b.name]) for b in bundles}
         save_figure(samples_figure(points, real), outputs["out_figure"])
         for line in format_table(self.table, SHOWN).splitlines():
             logger.info(line)
@@ -291,105 +349,7 @@ class SampleVAEFlow(TractoWorkflow):
             outputs["out_tractogram"] if one_file else Path(out_dir or "."),
         )
         logger.info("Table: %s", outputs["out_table"])
+        if pool is not None:
+            pool.write(outputs)
+            pool.finish()
         logger.info("Next: view %s", outputs["out_figure"])
-
-
-def refuse_latents(paths: Sequence[Path]) -> None:
-    """Raise an error if a bundle is given as latents, which have no length.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-        Files of bundles.
-
-    Raises
-    ------
-    InputFileError
-        If there are latents among them.
-    """
-    for path in paths:
-        if file_format(path) in (".h5", ".hdf5"):
-            raise InputFileError(
-                f"{path} is no tractogram. Give densities of an earlier run with "
-                "--density_file. Latents contain neither length nor curvature of "
-                "streamlines: give their tractogram."
-            )
-
-
-def check_bundle_in_mask(
-    model: StreamlineAutoencoder,
-    bundle: BundleDensity,
-    points: np.ndarray | None,
-    options: dict,
-) -> None:
-    """Raise an error if no part of a bundle is inside the mask; warn if little is.
-
-    Parameters
-    ----------
-    model : StreamlineAutoencoder or StreamlineVAE
-        Model to decode with, if there are no real streamlines.
-    bundle : BundleDensity
-        Density of the bundle.
-    points : ndarray, shape (n_streamlines, n_points, 3), or None
-        Real streamlines of the bundle, if available; RASMM, mm.
-    options : dict
-        "mask" and "min_inside".
-    """
-    import numpy as np
-
-    from dipy_tractoencoder.generation.bundle_density import check_mask, fraction_inside
-    from dipy_tractoencoder.latent.codec import decode
-
-    if points is None:
-        rng = np.random.default_rng(0)
-        points = decode(model, bundle.density.sample(200, rng))
-    check_mask(points, options["mask"], f"the bundle {bundle.name}")
-    share = fraction_inside(points, *options["mask"]) >= options["min_inside"]
-    if share.mean() < 0.5:
-        logger.warning(
-            "Only %.0f %% of the streamlines of %s have the fraction --min_inside of "
-            "their points inside the mask; choose a smaller fraction or a larger mask.",
-            100 * share.mean(),
-            bundle.name,
-        )
-
-
-def table_row(
-    bundle: BundleDensity, samples: Samples, real: np.ndarray | None = None
-) -> dict:
-    """Summarise the sampling of a bundle in a row of the table.
-
-    Parameters
-    ----------
-    bundle : BundleDensity
-        Density of the bundle.
-    samples : Samples
-        New streamlines.
-    real : ndarray, shape (n_streamlines, n_points, 3), optional
-        Real streamlines, mm.
-
-    Returns
-    -------
-    row : dict
-        Row of the table.
-    """
-    import numpy as np
-
-    from dipy_tractoencoder.generation.bundle_density import REASONS
-    from dipy_tractoencoder.generation.sampling import sampled_nearest_mdf
-
-    row = {
-        "bundle": bundle.name,
-        "density": bundle.density.kind,
-        "n_parts": bundle.density.n_parts,
-        "n_real": bundle.n_streamlines,
-        "tried": samples.n_tried,
-        "accepted": len(samples),
-        "yield": samples.acceptance,
-    }
-    for reason in REASONS:
-        row[f"rejected_{reason}"] = samples.rejects.get(reason, 0)
-    if real is not None:
-        row["nearest_mm"] = float(np.median(sampled_nearest_mdf(samples.points, real)))
-        row["real_nearest_mm"] = float(np.median(sampled_nearest_mdf(real)))
-    return row

@@ -12,7 +12,7 @@ from slow import slow
 from dipy_tractoencoder import load_tractogram, save_model, save_tractogram
 from dipy_tractoencoder.errors import InputFileError
 from dipy_tractoencoder.stats.comparison import compare
-from dipy_tractoencoder.workflows.compare import by_subject
+from dipy_tractoencoder.workflows.compare_files import by_subject
 
 NAME = "dipy_compare_vae"
 OUTPUTS = ["comparison.png", "profiles.csv", "summary.csv"]
