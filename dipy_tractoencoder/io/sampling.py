@@ -191,6 +191,12 @@ def _shares(counts, n, rng):
     return np.bincount(files, minlength=len(counts)).tolist()
 
 
+def _copy(lines):
+    """Copy streamlines, so that the whole of the others can be forgotten."""
+    points, counts = flat_points(lines)
+    return from_flat(np.array(points), counts)
+
+
 def _sample(path, reference, n, rng, groups):
     """Read up to ``n`` random streamlines of a file."""
     with closing(TractogramChunks(path, reference)) as reader:
@@ -200,9 +206,9 @@ def _sample(path, reference, n, rng, groups):
             rows = np.sort(rng.choice(count, n, replace=False, shuffle=False))
         contents = reader.contents
         if contents is None:
-            lines = as_sequence(reader.tractogram)[rows]
-            return FileSample(path, count, rows, from_flat(*flat_points(lines)))
-        lines = from_flat(*flat_points(contents.streamlines[rows]))
+            lines = _copy(as_sequence(reader.tractogram)[rows])
+            return FileSample(path, count, rows, lines)
+        lines = _copy(contents.streamlines[rows])
         forget_pages(getattr(contents.streamlines, "_data", None))
         wanted = contents.groups if groups is None else groups
         members = {

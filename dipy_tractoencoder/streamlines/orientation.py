@@ -82,16 +82,28 @@ def flat_points(streamlines: ArraySequence) -> tuple[np.ndarray, np.ndarray]:
     Returns
     -------
     points : ndarray, shape (n_all_points, 3), float32 or float64
-        Points of all streamlines, one streamline after the other.
+        Points of all streamlines, one streamline after the other; those of
+        ``streamlines`` itself, not to be written to, if they are stored like this.
     counts : ndarray, shape (n_streamlines,), int64
         Number of points of each streamline.
     """
     counts = np.asarray(streamlines._lengths, dtype=np.int64)
-    points = np.asarray(streamlines.get_data()).reshape(-1, 3)
+    points = np.asarray(_points_in_order(streamlines, counts)).reshape(-1, 3)
     if points.dtype not in (np.float32, np.float64):
         # Half precision, which TRX allows, cannot represent the bounds used here.
         points = points.astype(np.float32)
     return points, counts
+
+
+def _points_in_order(streamlines, counts):
+    """Return the points of streamlines, without nibabel's loop if there is no need."""
+    # A subclass may read its points from a file.
+    if type(streamlines) is ArraySequence and len(counts):
+        starts = np.asarray(streamlines._offsets, dtype=np.int64)
+        ends = starts + counts
+        if np.array_equal(starts[1:], ends[:-1]):
+            return streamlines._data[starts[0] : ends[-1]]
+    return streamlines.get_data()
 
 
 def from_flat(points: np.ndarray, counts: np.ndarray) -> ArraySequence:

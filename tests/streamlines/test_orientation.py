@@ -11,7 +11,11 @@ from dipy_tractoencoder.streamlines.array import (
     as_sequence,
     to_array,
 )
-from dipy_tractoencoder.streamlines.orientation import reverse, runs_backwards
+from dipy_tractoencoder.streamlines.orientation import (
+    flat_points,
+    reverse,
+    runs_backwards,
+)
 
 
 @properties
@@ -94,3 +98,18 @@ def test_tractogram_order_restores_the_direction(lines, axis, n_points):
     np.testing.assert_array_equal(array.points, canonical)
     doubled = array.tractogram_order(2 * array.points)
     np.testing.assert_array_equal(doubled, 2 * restored)
+
+
+@pytest.mark.parametrize("rows", [slice(None), slice(2, 5), [4, 1], [0, 1, 3], []])
+def test_points_are_in_the_order_of_the_streamlines(rows):
+    lines = [np.full((k, 3), k, np.float32) for k in (3, 0, 2, 5, 1)]
+    whole = ArraySequence()
+    whole._data = np.concatenate([[[9, 9, 9]], *lines, [[8, 8, 8]]]).astype("f4")
+    whole._lengths = np.array([3, 0, 2, 5, 1])
+    whole._offsets = 1 + np.array([0, 3, 3, 5, 10])
+    points, counts = flat_points(whole[rows])
+    expected = np.arange(5)[rows]
+    assert counts.tolist() == [len(lines[k]) for k in expected]
+    np.testing.assert_array_equal(
+        points, np.concatenate([np.empty((0, 3)), *(lines[k] for k in expected)])
+    )
