@@ -87,8 +87,8 @@ def known_bundles(
     found: dict[str, list] = {}
     n_known = 0
     for sample in samples:
-        stem = file_stem(sample.path)
-        if stem in names:
+        stem = known_name(file_stem(sample.path), names)
+        if stem is not None:
             found.setdefault(stem, []).append(sample.streamlines)
             n_known += len(sample.streamlines)
             continue
@@ -100,3 +100,25 @@ def known_bundles(
     if not n_known or n_known < NAMED_FRACTION * total:
         return {}
     return {name: joined(parts) for name, parts in sorted(found.items())}
+
+
+def known_name(stem: str, names: Sequence[str]) -> str | None:
+    """Return the bundle that a file is named after.
+
+    Parameters
+    ----------
+    stem : str
+        Name of the file without extension, as AF_L or sub-01_AF_L.
+    names : sequence of str
+        Names of bundles.
+
+    Returns
+    -------
+    name : str or None
+        The name, or the longest one that follows an underscore at the end; None if
+        there is none.
+    """
+    if stem in names:
+        return stem
+    ends = [name for name in names if name and stem.endswith(f"_{name}")]
+    return max(ends, key=len, default=None)

@@ -12,7 +12,11 @@ from dipy_tractoencoder.align.alignment import (
     read_alignment_json,
     save_alignment,
 )
-from dipy_tractoencoder.align.files import fit_reference_to_files, known_bundles
+from dipy_tractoencoder.align.files import (
+    fit_reference_to_files,
+    known_bundles,
+    known_name,
+)
 from dipy_tractoencoder.errors import (
     AlignmentError,
     InputFileError,
@@ -295,3 +299,10 @@ def test_mirrored_transform_warns(subjects, tmp_path, caplog):
     aligner = SubjectAligner(reference, subjects[:3], transform=tmp_path / "m.json")
     assert aligner.alignment(subjects[0]).mirrors
     assert "exchanges left and right (determinant -1)" in caplog.text
+
+
+def test_files_of_bundles_may_begin_with_their_subject():
+    names = ["AF_L", "L", "CST"]
+    expected = {"AF_L": "AF_L", "sub-01_AF_L": "AF_L", "x_L": "L", "CST2": None}
+    assert {stem: known_name(stem, names) for stem in expected} == expected
+    assert known_name("AF", ()) is known_name("AF_", ["", "F"]) is None
