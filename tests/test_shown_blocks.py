@@ -17,6 +17,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from slow import slow_but
+from tiny_track_data import matrix
 
 import dipy_tractoencoder as dte
 
@@ -113,6 +114,13 @@ def study(bundles, trained_vae, tmp_path_factory):
     inside = nib.Nifti1Image(np.ones(DIMENSIONS, dtype=np.uint8), AFFINE)
     nib.save(inside, folder / "wm.nii.gz")
     nib.save(inside, folder / "t1.nii.gz")
+    np.savetxt(folder / "affine.txt", np.eye(4))
+    (folder / "transforms").mkdir()
+    for name in ("transforms/sub-01", "transforms/sub-02"):
+        dte.save_alignment(dte.Alignment(np.eye(4)), folder / f"{name}.json")
+    identity = matrix("AffineTransform_double_3_3", np.eye(4)[:, :3].ravel(), "f8")
+    centre = matrix("fixed", np.zeros(3), "f8")
+    (folder / "0GenericAffine.mat").write_bytes(identity + centre)
     line = bundles[0][0]
     head = ("# vtk DataFile Version 3.0", "AF_L", "ASCII", "DATASET POLYDATA")
     points = [" ".join(map(str, point)) for point in line]
@@ -143,6 +151,8 @@ def quicker(name, words):
     for option, value in SMALLER.get(name, {}).items():
         if f"--{option}" not in words:
             words += [f"--{option}", str(value)]
+    if "--align" in words:  # A few made bundles can be refused.
+        words.append("--align_anyway")
     return words
 
 

@@ -267,8 +267,8 @@ def test_names_in_docstrings_become_links():
 # Tutorials
 
 
-def test_there_are_eight_tutorials():
-    assert [path.stem.split("_")[1] for path in TUTORIALS] == list("12345678")
+def test_there_are_nine_tutorials():
+    assert [path.stem.split("_")[1] for path in TUTORIALS] == list("123456789")
 
 
 @every_tutorial
