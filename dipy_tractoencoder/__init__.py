@@ -66,6 +66,7 @@ _HOME = {
     "TrainingSettings": "training.settings",
     "VAEDemoFlow": "workflows.demo",
     "alignment_figure": "viz.alignment",
+    "alignment_reference": "nn.alignment",
     "balanced_threshold": "segment.thresholds",
     "bundle_arrays": "segment.bundle_files",
     "bundle_metrics": "streamlines.metrics",

@@ -49,6 +49,7 @@ from dipy_tractoencoder.latent.file_codec import (
 )
 from dipy_tractoencoder.latent.latents_file import load_latents, save_latents
 from dipy_tractoencoder.latent.reconstruction import Reconstruction, reconstruct
+from dipy_tractoencoder.nn.alignment import alignment_reference
 from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
 from dipy_tractoencoder.nn.model_file import load_model, save_model
 from dipy_tractoencoder.nn.provenance import TrainingRecord, fingerprint
@@ -197,6 +198,7 @@ __all__ = [
     "TrainingSettings",
     "VAEDemoFlow",
     "alignment_figure",
+    "alignment_reference",
     "balanced_threshold",
     "bundle_arrays",
     "bundle_metrics",

@@ -16,7 +16,6 @@ from dipy_tractoencoder.nn.backbones import (
     encoder_body,
 )
 from dipy_tractoencoder.nn.folding import decode_folded, encode_folded
-from dipy_tractoencoder.nn.keras_settings import UnforkedModel
 from dipy_tractoencoder.nn.layers import (
     PrincipalProjection,
     RandomReverse,
@@ -24,6 +23,7 @@ from dipy_tractoencoder.nn.layers import (
     register,
 )
 from dipy_tractoencoder.nn.provenance import TrainingRecord, describe_model
+from dipy_tractoencoder.nn.sectioned_model import SectionedModel
 from dipy_tractoencoder.streamlines.pca import (
     N_COMPONENTS,
     PCABaseline,
@@ -37,7 +37,7 @@ SMALLEST_NOISE = 1e-4  # mm; keeps the likelihood of a perfect reconstruction fi
 
 
 @register
-class StreamlineAutoencoder(UnforkedModel):
+class StreamlineAutoencoder(SectionedModel):
     """Autoencoder of streamlines with a fixed number of points.
 
     With the linear skip, for principal directions U, mean mu and standard deviations r
@@ -67,7 +67,7 @@ class StreamlineAutoencoder(UnforkedModel):
     record : TrainingRecord or dict, optional
         Record of the training.
     **kwargs
-        Arguments of ``keras.Model``.
+        Arguments of ``keras.Model``, and ``sections``: bytes by name, stored with it.
 
     Raises
     ------
@@ -407,7 +407,7 @@ class StreamlineAutoencoder(UnforkedModel):
     def get_config(self) -> dict[str, Any]:
         """Return the arguments to rebuild the model."""
         own = {"seed": self.seed, "record": self.record and self.record.to_dict()}
-        return {"name": self.name, **self.architecture(), **own}
+        return self.with_sections({"name": self.name, **self.architecture(), **own})
 
     @classmethod
     def from_config(

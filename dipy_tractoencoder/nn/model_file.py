@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 import errno
+import hashlib
 import json
 from pathlib import Path
 import re
@@ -28,12 +29,14 @@ from dipy_tractoencoder.nn.model_file_checks import (
     record_digest,
     weight_shapes,
 )
+from dipy_tractoencoder.nn.sections import LARGEST_SECTION, MOST_SECTIONS, NAME
 from dipy_tractoencoder.utils.atomic_files import check_free, check_readable, whole_file
 
 if TYPE_CHECKING:
     from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+WITHOUT_SECTIONS = 1  # Version of files without sections, which older versions read.
 EXTENSION = ".keras"
 CLASSES = {
     "StreamlineAutoencoder": "dipy_tractoencoder.nn.autoencoder",
@@ -42,6 +45,7 @@ CLASSES = {
 CARD = "tractoencoder.json"
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 NAMES = {"metadata.json", CONFIG, WEIGHTS, CARD}
+SECTION = re.compile(rf"section_({NAME.pattern})\.bin")
 
 # Limits for unpacking: models are stored uncompressed, but the file may have been
 # compressed afterwards; the texts include the history of the training.
@@ -51,6 +55,7 @@ TEXT_RATIO, TEXT_ALWAYS_FINE = 20, 2**20  # Read texts need many times their siz
 LARGEST_WEIGHTS = 4 * 2**30  # bytes
 # Products of larger weights are soon infinite; trained ones are below 1e7.
 LARGEST_WEIGHT = 1e12
+DAMAGED = "The file is damaged or was changed; copy it again, or train the model again."
 NO_SPACE = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 
@@ -60,7 +65,8 @@ def save_model(
     """Write a model to a file, with its preprocessing and training record.
 
     The file is Keras' own archive plus one JSON file with the format version, the
-    fingerprint of the model and a digest of its training record.
+    fingerprint of the model and digests of its training record and its sections; each
+    section is a file of its own.
 
     Parameters
     ----------
@@ -101,10 +107,15 @@ def save_model(
     check_free(path, overwrite)
     # A clone without the optimiser is half as large and loads without compiling.
     with standard_keras():
-        clone = type(model).from_config(model.get_config())
+        config = model.get_config()
+        config.pop("sections", None)
+        clone = type(model).from_config(config)
         clone.set_weights(model.get_weights())
-    made_by = fingerprint(model)
-    card = {"format_version": FORMAT_VERSION, "fingerprint": made_by}
+    made_by, sections = fingerprint(model), model.sections
+    version = FORMAT_VERSION if sections else WITHOUT_SECTIONS
+    card: dict[str, Any] = {"format_version": version, "fingerprint": made_by}
+    if sections:
+        card["sections"] = sections.digests
     with whole_file(path) as partial:
         clone.save(partial)
         with zipfile.ZipFile(partial, "a") as archive:
@@ -115,6 +126,8 @@ def save_model(
                 raise OutputFileError(f"Cannot write {path}: {err}.") from err
             card["record"] = record_digest(record)
             archive.writestr(CARD, json.dumps(card))
+            for name, content in sections.items():
+                archive.writestr(f"section_{name}.bin", content)
     return made_by
 
 
@@ -169,6 +182,7 @@ def load_model(path: str | Path) -> StreamlineAutoencoder:
                 weights_path.write_bytes(archive.weights)
                 model.load_weights(weights_path)
         check_finite_weights(model)
+        model.sections = archive.sections
     # Keras raises many types of errors for parts that do not fit together.
     except Exception as err:
         if isinstance(err, OSError) and err.errno in NO_SPACE:
@@ -177,15 +191,13 @@ def load_model(path: str | Path) -> StreamlineAutoencoder:
                 "Make room there, or set TMPDIR to another folder."
             ) from err
         raise InputFileError(
-            f"Cannot read {path}: {type(err).__name__}: {_first_line(err)} The file is "
-            "damaged or was changed; copy it again, or train the model again."
+            f"Cannot read {path}: {type(err).__name__}: {_first_line(err)} {DAMAGED}"
         ) from err
     card = archive.card
     if fingerprint(model) != card.get("fingerprint"):
         raise FingerprintError(
             f"Cannot use {path}: its weights or settings are not those it was written "
-            "with. The file is damaged or was changed; copy it again, or train the "
-            "model again."
+            f"with. {DAMAGED}"
         )
     return model
 
@@ -252,12 +264,14 @@ def check_model_file(path: str | Path) -> tuple[str, dict[str, Any]]:
         Class name of the model.
     card : dict
         "format_version", "fingerprint" and, from newer versions, "record", the digest
-        of the training record.
+        of the training record, and "sections", the digests of sections by name.
 
     Raises
     ------
     InputFileError
         If the file is missing, damaged, of a newer format, or not such a model.
+    FingerprintError
+        If the training record or a section differs from what was written.
     """
     archive = _read_archive(path, only_texts=True)
     return archive.name, archive.card
@@ -271,6 +285,7 @@ class _Archive:
     config: dict
     card: dict
     weights: bytes
+    sections: dict
 
 
 def _read_archive(path, only_texts=False):
@@ -287,6 +302,9 @@ def _read_archive(path, only_texts=False):
             config = json.loads(archive.read(CONFIG))
             has_card = CARD in archive.namelist()
             card = json.loads(archive.read(CARD)) if has_card else None
+            found = [m for m in map(SECTION.fullmatch, archive.namelist()) if m]
+            sections = {match[1]: archive.read(match[0]) for match in found}
+            others = {*archive.namelist()} - NAMES - {match[0] for match in found}
             weights = b""
             if not only_texts:
                 weights = archive.read(WEIGHTS)
@@ -320,36 +338,44 @@ def _read_archive(path, only_texts=False):
             f"Cannot read {path}: its format has version {version}, but only versions "
             f"up to {FORMAT_VERSION} are known. Update dipy_tractoencoder."
         )
+    if others:
+        raise InputFileError(
+            f"Cannot read {path}: it contains {min(others)!r}, which is not part of a "
+            f"model. {DAMAGED}"
+        )
     settings = config.get("config")
     _check_texts(path, settings, card)
-    return _Archive(name, settings, card, weights)
+    digests = {key: hashlib.sha256(sections[key]).hexdigest() for key in sections}
+    if card.get("sections", {}) != digests:
+        raise FingerprintError(
+            f"Cannot use {path}: its sections are not those it was written with. "
+            f"{DAMAGED}"
+        )
+    return _Archive(name, settings, card, weights, sections)
 
 
 def _check_texts(path, settings, card):
     """Raise an error unless the texts of a model file fit together."""
-    damaged = (
-        "The file is damaged or was changed; copy it again, or train the model again."
-    )
     mark = card.get("fingerprint")
     if not isinstance(mark, str) or not re.fullmatch("[0-9a-f]{64}", mark):
-        raise InputFileError(f"Cannot read {path}: it has no fingerprint. {damaged}")
+        raise InputFileError(f"Cannot read {path}: it has no fingerprint. {DAMAGED}")
     if not isinstance(settings, dict) or not {"preprocessing", "record"} <= {*settings}:
-        raise InputFileError(f"Cannot read {path}: it has no settings. {damaged}")
+        raise InputFileError(f"Cannot read {path}: it has no settings. {DAMAGED}")
     record = settings.get("record")
     try:
         check_record(record)
     except ValueError as err:
-        raise InputFileError(f"Cannot read {path}: {err}. {damaged}") from err
+        raise InputFileError(f"Cannot read {path}: {err}. {DAMAGED}") from err
     # Models of older versions have no digest of their record.
     if "record" in card and card["record"] != record_digest(record):
         raise FingerprintError(
             f"Cannot use {path}: the record of its training is not the one it was "
-            f"written with. {damaged}"
+            f"written with. {DAMAGED}"
         )
 
 
 def _check_members(archive):
-    """Raise an error unless an archive has only parts of a model, of valid sizes."""
+    """Raise an error unless the parts of an archive have valid sizes."""
     seen = set()
     for info in archive.infolist():
         name = info.filename
@@ -359,16 +385,16 @@ def _check_members(archive):
         largest, ratio = LARGEST_TEXT, TEXT_RATIO
         if name == WEIGHTS:
             largest, ratio = LARGEST_WEIGHTS, LARGEST_RATIO
+        elif SECTION.fullmatch(name):
+            largest, ratio = LARGEST_SECTION, LARGEST_RATIO
         packed = info.file_size > max(TEXT_ALWAYS_FINE, ratio * info.compress_size)
         if info.file_size > largest or packed:
             raise zipfile.BadZipFile(
                 f"{name!r} would unpack to {info.file_size} bytes, too much to be "
                 "part of a model"
             )
-    if {CONFIG, CARD} <= seen and not seen <= NAMES:
-        raise zipfile.BadZipFile(
-            f"it contains {min(seen - NAMES)!r}, which is not part of a model"
-        )
+    if sum(map(bool, map(SECTION.fullmatch, seen))) > MOST_SECTIONS:
+        raise zipfile.BadZipFile(f"it has more than {MOST_SECTIONS} sections")
 
 
 def _first_line(err):

@@ -263,6 +263,7 @@ _RECORD = {
         seed=_is_count,
         linear_skip=_is_flag,
         refit=_is_flag,
+        alignment_sample=_is_flag,
         loss=_is_text,
     ),
     "data": _dictionary_with(

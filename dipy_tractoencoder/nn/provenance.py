@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dipy_tractoencoder.errors import InputFileError
+
 if TYPE_CHECKING:
     import keras
 
@@ -98,7 +100,9 @@ def software_versions() -> dict[str, str]:
 
 
 def fingerprint(model: Any) -> str:
-    """Compute the SHA-256 digest of a model's architecture, preprocessing and weights.
+    """Compute the SHA-256 digest of a model: architecture, preprocessing and weights.
+
+    Sections of the model (`nn.sections`) are part of it.
 
     The digest is computed once and cached with the model, together with its input.
     Each call compares this input, byte by byte, with the current state of the model,
@@ -113,7 +117,7 @@ def fingerprint(model: Any) -> str:
     -------
     fingerprint : str
         64 hexadecimal digits; equal for models with the same architecture,
-        preprocessing and weights.
+        preprocessing, weights and sections.
 
     Examples
     --------
@@ -128,6 +132,8 @@ def fingerprint(model: Any) -> str:
 
     check_not_forked()  # Reading weights may wait for ever, too.
     config = {**model.architecture(), "class": type(model).__name__}
+    if model.sections:  # Models without keep the fingerprint they have always had.
+        config["sections"] = model.sections.digests
     text = json.dumps(config, sort_keys=True)
     arrays = [_numbers(w) for w in model.weights if "seed_generator" not in w.path]
     # Not through Keras' attribute tracking, which would save it with the model.
@@ -176,6 +182,9 @@ def _numbers(weight):
 def describe_model(model: keras.Model) -> str:
     """Describe a model in one line: kind, size, training and error beside PCA's.
 
+    It says how many training streamlines are stored in the model, since everyone who
+    has the model can read them.
+
     Parameters
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
@@ -193,7 +202,7 @@ def describe_model(model: keras.Model) -> str:
     >>> made = dte.make_fibercup(30, seed=0)
     >>> dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
     <StreamlineVAE: 2 latent dimensions, dense backbone with linear skip, trained on 39
-    streamlines; held-out error ... mm, PCA ... mm>
+    streamlines; held-out error ... mm, PCA ... mm; stores 39 of the streamlines>
     """
     skip = "with" if model.linear_skip else "without"
     text = (
@@ -202,7 +211,7 @@ def describe_model(model: keras.Model) -> str:
     )
     data = getattr(model.record, "data", None)
     if not isinstance(data, dict) or not data:
-        return f"<{text}, no record of a training>"
+        return f"<{text}, no record of a training{_stored(model)}>"
     if "n_training" in data:
         text += f", trained on {data['n_training']} streamlines"
     errors = data.get("errors")
@@ -211,4 +220,17 @@ def describe_model(model: keras.Model) -> str:
         own, pca = (errors.get(name) for name in ("error_mm", "pca_error_mm"))
         if isinstance(own, float) and isinstance(pca, float):
             text += f"; {which} error {own:.3g} mm, PCA {pca:.3g} mm"
-    return f"<{text}>"
+    return f"<{text}{_stored(model)}>"
+
+
+def _stored(model):
+    """Describe the reference for alignment in a few words."""
+    from dipy_tractoencoder.nn.alignment import alignment_reference
+
+    try:
+        reference = alignment_reference(model)
+    except InputFileError:
+        return "; its reference for alignment is damaged"
+    if reference is None or not reference.holds_streamlines:
+        return ""
+    return f"; stores {len(reference.sample)} of the streamlines"

@@ -1,6 +1,7 @@
 """Model files: the same numbers everywhere, and nothing but our own models."""
 
 import errno
+import hashlib
 import importlib.util
 import io
 import json
@@ -24,6 +25,7 @@ from dipy_tractoencoder.errors import (
     TractoencoderError,
 )
 from dipy_tractoencoder.latent.codec import decode, encode
+from dipy_tractoencoder.nn import model_file
 from dipy_tractoencoder.nn.model_file import (
     CARD,
     FORMAT_VERSION,
@@ -197,6 +199,7 @@ def test_everything_survives(saved, name, request):
     assert loaded.record.settings["latent_dim"] == 5
     assert loaded.record.versions["backend"] == keras.backend.backend()
     assert fingerprint(loaded) == fingerprint(model)
+    assert dict(loaded.sections) == dict(model.sections) != {}
     for first, second in zip(loaded.get_weights(), model.get_weights()):
         np.testing.assert_array_equal(first, second)
 
@@ -382,6 +385,73 @@ def test_record_of_an_older_version(path, trained_vae):
 def test_wrong_digest_of_the_record(path, digest):
     change_card(path, record=digest)
     assert "record" in refused(path, FingerprintError)
+
+
+SECTION = "section_alignment.bin"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"section_alignment__bin": b"other"},
+        {"section_alignment__bin": None},
+        {"section_extra__bin": b"more"},
+        {"section_alignment__bin": None, "section_aligned__bin": b"renamed"},
+    ],
+    ids=["changed", "missing", "added", "renamed"],
+)
+@pytest.mark.parametrize("read", [load_model, check_model_file])
+def test_changed_sections(path, parts, read):
+    rewrite(path, **parts)
+    with pytest.raises(FingerprintError, match="vae.keras.*sections"):
+        read(path)
+
+
+def test_a_section_changed_together_with_its_digest(path):
+    content = part(path, SECTION)[:-1] + b"?"
+    digest = hashlib.sha256(content).hexdigest()
+    change_card(path, sections={"alignment": digest})
+    rewrite(path, section_alignment__bin=content)
+    assert "weights or settings" in refused(path, FingerprintError)
+
+
+@pytest.mark.parametrize("digests", [None, [], {}, {"alignment": 3}, "0" * 64])
+def test_wrong_digests_of_sections(path, digests):
+    change_card(path, sections=digests)
+    assert "sections" in refused(path, FingerprintError)
+
+
+@pytest.mark.parametrize("name", ["section_A.bin", "section_.bin", "section_a/b.bin"])
+def test_names_that_no_section_has(path, name):
+    rewrite(path, **{name: b"x"})
+    assert name in refused(path)
+
+
+def test_more_and_larger_sections_than_allowed(path, monkeypatch):
+    rewrite(path, **{f"section_{letter}.bin": b"x" for letter in "abcdefgh"})
+    assert "sections" in refused(path)
+    rewrite(path, **{f"section_{letter}.bin": None for letter in "abcdefgh"})
+    load_model(path)
+    monkeypatch.setattr(model_file, "LARGEST_SECTION", 10)
+    assert "too much" in refused(path)
+
+
+def test_sections_in_the_configuration_are_refused(path):
+    change_config(path, lambda config: config["config"].update(sections={"a": "YQ=="}))
+    assert "sections" in refused(path)
+
+
+def test_without_sections_the_format_is_that_of_older_versions(trained_vae, tmp_path):
+    model = type(trained_vae).from_config(trained_vae.get_config())
+    model.sections = {}
+    model.set_weights(trained_vae.get_weights())
+    save_model(model, tmp_path / "plain.keras")
+    _, card = check_model_file(tmp_path / "plain.keras")
+    assert card.keys() == {"format_version", "fingerprint", "record"}
+    assert card["format_version"] == 1
+    loaded = load_model(tmp_path / "plain.keras")
+    assert not loaded.sections
+    assert fingerprint(loaded) != fingerprint(trained_vae)
 
 
 @pytest.mark.parametrize("record", [[], "text", {"best_epoch": -1}, {"data": {}}])

@@ -209,6 +209,7 @@ def test_repr_says_kind_size_training_and_errors(bundles):
         "trained on 54 streamlines",
         f"held-out error {errors['error_mm']:.3g} mm",
         f"PCA {errors['pca_error_mm']:.3g} mm",
+        "stores 54 of the streamlines",
     ):
         assert part in text
     assert "\n" not in text
@@ -217,6 +218,7 @@ def test_repr_says_kind_size_training_and_errors(bundles):
 def test_repr_of_models_without_errors_or_record(trained_vae):
     model = type(trained_vae).from_config(trained_vae.get_config())
     del model.record.data["errors"]  # As in files of older versions.
+    model.sections = {}
     assert repr(model).endswith("trained on 60 streamlines>")
     model.record.data["errors"] = {"error_mm": "x"}
     assert repr(model).endswith("trained on 60 streamlines>")
