@@ -146,6 +146,7 @@ def test_defaults_of_the_training_command_are_those_of_the_library():
     settings["no_linear_skip"] = not settings.pop("linear_skip")
     settings["no_rate_schedule"] = not settings.pop("rate_schedule")
     settings["no_normalization"] = not settings.pop("normalise")
+    settings["no_alignment_sample"] = not settings.pop("alignment_sample")
     command = {k: p.default for k, p in parameters("dipy_train_vae").items()}
     assert {key: command.get(key, "missing") for key in settings} == settings
 

@@ -8,7 +8,6 @@ written completely or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 import hashlib
 import json
 import logging
@@ -30,7 +29,6 @@ from dipy_tractoencoder.training.checkpoint_checks import (
     PARTS,
     FitState,
     check_phases,
-    check_variables,
     read_arrays,
 )
 from dipy_tractoencoder.utils.atomic_files import whole_file
@@ -305,38 +303,6 @@ def cannot_resume(path: str | Path, what: str) -> InputFileError:
     )
 
 
-def check_end(
-    state: FitState, settings: TrainingSettings, path: Path, *, stoppable: bool
-) -> None:
-    """Raise an error if a fit is said to be over, but nothing has stopped it.
-
-    Parameters
-    ----------
-    state : FitState
-        State of the fit.
-    settings : TrainingSettings
-        Settings of the fit.
-    path : Path
-        Checkpoint file of the state, for the message.
-    stoppable : bool
-        Whether callbacks of the user may have stopped it.
-
-    Raises
-    ------
-    InputFileError
-        If epochs are left, and there was no reason to stop.
-    """
-    if not state.done or stoppable or state.epoch == settings.epochs:
-        return
-    waited = state.epoch - state.best_epoch
-    if state.best is None or not settings.patience or waited < settings.patience:
-        raise cannot_resume(
-            path,
-            f"damaged (it says that the training was over after epoch {state.epoch} of "
-            f"{settings.epochs})",
-        )
-
-
 def variables_of(trainer: keras.Model) -> list[keras.Variable]:
     """Return all variables of a compiled model that training changes.
 
@@ -353,53 +319,3 @@ def variables_of(trainer: keras.Model) -> list[keras.Variable]:
     """
     trainer.optimizer.build(trainer.trainable_variables)
     return [*trainer.variables, *trainer.optimizer.variables]
-
-
-def put_back(
-    trainer: keras.Model,
-    state: FitState,
-    path: Path,
-    *,
-    counters: Sequence[keras.Variable] = (),
-    steps_per_epoch: int = 1,
-    rate: float | None = None,
-) -> None:
-    """Restore the variables of a compiled model from a state.
-
-    Parameters
-    ----------
-    trainer : keras.Model
-        Compiled model with the same settings.
-    state : FitState
-        State to restore.
-    path : Path
-        Checkpoint file of the state, for the message.
-    counters : sequence of keras.Variable, optional
-        Variables that count training steps, in addition to that of the optimiser.
-    steps_per_epoch : int, optional
-        Training steps per epoch.
-    rate : float, optional
-        Learning rate, if it is constant.
-
-    Raises
-    ------
-    InputFileError
-        If the state belongs to another model or another number of steps.
-    """
-    variables = variables_of(trainer)
-    optimizer = trainer.optimizer
-    try:
-        check_variables(
-            variables,
-            state.variables,
-            [optimizer.iterations, *counters],
-            state.epoch * steps_per_epoch,
-            None if rate is None else (optimizer.learning_rate, rate),
-        )
-        kept = [tuple(weight.shape) for weight in trainer.weights]
-        if state.best_weights and kept != [a.shape for a in state.best_weights]:
-            raise ValueError("its best weights are not those of this model")
-    except ValueError as err:
-        raise cannot_resume(path, f"of another model or training ({err})") from err
-    for variable, array in zip(variables, state.variables):
-        variable.assign(array)

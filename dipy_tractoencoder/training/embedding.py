@@ -25,10 +25,7 @@ from dipy_tractoencoder.errors import (
     format_received,
 )
 from dipy_tractoencoder.io.chunks import each_chunk, each_tractogram
-from dipy_tractoencoder.streamlines.array import (
-    StreamlineArray,
-    reject_codes,
-)
+from dipy_tractoencoder.streamlines.array import StreamlineArray, reject_codes
 from dipy_tractoencoder.training.dataset import refuse_rejects
 from dipy_tractoencoder.training.settings import TrainingSettings
 
@@ -112,14 +109,16 @@ class StreamlineEmbedding(
         that are faster with it.
     xla : {"auto", "on", "off"}, optional
         Compile training steps with XLA: auto, on or off.
+    alignment_sample : bool, optional
+        Store a sample of up to 2,500 training streamlines in the model, for aligning
+        subjects to it; otherwise only centroids of clusters.
     seed : int, optional
         Seed of all random numbers.
     rejects : {"raise", "nan"}, optional
         What becomes of streamlines that cannot be encoded: with fewer than two
         different points, coordinates that are not finite, or a length out of the
         limits. "raise" refuses ``X`` with an error that names them, before any
-        training. "nan" leaves them out of the training and of `score`, and gives them
-        rows of nan.
+        training. "nan" leaves them out of training and `score`; their rows are nan.
     reference : str, Path or Reference, optional
         Image or tractogram whose space files without one (TCK, VTK, ...) are in.
 
@@ -181,6 +180,7 @@ class StreamlineEmbedding(
         max_streamlines: int | None = None,
         precision: str = "float32",
         xla: str = "auto",
+        alignment_sample: bool = True,
         seed: int = 0,
         rejects: str = "raise",
         reference: str | Path | None = None,
@@ -210,6 +210,7 @@ class StreamlineEmbedding(
         self.max_streamlines = max_streamlines
         self.precision = precision
         self.xla = xla
+        self.alignment_sample = alignment_sample
         self.seed = seed
         self.rejects = rejects
         self.reference = reference

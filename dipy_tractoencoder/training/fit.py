@@ -22,6 +22,7 @@ from dipy_tractoencoder.errors import (
 )
 from dipy_tractoencoder.io.chunks import as_tractogram_list
 from dipy_tractoencoder.latent.reconstruction import reconstruct_points
+from dipy_tractoencoder.nn.alignment import store_alignment_reference
 from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
 from dipy_tractoencoder.nn.batch_norm import STATISTICS_SAMPLE, settle_statistics
 from dipy_tractoencoder.nn.build import build_model, dtype_policy
@@ -38,19 +39,15 @@ from dipy_tractoencoder.training.callbacks import (
     StopOnNonFinite,
     check_finite,
 )
-from dipy_tractoencoder.training.checkpoint import (
-    Checkpoint,
-    FitState,
-    cannot_resume,
-    check_end,
-    put_back,
-)
+from dipy_tractoencoder.training.checkpoint import Checkpoint, FitState
 from dipy_tractoencoder.training.coefficient_trainer import (
     evaluate,
     inputs_of,
     trainer_of,
 )
 from dipy_tractoencoder.training.dataset import add_held_out, counts_of, gather, split
+from dipy_tractoencoder.training.reference import training_reference
+from dipy_tractoencoder.training.resume import check_end, put_back, resume_fit
 from dipy_tractoencoder.training.run import TrainingRun
 from dipy_tractoencoder.training.schedule import learning_rate
 from dipy_tractoencoder.training.settings import TrainingSettings
@@ -62,8 +59,6 @@ logger = logging.getLogger(__name__)
 
 # Folding linear layers pays for batches larger than this multiple of latent_dim.
 FOLD_FACTOR = 2
-# Relative and absolute (mm) difference of an error that is measured again.
-TOLERANCE, SMALL_ERROR = 0.05, 1e-3
 
 
 def train_with_settings(
@@ -72,6 +67,7 @@ def train_with_settings(
     *,
     validation: Any = None,
     groups: Sequence[Any] | None = None,
+    bundles: Sequence[str] | None = None,
     tensorboard: str | Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     checkpoint: str | Path | None = None,
@@ -92,6 +88,9 @@ def train_with_settings(
     groups : sequence, optional
         Label of each tractogram, such as its subject; tractograms with the same label
         are held out together.
+    bundles : sequence of str, optional
+        Name of the bundle in each tractogram, so that subjects with the same bundles
+        can be aligned by them.
     tensorboard : str or Path, optional
         Folder for TensorBoard logs.
     callbacks : sequence of keras.callbacks.Callback, optional
@@ -193,6 +192,14 @@ def train_with_settings(
         pca_reconstructed = model.pca_baseline().reconstruct(shown)
         if settings.refit and held_out.any():
             model = refit(data, settings, best_epoch, keeper)
+    reference = training_reference(
+        data,
+        held_out,
+        keep_sample=settings.alignment_sample,
+        bundles=bundles,
+        seed=settings.seed,
+    )
+    store_alignment_reference(model, reference)
     held_any = bool(held_out.any())
     run = TrainingRun(
         model=model,
@@ -353,7 +360,9 @@ def fit(
             rate=rate if isinstance(rate, float) and not callbacks else None,
         )
         check_end(state, settings, checkpoint.path, stoppable=bool(callbacks))
-        _resume(trainer, state, settings, checkpoint.path, restore, keep_best, held_out)
+        resume_fit(
+            trainer, state, settings, checkpoint.path, restore, keep_best, held_out
+        )
     watchers.extend(callbacks)
     if checkpoint:
         watchers.append(
@@ -387,27 +396,3 @@ def fit(
     if keep_best is not None and settings.epochs:
         best_epoch = keep_best.best_epoch
     return model, history, best_epoch
-
-
-def _resume(trainer, state, settings, path, restore, keep_best, held_out):
-    """Restore a state, after measuring whether its weights have the errors it says."""
-    if (keep_best is None) != (state.best is None):
-        raise cannot_resume(path, "of a training with another validation")
-    restore()
-    if keep_best is None:
-        return
-    last = state.history[keep_best.monitor][-1]
-    measured = [(evaluate(trainer, held_out, settings), last)]
-    trainer.set_weights(state.best_weights)
-    measured.append((evaluate(trainer, held_out, settings), state.best))
-    if not state.best_epoch:
-        measured.append((keep_best.best, state.best))
-    for found, stored in measured:
-        if not np.isclose(found, stored, rtol=TOLERANCE, atol=SMALL_ERROR):
-            raise cannot_resume(
-                path,
-                f"damaged (its weights have an error of {found:.4g} mm, but it says "
-                f"{stored:.4g} mm)",
-            )
-    restore()
-    keep_best.resume(state)

@@ -81,6 +81,9 @@ class TrainingSettings:
         that are faster with it.
     xla : {"auto", "on", "off"}
         Compile training steps with XLA: auto, on or off.
+    alignment_sample : bool
+        Store a sample of up to 2,500 training streamlines in the model, for aligning
+        subjects to it; otherwise only centroids of clusters.
     seed : int
         Seed of all random numbers.
 
@@ -117,6 +120,7 @@ class TrainingSettings:
     max_streamlines: int | None = None
     precision: str = "float32"
     xla: str = "auto"
+    alignment_sample: bool = True
     seed: int = 0
 
     def __post_init__(self):

@@ -46,9 +46,11 @@ def train(
     max_streamlines: int | None = None,
     precision: str = "float32",
     xla: str = "auto",
+    alignment_sample: bool = True,
     seed: int = 0,
     validation: Any = None,
     groups: Sequence[Any] | None = None,
+    bundles: Sequence[str] | None = None,
     tensorboard: str | Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     checkpoint: str | Path | None = None,
@@ -120,6 +122,9 @@ def train(
         that are faster with it.
     xla : {"auto", "on", "off"}, optional
         Compile training steps with XLA: auto, on or off.
+    alignment_sample : bool, optional
+        Store a sample of up to 2,500 training streamlines in the model, for aligning
+        subjects to it; otherwise only centroids of clusters.
     seed : int, optional
         Seed of all random numbers.
     validation : StatefulTractogram, or iterable as ``tractograms``, optional
@@ -128,6 +133,9 @@ def train(
     groups : sequence, optional
         Label of each tractogram, such as its subject; tractograms with the same label
         are held out together.
+    bundles : sequence of str, optional
+        Name of the bundle in each tractogram, so that subjects with the same bundles
+        can be aligned by them.
     tensorboard : str or Path, optional
         Folder for TensorBoard logs.
     callbacks : sequence of keras.callbacks.Callback, optional
@@ -203,9 +211,11 @@ def run_training(
     max_streamlines: int | None = None,
     precision: str = "float32",
     xla: str = "auto",
+    alignment_sample: bool = True,
     seed: int = 0,
     validation: Any = None,
     groups: Sequence[Any] | None = None,
+    bundles: Sequence[str] | None = None,
     tensorboard: str | Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     checkpoint: str | Path | None = None,
@@ -277,6 +287,9 @@ def run_training(
         that are faster with it.
     xla : {"auto", "on", "off"}, optional
         Compile training steps with XLA: auto, on or off.
+    alignment_sample : bool, optional
+        Store a sample of up to 2,500 training streamlines in the model, for aligning
+        subjects to it; otherwise only centroids of clusters.
     seed : int, optional
         Seed of all random numbers.
     validation : StatefulTractogram, or iterable as ``tractograms``, optional
@@ -285,6 +298,9 @@ def run_training(
     groups : sequence, optional
         Label of each tractogram, such as its subject; tractograms with the same label
         are held out together.
+    bundles : sequence of str, optional
+        Name of the bundle in each tractogram, so that subjects with the same bundles
+        can be aligned by them.
     tensorboard : str or Path, optional
         Folder for TensorBoard logs.
     callbacks : sequence of keras.callbacks.Callback, optional

@@ -10,6 +10,7 @@ from typing import Any
 
 # Arguments and functions whose option has another name, where the command has it.
 OTHER_NAMES = {
+    "alignment_sample": "no_alignment_sample",
     "fit_bundle_density": "bundle_files",
     "linear_skip": "no_linear_skip",
     "normalise": "no_normalization",

@@ -12,9 +12,10 @@ from slow import slow_but
 from dipy_tractoencoder.errors import InputFileError
 from dipy_tractoencoder.nn.build import build_model
 from dipy_tractoencoder.training import checkpoint as module
-from dipy_tractoencoder.training.checkpoint import Checkpoint, check_end, put_back
+from dipy_tractoencoder.training.checkpoint import Checkpoint
 from dipy_tractoencoder.training.checkpoint_checks import check_phases, read_arrays
 from dipy_tractoencoder.training.coefficient_trainer import trainer_of
+from dipy_tractoencoder.training.resume import check_end, put_back
 from dipy_tractoencoder.training.settings import TrainingSettings
 from dipy_tractoencoder.training.train import run_training
 
