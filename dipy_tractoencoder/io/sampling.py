@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 N_SAMPLE = 5000  # streamlines, of all files together
 N_SMALL = 300
 N_SMALL_FILES = 20
+LARGEST_COORDINATE = 1e5  # mm; streamlines further away are no anatomy
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ def sample_files(
 
     TRK, TCK and TRX files stay on disk, and only the chosen streamlines are read;
     files of other formats are read completely, one after the other. A file that cannot
-    be read is left out if another can: its own use says what is wrong with it.
+    be read is left out if another can: its own use says what is wrong with it. So are
+    streamlines with coordinates that are not finite, or beyond 100 m.
 
     Parameters
     ----------
@@ -191,10 +193,14 @@ def _shares(counts, n, rng):
     return np.bincount(files, minlength=len(counts)).tolist()
 
 
-def _copy(lines):
-    """Copy streamlines, so that the whole of the others can be forgotten."""
+def _usable(lines, rows):
+    """Copy the streamlines whose coordinates can be those of a brain."""
     points, counts = flat_points(lines)
-    return from_flat(np.array(points), counts)
+    good = (np.abs(points) <= LARGEST_COORDINATE).all(axis=1)
+    keep = np.ones(len(counts), bool)
+    keep[np.repeat(np.arange(len(counts)), counts)[~good]] = False
+    copy = np.array(points[np.repeat(keep, counts)])
+    return from_flat(copy, counts[keep]), rows[keep]
 
 
 def _sample(path, reference, n, rng, groups):
@@ -206,9 +212,9 @@ def _sample(path, reference, n, rng, groups):
             rows = np.sort(rng.choice(count, n, replace=False, shuffle=False))
         contents = reader.contents
         if contents is None:
-            lines = _copy(as_sequence(reader.tractogram)[rows])
+            lines, rows = _usable(as_sequence(reader.tractogram)[rows], rows)
             return FileSample(path, count, rows, lines)
-        lines = _copy(contents.streamlines[rows])
+        lines, rows = _usable(contents.streamlines[rows], rows)
         forget_pages(getattr(contents.streamlines, "_data", None))
         wanted = contents.groups if groups is None else groups
         members = {

@@ -311,10 +311,10 @@ class SubjectAligner:
             return None  # Reading the file itself will say it, with its name.
         try:
             alignment = self._measured(given, lines, samples)
-        except EmptyDataError as err:
-            if self.moves:
-                logger.warning("%s: not aligned. %s", self._named(subject), err)
-            return given
+        except EmptyDataError:
+            if not self._fits(subject) or not any(s.n_streamlines for s in samples):
+                return given
+            return AlignmentError("none of its streamlines can be aligned.")
         return self._judged(subject, alignment, lines, samples)
 
     def _fits(self, subject):
@@ -376,14 +376,16 @@ class SubjectAligner:
         n_streamlines = sum(sample.n_streamlines for sample in samples)
         if self._fits(subject) and n_streamlines < FEW:
             logger.warning(
-                "%s: only %d streamlines to align by; with fewer than %d, wrong "
-                "alignments occur.",
+                "%s: aligned by fewer than %d streamlines (%d), where wrong alignments "
+                "occur.",
                 name,
-                n_streamlines,
                 FEW,
+                n_streamlines,
             )
         if alignment.verdict == "refused" and not self.align_anyway:
-            return AlignmentError(refusal(name, alignment) + hint)
+            several = len(self.files[subject]) > 1
+            what = f"the alignment of {name}" if several else "its alignment"
+            return AlignmentError(refusal(what, alignment) + hint)
         if self.moves:
             log_moved(name, alignment, moved, hint)
         else:

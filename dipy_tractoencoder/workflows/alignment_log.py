@@ -38,13 +38,13 @@ def displacement(alignment: Alignment, lines: ArraySequence) -> float:
     return float(np.linalg.norm(alignment.apply(points) - points, axis=1).mean())
 
 
-def refusal(name: str, alignment: Alignment) -> str:
+def refusal(what: str, alignment: Alignment) -> str:
     """Say why an alignment is refused, and what to do.
 
     Parameters
     ----------
-    name : str
-        The subject.
+    what : str
+        Words for the alignment.
     alignment : Alignment
         The refused alignment.
 
@@ -54,7 +54,7 @@ def refusal(name: str, alignment: Alignment) -> str:
         Message for `AlignmentError`.
     """
     return (
-        f"the alignment of {name} to the space of the model cannot be relied on. "
+        f"{what} to the space of the model cannot be relied on. "
         f"{' '.join(alignment.reasons)} ({described(alignment)}). Give more "
         "streamlines of the subject, its known transform with --transform, or another "
         "model; --align_anyway uses it as it is."

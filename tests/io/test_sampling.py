@@ -81,6 +81,14 @@ def test_damaged_file_is_left_out(tmp_path, lines):
         sample_files([bad])
 
 
+def test_absurd_streamlines_are_left_out(tmp_path, lines):
+    lines = [np.array(line) for line in lines[:9]]
+    lines[2][1, 0], lines[5][:] = 1e9, np.nan
+    (found,) = sample_files([saved(tmp_path, lines, "odd.trk")])
+    assert found.rows.tolist() == [0, 1, 3, 4, 6, 7, 8]
+    np.testing.assert_allclose(found.streamlines[2], lines[3], atol=1e-4)
+
+
 def test_no_streamlines(tmp_path):
     path = saved(tmp_path, [], "empty.trk")
     assert len(sample_streamlines([path, path])) == 0

@@ -111,7 +111,7 @@ def test_subject_is_fitted_once_with_all_its_files(
     text = caplog.text
     assert "moved to the space of the model (rigid) by 40.0 mm: accepted" in text
     assert "left and right confirmed" in text
-    assert "only 240 streamlines" in text
+    assert "fewer than 1000 streamlines (240)" in text
 
 
 def test_refused_subject_is_an_error_for_each_of_its_files(
@@ -193,12 +193,16 @@ def test_reference_of_files(subjects, tmp_path):
 
 
 def test_files_without_streamlines_are_left_to_the_command(tmp_path, reference, caplog):
-    empty, bad = tmp_path / "empty.trk", tmp_path / "bad.trk"
+    empty, bad, odd = (tmp_path / f"{name}.trk" for name in ("empty", "bad", "odd"))
     save_tractogram(make_tractogram([]), empty)
     bad.write_bytes(empty.read_bytes()[:500])
     for align in ("check", "rigid"):
         assert SubjectAligner(reference, [empty], align=align).alignment(empty) is None
     assert SubjectAligner(reference, [bad]).alignment(bad) is None
+    save_tractogram(make_tractogram([np.full((9, 3), np.nan, "f4")] * 2), odd)
+    assert SubjectAligner(reference, [odd]).alignment(odd) is None
+    with pytest.raises(AlignmentError, match="none of its streamlines"):
+        SubjectAligner(reference, [odd], align="rigid").alignment(odd)
     with pytest.raises(InputFileError, match=r"bad\.trk"):
         SubjectAligner(reference, [bad], align="rigid").alignment(bad)
 
