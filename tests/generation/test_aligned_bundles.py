@@ -93,9 +93,20 @@ def test_files_hold_the_alignment(trained_vae, both, tmp_path):
     # Releases that do not know alignments refuse the first, and read the second.
     with h5py.File(path) as one, h5py.File(plain) as other:
         assert (one.attrs["format_version"], other.attrs["format_version"]) == (2, 1)
-    with h5py.File(path, "a") as file:
-        group = file["bundles/00000"]
-        text = group.attrs["alignment"]
-        group.attrs["alignment"] = text.replace('"rigid"', '"melted"')
-    with pytest.raises(InputFileError, match="transform"):
-        dte.load_densities(path)
+    with h5py.File(path) as file:
+        text = file["bundles/00000"].attrs["alignment"]
+    zeros = '"matrix": ' + str([[0.0] * 4] * 4)
+    for wrong in (
+        text.replace('"rigid"', '"melted"'),
+        text[: text.index("matrix") - 1] + zeros + "}",
+        '{"matrix": [[NaN]]}',
+        text + " " * 2**15,
+        "no JSON",
+        "[" * 10_000,
+        3,
+        np.zeros(3),
+    ):
+        with h5py.File(path, "a") as file:
+            file["bundles/00000"].attrs["alignment"] = wrong
+        with pytest.raises(InputFileError, match=r"a\.h5"):
+            dte.load_densities(path)
