@@ -1,4 +1,4 @@
-"""Align a subject's streamlines to a model's: measure, search, judge.
+"""Align a subject's streamlines to a model's: search, judge.
 
 All coordinates are RASMM, in mm.
 """
@@ -10,93 +10,22 @@ from typing import Any
 import numpy as np
 
 from dipy_tractoencoder.align.alignment import Alignment, move_points
-from dipy_tractoencoder.align.reference import (
-    LARGEST_REFERENCE_SAMPLE,
-    N_POINTS,
-    AlignmentReference,
+from dipy_tractoencoder.align.check import check_alignment
+from dipy_tractoencoder.align.quality import judge, rotation_angle, scale_of
+from dipy_tractoencoder.align.reference import AlignmentReference
+from dipy_tractoencoder.align.summary import (
+    N_SAMPLE,
+    different_rows,
+    fit_alignment_reference,
+    sample_for_alignment,
 )
-from dipy_tractoencoder.align.registration import (
-    FAR,
-    N_REFINED,
-    N_ROTATIONS,
-    bundle_minimum_distance,
-    even_rotations,
-    refine,
-)
+from dipy_tractoencoder.align.ways import find_brain, find_bundles, shared_names
 from dipy_tractoencoder.errors import EmptyDataError, check_choice
-from dipy_tractoencoder.streamlines.array import to_array
+
+__all__ = ["N_SAMPLE", "check_alignment", "fit_alignment", "fit_alignment_reference"]
 
 FITTED = ("rigid", "similarity", "affine")
-N_SAMPLE = 5000  # streamlines of a subject
-N_CENTROIDS, N_FINE_CENTROIDS = 100, 200
-THRESHOLDS = (40.0, 30.0, 20.0, 15.0)  # mm
-
-
-def fit_alignment_reference(
-    streamlines: Any, *, keep_sample: bool = True, seed: int = 0
-) -> AlignmentReference:
-    """Summarise streamlines so that subjects can be aligned to them.
-
-    Parameters
-    ----------
-    streamlines : StatefulTractogram, sequence of ndarray, or dict of them
-        Streamlines, RASMM, mm; a dictionary has bundles by name.
-    keep_sample : bool, optional
-        Store real streamlines besides centroids.
-    seed : int, optional
-        Seed of the sample and the clustering.
-
-    Returns
-    -------
-    reference : AlignmentReference
-        The reference.
-    """
-    points = _sampled(streamlines, seed)
-    order = np.random.default_rng(seed).permutation(len(points))
-    halves = [points[np.sort(order[i::2])] for i in (0, 1)]
-    centroids = [_centroids(half, seed, N_FINE_CENTROIDS) for half in halves]
-    sample = points[np.sort(order[:LARGEST_REFERENCE_SAMPLE])]
-    return AlignmentReference(
-        centroids=_centroids(points, seed, N_FINE_CENTROIDS),
-        sample=sample if keep_sample else sample[:0],
-        half_distance=bundle_minimum_distance(*centroids),
-        check_distance=float(np.median(_nearest(halves[0], halves[1]))),
-        n_streamlines=len(points),
-    )
-
-
-def check_alignment(reference: AlignmentReference, streamlines: Any) -> Alignment:
-    """Measure how far streamlines lie from a model's space, and move nothing.
-
-    Parameters
-    ----------
-    reference : AlignmentReference
-        Streamlines of the model.
-    streamlines : StatefulTractogram, sequence of ndarray
-        Streamlines of the subject, RASMM, mm.
-
-    Returns
-    -------
-    alignment : Alignment
-        The identity, with its quality and verdict.
-    """
-    points = _sampled(streamlines, 0, 300)
-    known = reference.sample if len(reference.sample) else reference.centroids
-    distance = float(np.median(_nearest(points, known)))
-    ratio = distance / reference.check_distance
-    near = ratio <= 2.0
-    reasons = (
-        f"The streamlines lie {ratio:.1f} times as far from those of the model as "
-        f"these from each other ({distance:.1f} mm).",
-    )
-    return Alignment(
-        np.eye(4),
-        transform="none",
-        verdict="accepted" if near else "uncertain",
-        reasons=() if near else reasons,
-        quality={"check_distance": distance, "check_ratio": ratio},
-        reference=reference.digest,
-    )
+FEWEST = 2  # different streamlines
 
 
 def fit_alignment(
@@ -108,12 +37,18 @@ def fit_alignment(
 ) -> Alignment:
     """Align streamlines in any pose to a model's.
 
+    A brain is compared as a whole, up to the size of the reference. If one side has far
+    fewer clusters, it is taken for a part of the other one, and only a rigid transform
+    is fitted. Bundles whose names the reference knows are compared with those of the
+    same name alone.
+
     Parameters
     ----------
     reference : AlignmentReference
         Streamlines of the model.
     streamlines : StatefulTractogram, sequence of ndarray, or dict of them
-        Streamlines of the subject, RASMM, mm; a dictionary has bundles by name.
+        Streamlines of the subject, RASMM, mm; a dictionary has bundles by name. A
+        random sample of 5,000 is used.
     transform : {"rigid", "similarity", "affine"}, optional
         Degrees of freedom.
     seed : int, optional
@@ -122,81 +57,63 @@ def fit_alignment(
     Returns
     -------
     alignment : Alignment
-        Transform from the subject's space to the model's, with its quality.
+        Transform from the subject's space to the model's. Its quality has "distance"
+        (mm, of a brain the bundle-minimum distance :footcite:p:`Garyfallidis2015`, of a
+        part and of known bundles the median distance to the nearest streamline),
+        "ratio" (over that between halves of the reference), "distance_before", "gap"
+        (how many times as far the best other pose is, over 12 mm away), "mirrored" (the
+        same of the mirrored subject), "size" (of the reference over the subject; brains
+        only), "scale", "rotation" (degrees), "moved" (mean, mm) and "n_streamlines".
 
     Raises
     ------
     EmptyDataError
-        If there are no usable streamlines.
+        If there are fewer than two different usable streamlines.
+    InvalidArgumentError
+        If ``transform`` is unknown.
+
+    References
+    ----------
+    .. footbibliography::
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(300, seed=0)
+    >>> reference = dte.fit_alignment_reference(made.streamlines)
+    >>> turned = [line @ np.diag([-1.0, -1.0, 1.0]) for line in made.streamlines]
+    >>> found = dte.fit_alignment(reference, turned)
+    >>> bool(np.abs(found.apply(turned)[0] - made.streamlines[0]).max() < 2)
+    True
     """
     check_choice("transform", transform, FITTED)
-    points = _sampled(streamlines, seed)
-    static, moving = reference.centroids[:N_CENTROIDS], _centroids(points, seed)
-    to, centre = static.reshape(-1, 3).mean(axis=0), moving.reshape(-1, 3).mean(axis=0)
-    starts = [np.eye(4)]
-    for rotation in even_rotations(N_ROTATIONS):
-        start = np.eye(4)
-        start[:3, :3], start[:3, 3] = rotation, to - rotation @ centre
-        starts.append(start)
-    scores = [bundle_minimum_distance(static, move_points(moving, m)) for m in starts]
-    best = [0, *(i for i in np.argsort(scores) if i)][: N_REFINED + 1]
-    found = [refine(static, moving, starts[i], "rigid") for i in best]
-    found.sort(key=lambda solution: solution[1])
-    matrix, distance = found[0]
-    home = move_points(moving, matrix)
-    others = [
-        value
-        for other, value in found[1:]
-        if np.linalg.norm(move_points(moving, other) - home, axis=-1).mean() > FAR
-    ]
-    gap = min(others, default=np.inf) / distance
-    fine = _centroids(points, seed, N_FINE_CENTROIDS)
-    matrix, distance = refine(reference.centroids, fine, matrix, transform)
-    good = gap >= 1.12
+    subject = sample_for_alignment(streamlines, seed)
+    points = subject.points
+    if len(different_rows(points)) < FEWEST:
+        raise EmptyDataError(
+            f"Cannot align {subject.n_streamlines} streamline(s): at least {FEWEST} "
+            "different ones are needed, and about 1,000 for a reliable alignment. Give "
+            "more streamlines of the subject, or a known transform."
+        )
+    names = shared_names(reference, subject)
+    if names:
+        found = find_bundles(reference, subject, names, transform, seed)
+    else:
+        found = find_brain(reference, subject, transform, seed)
+    moved = move_points(points.astype(np.float64), found.matrix)
+    found.quality["scale"] = scale_of(found.matrix)
+    found.quality["rotation"] = rotation_angle(found.matrix)
+    found.quality["moved"] = float(np.linalg.norm(moved - points, axis=-1).mean())
+    found.quality["n_streamlines"] = float(subject.n_streamlines)
+    verdict, reasons, left_right = judge(found, subject.n_streamlines)
     return Alignment(
-        matrix,
-        transform=transform,
-        verdict="accepted" if good else "refused",
-        reasons=() if good else (f"Another pose fits nearly as well ({gap:.2f}).",),
-        quality={
-            "distance": distance,
-            "ratio": distance / reference.half_distance,
-            "gap": float(min(gap, 1e6)),
-        },
+        found.matrix,
+        transform=found.transform,
+        verdict=verdict,
+        reasons=reasons,
+        left_right=left_right,
+        quality={name: float(value) for name, value in found.quality.items()},
+        tried=found.tried,
         reference=reference.digest,
     )
-
-
-def _sampled(streamlines, seed, n=N_SAMPLE):
-    """Resample a random subset of streamlines."""
-    if isinstance(streamlines, dict):
-        streamlines = [line for lines in streamlines.values() for line in lines]
-    points = to_array(streamlines, N_POINTS, orientation="as_is").points
-    if not len(points):
-        raise EmptyDataError("No streamlines are left to align.")
-    if len(points) > n:
-        rows = np.random.default_rng(seed).choice(len(points), n, replace=False)
-        points = points[np.sort(rows)]
-    return points
-
-
-def _centroids(points, seed, n=N_CENTROIDS):
-    """Return the centroids of the largest clusters."""
-    from dipy.segment.clustering import qbx_and_merge
-
-    found = qbx_and_merge(
-        list(points), list(THRESHOLDS), rng=np.random.default_rng(seed)
-    )
-    order = np.argsort([-len(cluster) for cluster in found], kind="stable")[:n]
-    return np.array([found[i].centroid for i in order], dtype=np.float32)
-
-
-def _nearest(points, known):
-    """Root-mean-square distance of each streamline to the nearest known one, mm."""
-    one, other = points.reshape(len(points), -1), known.reshape(len(known), -1)
-    squares = (other**2).sum(axis=1)
-    best = np.full(len(one), np.inf)
-    for way in (one, points[:, ::-1].reshape(len(points), -1)):
-        found = (squares - 2 * way @ other.T).min(axis=1) + (way**2).sum(axis=1)
-        best = np.minimum(best, found)
-    return np.sqrt(np.maximum(best, 0) / points.shape[1])

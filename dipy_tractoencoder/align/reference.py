@@ -31,8 +31,8 @@ class AlignmentReference:
     Attributes
     ----------
     centroids : ndarray, shape (n_centroids, 20, 3), float32
-        Centroids of clusters of the model's streamlines, largest cluster first; RASMM
-        of the model, mm.
+        Centroids of clusters of the model's streamlines, largest cluster first, then of
+        each bundle if bundles are known; RASMM of the model, mm.
     sample : ndarray, shape (n_sample, 20, 3), float32
         Random streamlines of the training data (at most 2,500), RASMM, mm; empty if
         the model was made without.
@@ -41,14 +41,14 @@ class AlignmentReference:
         streamlines, mm: what an alignment could reach at best.
     check_distance : float
         Median distance of a streamline to the nearest one of the other half, mm, as
-        `align.fit.check_alignment` measures it.
+        `align.check.check_alignment` measures it.
     n_streamlines : int
         Number of streamlines that it was made from.
     names : tuple of str
         Names of bundles; empty if they are unknown.
     centroid_bundle, sample_bundle : ndarray of int16
         Position in ``names`` of the bundle of each centroid and sampled streamline, -1
-        if unknown.
+        if unknown, and for centroids of all streamlines.
 
     Examples
     --------
@@ -180,7 +180,8 @@ class AlignmentReference:
         sizes += [2 * n_centroids, 2 * n_sample]
         if len(content) != start + size + sum(sizes):
             raise ValueError("its alignment reference is incomplete")
-        arrays, at = [], start + size
+        arrays: list[Any] = []
+        at = start + size
         for count, kind, length in zip(counts, kinds, sizes):
             values = np.frombuffer(content[at : at + length], dtype=kind)
             arrays.append(values.reshape(count, N_POINTS, 3) if "f" in kind else values)
@@ -208,10 +209,10 @@ def _checked_header(header: Any) -> dict[str, Any]:
     names = header.get("names")
     fine = isinstance(names, list) and len(names) <= LARGEST_NAMES
     if not fine or not all(
-        isinstance(name, str) and len(name) <= LARGEST_NAME for name in names
+        isinstance(name, str) and len(name) <= LARGEST_NAME for name in names or ()
     ):
         raise ValueError("its alignment reference has invalid names")
     known = {*limits, "half_distance", "check_distance", "names"}
     if header.keys() != known:
         raise ValueError("its alignment reference has unknown parts")
-    return {**header, "names": tuple(names)}
+    return {**header, "names": tuple(names or ())}

@@ -1,4 +1,4 @@
-"""Register centroids of streamlines from any pose, with DIPY's registration.
+"""Refine the pose of centroids with DIPY's streamline-based linear registration.
 
 All coordinates are RASMM, in mm.
 """
@@ -7,42 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-# Of starts, those that are refined; and how far translations and angles may go.
-N_ROTATIONS, N_REFINED, BOUND = 192, 8, 60.0
+BOUND = 60.0  # mm and degrees, from the start
 SIZES = {"rigid": 6, "similarity": 7, "affine": 12}
-FAR = 12.0  # mm; solutions further apart are different ones
-
-
-def even_rotations(n: int) -> np.ndarray:
-    """Spread rotations evenly, by a super-Fibonacci spiral :footcite:p:`Alexa2022`.
-
-    Parameters
-    ----------
-    n : int
-        Number of rotations.
-
-    Returns
-    -------
-    rotations : ndarray, shape (n, 3, 3)
-        Rotation matrices.
-
-    References
-    ----------
-    .. footbibliography::
-    """
-    from scipy.spatial.transform import Rotation
-
-    psi = 1.533751168755204288118041
-    steps = np.arange(n) + 0.5
-    low, high = np.sqrt(steps / n), np.sqrt(1 - steps / n)
-    alpha, beta = 2 * np.pi * steps / np.sqrt(2), 2 * np.pi * steps / psi
-    quaternions = np.c_[
-        low * np.sin(alpha),
-        low * np.cos(alpha),
-        high * np.sin(beta),
-        high * np.cos(beta),
-    ]
-    return Rotation.from_quat(quaternions).as_matrix()
 
 
 def bundle_minimum_distance(one: np.ndarray, other: np.ndarray) -> float:
