@@ -236,10 +236,7 @@ def reference_of(
         )
     if not align_to and (model is None or isinstance(model, AlignmentReference)):
         return model
-    try:
-        from dipy_tractoencoder.nn.alignment import alignment_reference
-    except ImportError:
-        return None
+    from dipy_tractoencoder.nn.alignment import alignment_reference
 
     if not align_to:
         return alignment_reference(model)
