@@ -60,9 +60,7 @@ def alignment_reference(model: Any) -> AlignmentReference | None:
         ) from err
 
 
-def store_alignment_reference(
-    model: Any, reference: AlignmentReference | None
-) -> None:
+def store_alignment_reference(model: Any, reference: AlignmentReference | None) -> None:
     """Store a reference in a model, which changes the model's fingerprint.
 
     Parameters

@@ -24,6 +24,7 @@ from dipy_tractoencoder import (
     save_model,
     save_tractogram,
 )
+from dipy_tractoencoder.nn.alignment import store_alignment_reference
 from dipy_tractoencoder.training.train import train
 from dipy_tractoencoder.workflows.decode import DecodeVAEFlow
 from dipy_tractoencoder.workflows.encode import EncodeVAEFlow
@@ -44,8 +45,8 @@ def pose():
 def world(tmp_path_factory):
     """Two subjects of DIPY, a model of the first, and the second in another pose.
 
-    The model is PCA, which is enough to tell right places from wrong ones, and holds no
-    reference for alignment.
+    The model is PCA, which is enough to tell right places from wrong ones. It holds no
+    reference for alignment; ``new.keras`` does.
     """
     folder = tmp_path_factory.mktemp("world")
     extract_example_tracts(folder / "data")
@@ -61,6 +62,8 @@ def world(tmp_path_factory):
         save_tractogram(moved, native / f"{name}.trk")
         everything += list(load_tractogram(atlas / f"{name}.trk").streamlines)
     model = train(everything, n_points=32, latent_dim=6, epochs=0)
+    save_model(model, folder / "new.keras")
+    store_alignment_reference(model, None)  # As in models of older releases.
     save_model(model, folder / "model.keras")
     np.savetxt(folder / "affine.txt", pose().matrix)
     return folder
@@ -291,6 +294,21 @@ def test_refused_subject_does_not_stop_the_others(
     )
     assert_refused(result, "AF_L.trk", "--align_anyway", "--transform")
     assert not (tmp_path / "alone").exists() or not files_below(tmp_path / "alone")
+
+
+def test_default_warns_of_a_subject_elsewhere(world, inputs, capsys, tmp_path):
+    new = (world / "new.keras", *inputs[1:], "--subject_by", "folder")
+    result = call_command(capsys, "dipy_encode_vae", *new)
+    assert result.code == 0, result.err
+    assert result.out.count("WARNING") == 1
+    assert "sub_2 (3 files): may lie in another space" in result.out
+    latents = load_latents("AF_L_latents.h5")
+    assert latents.alignment.verdict == "uncertain"
+    assert not latents.alignment.moves
+    expected = load_latents("AF_L_latents.h5").mean
+    call_command(capsys, "dipy_encode_vae", *new, "--align", "off", "--force")
+    np.testing.assert_array_equal(load_latents("AF_L_latents.h5").mean, expected)
+    assert "transform.json" not in {path.name for path in tmp_path.iterdir()}
 
 
 def test_default_changes_nothing_for_models_of_today(inputs, capsys, tmp_path):
