@@ -31,12 +31,17 @@ VERDICTS = {"accepted": "tab:green", "uncertain": "darkorange", "refused": "tab:
 # Names of numbers in `Alignment.quality`, in the order in which they are shown.
 NUMBERS = {
     "distance": ("distance", "{:.2f} mm"),
+    "distance_before": ("distance before", "{:.2f} mm"),
     "ratio": ("ratio to the reference's own", "{:.2f}"),
     "gap": ("next best pose", "{:.2f} times as far"),
     "mirrored": ("mirrored", "{:.2f} times as far"),
     "check_distance": ("nearest streamline", "{:.2f} mm"),
     "check_ratio": ("ratio to the reference's own", "{:.2f}"),
+    "size": ("size of the model over its own", "{:.2f}"),
+    "n_streamlines": ("streamlines aligned", "{:.0f}"),
+    "moved": ("moved", "{:.1f} mm"),
 }
+OF_THE_MATRIX = ("scale", "rotation")  # These are shown of every alignment.
 
 
 def alignment_figure(
@@ -177,7 +182,7 @@ def _write_numbers(axis, alignment):
     rows += [
         (key.replace("_", " "), f"{value:.4g}")
         for key, value in alignment.quality.items()
-        if key not in NUMBERS
+        if key not in NUMBERS and key not in OF_THE_MATRIX
     ]
     rows += [
         ("scale", " ".join(f"{value:.3f}" for value in _scales(alignment.matrix))),

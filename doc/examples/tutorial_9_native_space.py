@@ -68,7 +68,7 @@ print(f"right labels where it lies: {accuracy():.3f}")
 ###############################################################################
 # `check_alignment` is what the commands do by default. It moves nothing.
 
-reference = dte.fit_alignment_reference(atlas.streamlines)
+reference = dte.alignment_reference(model)
 checked = dte.check_alignment(reference, subject)
 print(checked.verdict, *checked.reasons)
 

@@ -28,7 +28,13 @@ def alignment():
         verdict="refused",
         reasons=("Another pose fits $5 nearly as well_x$ (1.05 times as far).",),
         left_right="cannot be told",
-        quality={"distance": 4.25, "ratio": 1.5, "gap": 1.05, "moved_mm": 3.0},
+        quality={
+            "distance": 4.25,
+            "ratio": 1.5,
+            "gap": 1.05,
+            "scale": 7.0,
+            "odd_one": 3.0,
+        },
     )
 
 
@@ -85,13 +91,14 @@ def test_numbers_stand_beside(reference, alignment):
         "rigid",
         "4.25 mm",
         "1.05 times as far",
-        "moved mm",
+        "odd one",
         "1.000",
         "90.0 degrees",
         "30.0 -20.0 5.0 mm",
         "cannot be told",
     ):
         assert text in found
+    assert "7" not in found
     assert "\\$5 nearly" in found[-1]
     mirrored = dte.Alignment(np.diag([-1.0, 1, 1, 1]))
     found = words(alignment_figure(reference, np.zeros((1, 4, 3)), mirrored))

@@ -188,7 +188,7 @@ def test_evaluation_is_that_of_the_model_s_space(call, tmp_path):
     )
     assert first == pytest.approx(second, rel=0.02)
     report = (other / "evaluation.html").read_text(encoding="utf-8")
-    assert "moved, test" in report and "sub-01 (given, unchecked)" in report
+    assert "moved, test" in report and "sub-01 by" in report
     assert (other / "transform.json").is_file()
 
 
