@@ -12,7 +12,7 @@ from dipy_tractoencoder.align.summary import nearest_distances, sample_for_align
 
 N_CHECKED = 150  # streamlines
 # Times as far from the reference as its own halves are from each other.
-LARGEST_CHECK_RATIO = 2.0
+LARGEST_CHECK_RATIO = 2.5
 
 
 def check_alignment(reference: AlignmentReference, streamlines: Any) -> Alignment:

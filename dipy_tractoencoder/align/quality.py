@@ -12,6 +12,8 @@ FEW = 1000  # streamlines; with fewer, wrong alignments occur
 CLEAR_GAP, LEAST_GAP = 1.12, 1.03
 # Distance over that of the reference's halves: of the same size, and of another one.
 USUAL_RATIO, LARGEST_RATIO, HOPELESS_RATIO = 2.0, 1.5, 3.0
+# Of bundles known by name, whose own names speak for the pose.
+USUAL_NAMED_RATIO, HOPELESS_NAMED_RATIO = 2.5, 4.0
 CLOSE_SIZE, USUAL_SCALE, POSSIBLE_SCALE = (0.8, 1.25), (0.6, 1.7), (0.4, 2.5)
 # Mirrored at least so many times as far: left and right are told apart.
 CONFIRMED, MIRRORED_BETTER = 1.1, 0.97
@@ -49,8 +51,9 @@ def judge(found: Found, n_streamlines: int) -> tuple[str, tuple, str]:
             f"Another pose fits nearly as well ({numbers['gap']:.2f} times as far; "
             f"{CLEAR_GAP} or more is clear). {MORE}"
         )
-        hopeless = numbers["gap"] < LEAST_GAP and found.way == "brain"
-        (refused if hopeless else doubts).append(text)
+        # A small part such as the callosum fits in several poses, but fits.
+        chance = numbers["gap"] < LEAST_GAP and numbers["ratio"] > LARGEST_RATIO
+        (refused if chance and found.way == "brain" else doubts).append(text)
     if found.way in ("part", "whole"):
         side = "subject" if found.way == "part" else "reference"
         doubts.append(
@@ -118,8 +121,10 @@ def _judge_distance(found, refused, doubts):
     """Compare the distance that is left with that of the reference's halves."""
     numbers = found.quality
     ratio, scale = numbers["ratio"], numbers.get("scale", 1.0)
-    usual = USUAL_RATIO
-    if not CLOSE_SIZE[0] <= scale <= CLOSE_SIZE[1]:
+    usual, hopeless = USUAL_RATIO, HOPELESS_RATIO
+    if found.way == "bundles":
+        usual, hopeless = USUAL_NAMED_RATIO, HOPELESS_NAMED_RATIO
+    elif not CLOSE_SIZE[0] <= scale <= CLOSE_SIZE[1]:
         usual = LARGEST_RATIO
     if ratio > usual:
         text = (
@@ -127,7 +132,7 @@ def _judge_distance(found, refused, doubts):
             f"reference as its halves from each other ({numbers['distance']:.1f} mm; "
             f"up to {usual:g} times is usual). {KNOWN}"
         )
-        (refused if ratio > HOPELESS_RATIO else doubts).append(text)
+        (refused if ratio > hopeless else doubts).append(text)
 
 
 def _judge_size(found, refused, doubts):

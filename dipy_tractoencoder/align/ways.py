@@ -29,9 +29,13 @@ from dipy_tractoencoder.align.summary import (
 PART, SMALL_BRAIN = 0.3, 0.75
 # The size is left alone if it is within these, since unequal coverage biases it.
 USUAL_SIZE = (0.8, 1.25)
+LARGEST_GAP = 100.0
 FAR = 12.0  # mm; solutions further apart are different ones
 N_PART, N_DENSE, N_NAMED = 40, 150, 100  # streamlines of a part, or of known bundles
+N_SUBJECT_NAMED, N_REFERENCE_NAMED = 200, 1000
 N_COARSE, N_POSES = 60, 12
+# The pose as it is goes first, unless another one is closer by more than this.
+AS_IS = 1.03
 # Steps, and poses kept after them: of a brain; of a part with few streamlines, with
 # more, and with all of the sample.
 BRAIN = ((3, 48), (6, 24))
@@ -113,9 +117,11 @@ def find_brain(
         start = poses_about(poses[:1, :3, :3], centre, to)[0]
         matrix, distance = refine(static, fine, start, "rigid")
     else:
-        matrix, distance = refine(static, scaled, poses[0], "similarity")
+        few = static[:N_CENTROIDS]
+        matrix = refine(few, moving, poses[0], "similarity")[0]
         if transform == "affine":
-            matrix, distance = refine(static, scaled, matrix, "affine")
+            matrix = refine(few, moving, matrix, "affine")[0]
+        matrix, distance = refine(static, scaled, matrix, transform)
         matrix = matrix @ scale
     mirrored = _brain_poses(move_points(moving, MIRROR), static, 4)[1]
     gap, tried = _others(poses, scores, moving)
@@ -227,13 +233,10 @@ def find_bundles(
     pairs = PosePairs(mirrored, static, allowed=allowed)
     other = search_poses(pairs, brain_starts(mirrored, static)[1:])[1]
     gap, tried = _others(poses, scores, moving)
-    few, many = (_thin(codes, 2 * N_NAMED) for codes in (own, known))
+    few, many = _thin(own, N_SUBJECT_NAMED), _thin(known, N_REFERENCE_NAMED)
     points, own = points[few], own[few]
-    some = PosePairs(
-        points, lines[many], allowed=own[:, None] == known[many], both_ways=True
-    )
-    matrix, score = search_poses(some, poses[:1], LAST)
-    matrix = matrix[0]
+    some = PosePairs(points, lines[many], allowed=own[:, None] == known[many])
+    matrix = search_poses(some, poses[:1], LAST)[0][0]
     if transform != "rigid":
         matrix, _ = refine(static, moving, matrix, transform)
 
@@ -284,7 +287,7 @@ def _brain_poses(moving, static, n_poses):
     few = [lines[:N_COARSE] for lines in (moving, static)]
     poses = search_poses(PosePairs(*few), brain_starts(moving, static), BRAIN)[0]
     pairs = PosePairs(moving, static[:N_CENTROIDS])
-    return search_poses(pairs, poses, ((20, n_poses),))
+    return _prefer_as_is(pairs, *search_poses(pairs, poses, ((20, n_poses),)))
 
 
 def _part_poses(few, whole, dense, starts):
@@ -293,7 +296,16 @@ def _part_poses(few, whole, dense, starts):
     poses = search_poses(coarse, starts, COARSE)[0]
     middle = PosePairs(few[:20], whole, both_ways=False)
     poses = search_poses(middle, poses, MIDDLE)[0]
-    return search_poses(PosePairs(few, dense, both_ways=False), poses, DENSE)
+    pairs = PosePairs(few, dense, both_ways=False)
+    return _prefer_as_is(pairs, *search_poses(pairs, poses, DENSE))
+
+
+def _prefer_as_is(pairs, poses, scores):
+    """Put the pose near to the given one first, if none is clearly better."""
+    own, score = search_poses(pairs, np.eye(4)[None], LAST)
+    if score[0] > AS_IS * scores[0]:
+        return poses, scores
+    return np.concatenate([own, poses]), np.r_[score, scores]
 
 
 def _others(poses, scores, moving):
@@ -308,7 +320,7 @@ def _others(poses, scores, moving):
     )
     others = [entry["score"] for entry in tried if entry["away"] > FAR]
     best = max(float(scores[0]), 1e-6)
-    return float(min(min(others, default=np.inf) / best, 100.0)), tried
+    return float(min(min(others, default=np.inf) / best, LARGEST_GAP)), tried
 
 
 def _radius(points):
