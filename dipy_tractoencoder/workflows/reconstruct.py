@@ -20,6 +20,7 @@ from dipy_tractoencoder.workflows.inputs import as_reference
 from dipy_tractoencoder.workflows.progress import streamlines_bar
 
 if TYPE_CHECKING:
+    from dipy_tractoencoder.align.alignment import Alignment
     from dipy_tractoencoder.nn.provenance import TrainingRecord
 
 logger = logging.getLogger(__name__)
@@ -157,7 +158,7 @@ class ReconstructVAEFlow(TractoWorkflow):
         from dipy_tractoencoder.viz.base import reconstruction_figure, save_figure
 
         paths = [path for path, _ in rows]
-        table = []
+        table, in_place = [], []
         aligner = SubjectAligner(
             model, paths, align_anyway=align_anyway, reference=reference, **kind
         )
@@ -165,11 +166,12 @@ class ReconstructVAEFlow(TractoWorkflow):
         with streamlines_bar(paths, "Reconstructing", reference=reference) as advance:
             for name, (path, outputs) in zip(distinct_file_names(paths), rows):
                 with batch.going_on(path):
+                    alignment = aligner.alignment(path)
                     errors, sample = reconstruct_file(
                         model,
                         path,
                         outputs["out_tractogram"],
-                        alignment=aligner.alignment(path),
+                        alignment=alignment,
                         reference=reference,
                         seed=seed,
                         chunk_size=chunk_size,
@@ -178,6 +180,8 @@ class ReconstructVAEFlow(TractoWorkflow):
                     figure = reconstruction_figure(*sample, what=path.name)
                     save_figure(figure, outputs["out_figure"])
                     table.append({"file": name, **errors})
+                    if not elsewhere(alignment):  # That was said.
+                        in_place.append(table[-1])
                     rejects = {
                         key.removeprefix("rejected_"): count
                         for key, count in errors.items()
@@ -200,9 +204,27 @@ class ReconstructVAEFlow(TractoWorkflow):
         for line in format_table(table, SHOWN).splitlines():
             logger.info(line)
         logger.info("Table: %s", rows[0][1]["out_table"])
-        warn_out_of_distribution(model.record, table)
+        warn_out_of_distribution(model.record, in_place)
         batch.finish()
         logger.info("Next: view %s", rows[0][1]["out_figure"])
+
+
+def elsewhere(alignment: Alignment | None) -> bool:
+    """Return whether a check found that a subject may lie in another space.
+
+    Parameters
+    ----------
+    alignment : Alignment or None
+        Alignment of the subject.
+
+    Returns
+    -------
+    elsewhere : bool
+        False if it was moved, or not checked.
+    """
+    if alignment is None or alignment.transform != "none":
+        return False
+    return alignment.verdict != "accepted"
 
 
 def warn_out_of_distribution(record: TrainingRecord | None, table: list[dict]) -> None:
