@@ -2,12 +2,10 @@
 
 from dipy_tractoencoder.align.affine_files import load_alignment, save_affine
 from dipy_tractoencoder.align.alignment import Alignment, save_alignment
-from dipy_tractoencoder.align.fit import (
-    check_alignment,
-    fit_alignment,
-    fit_alignment_reference,
-)
+from dipy_tractoencoder.align.check import check_alignment
+from dipy_tractoencoder.align.fit import fit_alignment
 from dipy_tractoencoder.align.reference import AlignmentReference
+from dipy_tractoencoder.align.summary import fit_alignment_reference
 from dipy_tractoencoder.errors import (
     AlignmentError,
     EmptyDataError,

@@ -271,6 +271,16 @@ _RECORD = {
         files=_list_of(_is_text),
         tractograms=_list_of(_dictionary_with(**_COUNTS, digest=_is_text)),
         errors=_dictionary_with(),
+        subjects=_list_of(
+            _dictionary_with(
+                subject=_is_text,
+                n_files=_is_count,
+                transform=_is_text,
+                verdict=_is_text,
+                left_right=_is_text,
+                moved_mm=_is_number,
+            )
+        ),
     ),
     "history": _is_history,
     "best_epoch": _is_count,

@@ -11,6 +11,7 @@ from dipy_tractoencoder.evaluation.diagnostics import (
     grouped_errors,
     latent_use,
 )
+from dipy_tractoencoder.nn.alignment import alignment_reference
 from dipy_tractoencoder.nn.provenance import fingerprint as fingerprint_of
 from dipy_tractoencoder.report.data_checks import (
     applicable,
@@ -126,6 +127,7 @@ def training_report(
     )
     sections = [
         Section("Data", (*files_tables(rows, USED), *_not_drawn(record.data))),
+        *_subjects(record.data.get("subjects")),
         Section(
             "Settings",
             tuple(
@@ -154,6 +156,13 @@ def training_report(
             "The model was then trained a second time on all streamlines (refit); "
             "errors and pictures are those of the model before, which was not trained "
             "on the held-out streamlines."
+        )
+    reference = alignment_reference(model)
+    if reference is not None and reference.holds_streamlines:
+        summary.append(
+            f"The model file stores {len(reference.sample):,} of the training "
+            "streamlines (20 points each), for aligning subjects. Whoever has the file "
+            "can read them."
         )
     return Report(
         title=f"Training of {name}",
@@ -228,6 +237,39 @@ def _errors(run, sides, files, what):
             )
         )
     return parts
+
+
+def _subjects(rows):
+    """Make a section on what was moved by how much, if subjects were aligned."""
+    if not rows:
+        return []
+    shown = [
+        (
+            row["subject"],
+            row["n_files"],
+            row["transform"],
+            row["verdict"],
+            row["left_right"],
+            row["moved_mm"],
+            row.get("ratio", ""),
+            row.get("gap", ""),
+        )
+        for row in rows
+    ]
+    columns = ("subject", "files", "transform", "verdict", "left and right")
+    about = (
+        "The ratio is the distance to what subjects were aligned to, over that of its "
+        "two halves; the gap is the distance of the best other pose over this one. The "
+        "model is in the space that subjects were moved to; its training files are not "
+        "changed."
+    )
+    table = Table(
+        "Subjects moved to one space",
+        (*columns, "moved by (mm)", "ratio", "gap"),
+        shown,
+        folded=len(shown) > LONG_TABLE,
+    )
+    return [Section("Alignment of the subjects", (table, about))]
 
 
 def _not_drawn(data):

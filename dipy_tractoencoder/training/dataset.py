@@ -10,6 +10,7 @@ import numpy as np
 
 from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError, check_number
 from dipy_tractoencoder.io.chunks import TractogramChunks, as_tractogram_list
+from dipy_tractoencoder.latent.alignment import aligned
 from dipy_tractoencoder.nn.provenance import source_digest
 from dipy_tractoencoder.streamlines.array import (
     REJECT_REASONS,
@@ -27,6 +28,7 @@ from dipy_tractoencoder.utils.reservoir import UniformSample
 if TYPE_CHECKING:
     from dipy.io.stateful_tractogram import StatefulTractogram
 
+    from dipy_tractoencoder.align.alignment import Alignment
     from dipy_tractoencoder.streamlines.array import StreamlineArray
 
 N_NAMED = 10  # streamlines that an error names one by one
@@ -76,6 +78,7 @@ def gather(
     max_streamlines: int | None = None,
     normalise: bool = True,
     seed: int = 0,
+    alignments: Sequence[Alignment | None] | None = None,
 ) -> TrainingData:
     """Read tractograms into one array and fit the preprocessing to it.
 
@@ -93,6 +96,8 @@ def gather(
         Fit centre and scale; otherwise coordinates stay in mm.
     seed : int, optional
         Seed of the random subset.
+    alignments : sequence of Alignment or None, optional
+        Transform of each tractogram to one space.
 
     Returns
     -------
@@ -111,7 +116,7 @@ def gather(
     reads: list[dict] = []
     for number, tractogram in enumerate(tractograms):
         reads.append({"n_read": 0, "rejects": {}})
-        for chunk in chunks_of(tractogram):
+        for chunk in _moved_chunks(tractogram, alignments, number):
             array = as_read.array(chunk)
             count_chunk(reads[-1], array)
             sample.add(array.points, np.full(len(array), number))
@@ -172,8 +177,43 @@ def chunks_of(
     return tractogram if isinstance(tractogram, TractogramChunks) else (tractogram,)
 
 
+def _moved_chunks(tractogram, alignments, number):
+    """Iterate over the chunks of a tractogram, moved by its transform."""
+    found = None
+    if alignments is not None and number < len(alignments):
+        found = alignments[number]
+    return (aligned(chunk, found) for chunk in chunks_of(tractogram))
+
+
+def check_count(name: str, values: Sequence | None, n_tractograms: int) -> None:
+    """Raise an error unless there is one value per tractogram.
+
+    Parameters
+    ----------
+    name : str
+        Name of the argument, for the message.
+    values : sequence or None
+        The values; None if there are none.
+    n_tractograms : int
+        Number of tractograms.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If there are fewer or more.
+    """
+    if values is not None and len(values) != n_tractograms:
+        raise InvalidArgumentError(
+            f"Invalid value received for `{name}`. Expected one for each of "
+            f"{n_tractograms} tractograms. Received: {len(values)}."
+        )
+
+
 def add_held_out(
-    data: TrainingData, tractograms: Iterable
+    data: TrainingData,
+    tractograms: Iterable,
+    *,
+    alignments: Sequence[Alignment | None] | None = None,
 ) -> tuple[TrainingData, np.ndarray]:
     """Append validation streamlines to the training streamlines.
 
@@ -183,6 +223,8 @@ def add_held_out(
         Training streamlines; the preprocessing fitted to them is not changed.
     tractograms : iterable of tractograms
         Validation streamlines, as for `gather`.
+    alignments : sequence of Alignment or None, optional
+        Transform of each training tractogram, then of each of these.
 
     Returns
     -------
@@ -202,7 +244,7 @@ def add_held_out(
         as_tractogram_list(tractograms), start=len(reads)
     ):
         reads.append({"n_read": 0, "rejects": {}})
-        for chunk in chunks_of(tractogram):
+        for chunk in _moved_chunks(tractogram, alignments, number):
             numbered.append((number, data.preprocessing.array(chunk)))
             count_chunk(reads[-1], numbered[-1][1])
     arrays = [array for _, array in numbered]

@@ -22,7 +22,6 @@ from dipy_tractoencoder.errors import (
 )
 from dipy_tractoencoder.io.chunks import as_tractogram_list
 from dipy_tractoencoder.latent.reconstruction import reconstruct_points
-from dipy_tractoencoder.nn.alignment import store_alignment_reference
 from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
 from dipy_tractoencoder.nn.batch_norm import STATISTICS_SAMPLE, settle_statistics
 from dipy_tractoencoder.nn.build import build_model, dtype_policy
@@ -45,14 +44,21 @@ from dipy_tractoencoder.training.coefficient_trainer import (
     inputs_of,
     trainer_of,
 )
-from dipy_tractoencoder.training.dataset import add_held_out, counts_of, gather, split
-from dipy_tractoencoder.training.reference import training_reference
+from dipy_tractoencoder.training.dataset import (
+    add_held_out,
+    check_count,
+    counts_of,
+    gather,
+    split,
+)
+from dipy_tractoencoder.training.reference import store_training_reference
 from dipy_tractoencoder.training.resume import check_end, put_back, resume_fit
 from dipy_tractoencoder.training.run import TrainingRun
 from dipy_tractoencoder.training.schedule import learning_rate
 from dipy_tractoencoder.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
+    from dipy_tractoencoder.align.alignment import Alignment
     from dipy_tractoencoder.training.dataset import TrainingData
 
 logger = logging.getLogger(__name__)
@@ -67,6 +73,7 @@ def train_with_settings(
     *,
     validation: Any = None,
     groups: Sequence[Any] | None = None,
+    alignments: Sequence[Alignment | None] | None = None,
     bundles: Sequence[str] | None = None,
     tensorboard: str | Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -88,6 +95,9 @@ def train_with_settings(
     groups : sequence, optional
         Label of each tractogram, such as its subject; tractograms with the same label
         are held out together.
+    alignments : sequence of Alignment or None, optional
+        Transform of each tractogram to one space, for subjects in their own spaces;
+        of the training tractograms, then of the validation tractograms.
     bundles : sequence of str, optional
         Name of the bundle in each tractogram, so that subjects with the same bundles
         can be aligned by them.
@@ -158,13 +168,15 @@ def train_with_settings(
         max_streamlines=settings.max_streamlines,
         normalise=settings.normalise,
         seed=settings.seed,
+        alignments=alignments,
     )
+    check_count("bundles", bundles, len(data.reads))
     if validation is None:
         held_out = split(
             data.source, settings.validation_fraction, groups=groups, seed=settings.seed
         )
     else:
-        data, held_out = add_held_out(data, validation)
+        data, held_out = add_held_out(data, validation, alignments=alignments)
     logger.info(
         "Training on %d streamlines, %d held out for validation; %d of %d read were "
         "rejected%s.",
@@ -174,6 +186,7 @@ def train_with_settings(
         data.n_read,
         "".join(f", {n} {reason}" for reason, n in data.rejects.items()),
     )
+    check_count("alignments", alignments, len(data.reads))
     if keeper:
         keeper.bind(data.points, held_out, data.preprocessing)
     with keeper or nullcontext():
@@ -192,14 +205,7 @@ def train_with_settings(
         pca_reconstructed = model.pca_baseline().reconstruct(shown)
         if settings.refit and held_out.any():
             model = refit(data, settings, best_epoch, keeper)
-    reference = training_reference(
-        data,
-        held_out,
-        keep_sample=settings.alignment_sample,
-        bundles=bundles,
-        seed=settings.seed,
-    )
-    store_alignment_reference(model, reference)
+    store_training_reference(model, data, held_out, settings, bundles)
     held_any = bool(held_out.any())
     run = TrainingRun(
         model=model,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     import keras
 
+    from dipy_tractoencoder.align.alignment import Alignment
     from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
     from dipy_tractoencoder.training.run import TrainingRun
 
@@ -50,6 +51,7 @@ def train(
     seed: int = 0,
     validation: Any = None,
     groups: Sequence[Any] | None = None,
+    alignments: Sequence[Alignment | None] | None = None,
     bundles: Sequence[str] | None = None,
     tensorboard: str | Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -133,6 +135,9 @@ def train(
     groups : sequence, optional
         Label of each tractogram, such as its subject; tractograms with the same label
         are held out together.
+    alignments : sequence of Alignment or None, optional
+        Transform of each tractogram to one space, for subjects in their own spaces;
+        of the training tractograms, then of the validation tractograms.
     bundles : sequence of str, optional
         Name of the bundle in each tractogram, so that subjects with the same bundles
         can be aligned by them.
@@ -215,6 +220,7 @@ def run_training(
     seed: int = 0,
     validation: Any = None,
     groups: Sequence[Any] | None = None,
+    alignments: Sequence[Alignment | None] | None = None,
     bundles: Sequence[str] | None = None,
     tensorboard: str | Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -298,6 +304,9 @@ def run_training(
     groups : sequence, optional
         Label of each tractogram, such as its subject; tractograms with the same label
         are held out together.
+    alignments : sequence of Alignment or None, optional
+        Transform of each tractogram to one space, for subjects in their own spaces;
+        of the training tractograms, then of the validation tractograms.
     bundles : sequence of str, optional
         Name of the bundle in each tractogram, so that subjects with the same bundles
         can be aligned by them.

@@ -7,11 +7,13 @@ from pathlib import Path
 import shlex
 
 from dipy_tractoencoder.errors import OutputFileError, check_choice
-from dipy_tractoencoder.io.paths import tractogram_files
+from dipy_tractoencoder.io.paths import existing, has_wildcard, tractogram_files
+from dipy_tractoencoder.io.subjects import SUBJECT_BY
 from dipy_tractoencoder.report.page import check_report_extension
 from dipy_tractoencoder.training.checkpoint import checkpoint_path
 from dipy_tractoencoder.training.settings import TrainingSettings as Defaults
 from dipy_tractoencoder.utils.atomic_files import check_writable
+from dipy_tractoencoder.workflows.alignment_options import ALIGN
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     as_list,
@@ -19,9 +21,12 @@ from dipy_tractoencoder.workflows.base import (
     chosen_options,
 )
 from dipy_tractoencoder.workflows.inputs import as_reference
-from dipy_tractoencoder.workflows.train_files import (
+from dipy_tractoencoder.workflows.train_files import train_files
+from dipy_tractoencoder.workflows.training_subjects import (
+    MEAN,
     VALIDATION_BY,
-    train_files,
+    TrainingSubjects,
+    file_bundles,
     validation_groups,
 )
 
@@ -72,6 +77,10 @@ class TrainVAEFlow(TractoWorkflow):
         seed=Defaults.seed,
         tensorboard=None,
         no_alignment_sample=False,
+        align="check",
+        align_to=None,
+        subject_by="auto",
+        align_anyway=False,
         out_dir="",
         out_model="vae.keras",
         out_history="history.csv",
@@ -142,8 +151,8 @@ class TrainVAEFlow(TractoWorkflow):
         validation_fraction : float, optional
             Fraction held out to choose the best epoch; 0 for none.
         validation_by : string, optional
-            What is held out together: streamline, file or folder (a subject, where
-            each has a folder).
+            What is held out together: streamline, file, folder or subject (all files
+            and sessions of one person).
         validation_files : variable string or Path, optional
             Validation tractograms, or folders of them, instead of a fraction of the
             input files.
@@ -176,6 +185,18 @@ class TrainVAEFlow(TractoWorkflow):
         no_alignment_sample : bool, optional
             Store only centroids of clusters in the model, for aligning subjects to it,
             and no training streamlines.
+        align : string, optional
+            off; check (measure whether the subjects lie in one space, and warn if they
+            do not); or rigid, similarity or affine (align each subject to the first, or
+            as --align_to says).
+        align_to : variable string or Path, optional
+            Tractograms, or a model, to align the subjects to; or mean, for the mean of
+            the subjects in the space of the first.
+        subject_by : string, optional
+            How to tell which files are of one subject, and are aligned together: auto,
+            entity (as sub-01), folder or file.
+        align_anyway : bool, optional
+            Use an alignment that cannot be relied on, with a warning.
         out_dir : string or Path, optional
             Output directory.
         out_model : string, optional
@@ -196,7 +217,11 @@ class TrainVAEFlow(TractoWorkflow):
         check_figure_extension(out_figure)
         outputs = ("out_model", "out_history", "out_figure", "out_report")
         validation_paths = tractogram_files(as_list(validation_files)) or None
-        read = (reference, *(validation_paths or ()))
+        check_choice("align", align, ALIGN)
+        check_choice("subject_by", subject_by, SUBJECT_BY)
+        others = [path for path in as_list(align_to) if str(path) != MEAN]
+        known = [existing(path) for path in others if not has_wildcard(path)]
+        read = (reference, *(validation_paths or ()), *known)
         model_path = Path(io_it.outputs[0][io_it.out_keys.index("out_model")])
         kept = checkpoint_path(model_path)
         if kept.is_file() and resume:
@@ -239,6 +264,15 @@ class TrainVAEFlow(TractoWorkflow):
             alignment_sample=not no_alignment_sample,
             seed=seed,
         )
+        subjects = TrainingSubjects(
+            [*paths, *(validation_paths or ())],
+            align=align,
+            align_to=align_to,
+            subject_by=subject_by,
+            align_anyway=align_anyway,
+            seed=seed,
+            image=reference,
+        )
         self.report = train_files(
             paths,
             settings,
@@ -249,7 +283,9 @@ class TrainVAEFlow(TractoWorkflow):
             about={"settings": chosen, "defaults": defaults, "command": self.command},
             reference=reference,
             validation_paths=validation_paths,
-            groups=validation_groups(paths, validation_by),
+            groups=validation_groups(paths, validation_by, subject_by),
+            subjects=subjects,
+            bundles=file_bundles(paths, subject_by),
             tensorboard=tensorboard,
             resume=resume,
         )

@@ -16,33 +16,9 @@ from dipy_tractoencoder.workflows.progress import chunked
 if TYPE_CHECKING:
     from dipy_tractoencoder.report.page import Report
     from dipy_tractoencoder.training.settings import TrainingSettings
+    from dipy_tractoencoder.workflows.training_subjects import TrainingSubjects
 
 logger = logging.getLogger(__name__)
-
-VALIDATION_BY = ("streamline", "file", "folder")
-
-
-def validation_groups(paths: list[Path], validation_by: str) -> list[Path] | None:
-    """Return the label of each file by which files are held out together.
-
-    Parameters
-    ----------
-    paths : list of Path
-        Training files.
-    validation_by : {"streamline", "file", "folder"}
-        Unit that is held out.
-
-    Returns
-    -------
-    groups : list of Path or None
-        A label per file; None to hold out single streamlines.
-    """
-    labels = {
-        "streamline": None,
-        "file": [path.resolve() for path in paths],
-        "folder": [path.resolve().parent for path in paths],
-    }
-    return labels[validation_by]
 
 
 def train_files(
@@ -57,6 +33,8 @@ def train_files(
     reference: str | Path | None = None,
     validation_paths: list[Path] | None = None,
     groups: list | None = None,
+    subjects: TrainingSubjects | None = None,
+    bundles: list[str] | None = None,
     tensorboard: str | Path | None = None,
     resume: bool = False,
 ) -> Report:
@@ -81,6 +59,10 @@ def train_files(
         Validation tractograms, instead of a fraction of ``paths``.
     groups : list, optional
         A label per file; files with the same label are held out together.
+    subjects : TrainingSubjects, optional
+        Subjects of ``paths`` and ``validation_paths``, to be moved to one space.
+    bundles : list of str, optional
+        The bundle in each file.
     tensorboard : str or Path, optional
         Folder for TensorBoard logs.
     resume : bool, optional
@@ -108,6 +90,7 @@ def train_files(
     check_common_space((*paths, *(validation_paths or ())), reference)
     if tensorboard is not None:
         check_writable(Path(tensorboard) / "events")
+    alignments = None if subjects is None else subjects.alignments()
     load_backend()
     from dipy_tractoencoder.training.fit import train_with_settings
 
@@ -118,6 +101,8 @@ def train_files(
             validation=validation_paths
             and chunked(validation_paths, "Reading", reference=reference),
             groups=groups,
+            alignments=alignments,
+            bundles=bundles,
             tensorboard=tensorboard,
             checkpoint=checkpoint_path(model_path),
             resume=resume,
@@ -127,6 +112,8 @@ def train_files(
         raise EmptyDataError(f"{names}: {err}") from err
     model, record = run.model, run.model.record
     record.data["files"] = [Path(path).name for path in paths]
+    if alignments is not None and subjects is not None:
+        record.data["subjects"] = subjects.rows
     what, errors = run.what, run.errors()
     pca_error = errors["pca_error_mm"]
     figure = training_figure(

@@ -1,15 +1,24 @@
 from pathlib import Path
 
+import keras
 from made_data import make_tractogram
 import numpy as np
 import pytest
 from scipy import stats
 
-from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError
+from dipy_tractoencoder.align.alignment import Alignment
+from dipy_tractoencoder.errors import (
+    EmptyDataError,
+    InputFileError,
+    InvalidArgumentError,
+)
 from dipy_tractoencoder.io.chunks import TractogramChunks, as_tractogram_list
 from dipy_tractoencoder.io.tractogram import load_tractogram, save_tractogram
+from dipy_tractoencoder.nn.provenance import fingerprint
 from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
+from dipy_tractoencoder.training import checkpoint
 from dipy_tractoencoder.training.dataset import add_held_out, gather, split
+from dipy_tractoencoder.training.train import train
 
 NAN = np.full((4, 3), np.nan, dtype=np.float32)
 POINT = np.zeros((1, 3), dtype=np.float32)
@@ -306,3 +315,58 @@ def test_files_that_were_not_read_are_named(nothing, data):
 def test_a_single_streamline_or_other_shapes_are_told(wrap):
     with pytest.raises(InvalidArgumentError, match=r"mm\. Received: .*shape \(\d+,"):
         gather(as_tractogram_list(wrap(np.zeros((4, 3)))), Preprocessing(n_points=32))
+
+
+# Subjects in spaces of their own
+
+
+def test_aligned_tractograms_are_gathered_in_one_space(bundles):
+    matrix = np.array([[0, -1, 0, 5], [1, 0, 0, -30], [0, 0, 1, 8], [0, 0, 0, 1.0]])
+    home = Alignment(matrix)
+    away = [home.inverse().apply(bundle) for bundle in bundles[1:]]
+    wanted, _ = add_held_out(gather(bundles[:2], Preprocessing(32)), bundles[2:])
+    alignments = [None, home, home]
+    data = gather([bundles[0], away[0]], Preprocessing(32), alignments=alignments)
+    data, held_out = add_held_out(data, [away[1]], alignments=alignments)
+    np.testing.assert_allclose(data.points, wanted.points, atol=1e-4)
+    assert held_out.sum() == len(bundles[2])
+
+
+def test_each_tractogram_needs_an_alignment(bundles):
+    options = {"n_points": 32, "latent_dim": 2, "epochs": 0}
+    with pytest.raises(InvalidArgumentError, match="`alignments`.*3 tractograms"):
+        train(bundles, alignments=[None, None], **options)
+    with pytest.raises(InvalidArgumentError, match="`alignments`.*3 tractograms"):
+        train(bundles[:2], validation=bundles[2:], alignments=[None] * 2, **options)
+    with pytest.raises(InvalidArgumentError, match="`alignment`"):
+        train(bundles, alignments=[None, "affine.txt", None], **options)
+
+
+def test_a_resumed_training_needs_the_same_alignments(bundles, tmp_path, monkeypatch):
+    def start(shift, **more):
+        matrix = np.eye(4)
+        matrix[0, 3] = shift
+        options = {"n_points": 32, "latent_dim": 2, "epochs": 1, **more}
+        alignments = [None, Alignment(matrix), None]
+        return train(
+            bundles,
+            alignments=alignments,
+            checkpoint=tmp_path / "a.checkpoint.npz",
+            resume=True,
+            **options,
+        )
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN_COPIES", 0)
+
+    with pytest.raises(KeyboardInterrupt):
+        start(3.0, callbacks=[Stop()], epochs=2)
+    with pytest.raises(InputFileError, match="other streamlines"):
+        start(4.0, epochs=2)
+    resumed = start(3.0, epochs=2)
+    (tmp_path / "a.checkpoint.npz").unlink()
+    assert fingerprint(resumed) == fingerprint(start(3.0, epochs=2))
