@@ -47,8 +47,9 @@ neighbors = dte.fit_latent_classifier(
 # A subject, somewhere else
 # -------------------------
 #
-# The subject is turned by 25 degrees and moved by 43 mm, as a head lies in a scanner.
-# Its labels are wrong, or missing: the model knows no streamlines there.
+# The subject is turned by 25 degrees and shifted, as a head lies in a scanner: its
+# points are some 20 mm from where the atlas has them. Its labels are wrong, or missing:
+# the model knows no streamlines there.
 
 pose = np.eye(4)
 pose[:3, :3] = Rotation.from_rotvec([0, 0, 25], degrees=True).as_matrix()
@@ -77,11 +78,13 @@ print(checked.verdict, *checked.reasons)
 # -----
 #
 # `fit_alignment` searches all poses. With ``alignment=``, the moved streamlines are
-# labelled. A phantom in one plane looks the same from its other side, as far as numbers
-# can tell, so the verdict is worth reading: a whole brain is far easier.
+# labelled. The phantom lies in one plane and looks the same from its other side: left
+# and right cannot be told, and the best other pose is not much worse (*gap*). Of a
+# whole brain, the verdict is clearer.
 
 alignment = dte.fit_alignment(reference, subject, transform="rigid", seed=0)
 print(alignment.verdict, *alignment.reasons)
+print("left and right", alignment.left_right)
 print({name: round(value, 2) for name, value in alignment.quality.items()})
 print(f"right labels after alignment: {accuracy(alignment):.3f}")
 
