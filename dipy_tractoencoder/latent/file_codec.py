@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dipy_tractoencoder.errors import EmptyDataError, InvalidArgumentError
+from dipy_tractoencoder.errors import (
+    EmptyDataError,
+    InputFileError,
+    InvalidArgumentError,
+)
 from dipy_tractoencoder.io.chunks import TractogramChunks
 from dipy_tractoencoder.io.formats import file_format
 from dipy_tractoencoder.io.mapped import mapped_tractogram
@@ -118,7 +122,7 @@ def encode_file(
     EmptyDataError
         If no streamline of the file can be encoded.
     InputFileError, OutputFileError
-        If a file cannot be read or written.
+        If a file cannot be read or written, or a latent is not finite.
 
     Examples
     --------
@@ -136,6 +140,12 @@ def encode_file(
         with latents_writer(out_latents) as writer:
             for array in prepared_chunks(model, reader, alignment):
                 latents = encode(model, array, tractogram=Path(path).name)
+                if len(bad := np.flatnonzero(~np.isfinite(latents.mean).all(axis=1))):
+                    raise InputFileError(
+                        f"Cannot encode {path}: the latents of streamline "
+                        f"{array.index[bad[0]]} are not finite. Its coordinates are "
+                        "too large for the model; remove it."
+                    )
                 writer.append(replace(latents, space=reader.space, alignment=alignment))
                 n_streamlines += array.n_streamlines
                 counts.append(array.rejects)

@@ -136,6 +136,22 @@ def test_files_bring_streamlines_home(trained_vae, native, alignment, tmp_path):
     assert np.linalg.norm(points - resampled, axis=-1).mean() < 15
 
 
+def test_latents_that_are_not_finite_are_not_written(
+    trained_vae, native, tmp_path, monkeypatch
+):
+    def overflowing(model, array, **options):
+        latents = encode(model, array, **options)
+        latents.mean[array.index == 42] = np.inf
+        return latents
+
+    monkeypatch.setattr("dipy_tractoencoder.latent.file_codec.encode", overflowing)
+    save_tractogram(native, tmp_path / "native.trk")
+    paths = (tmp_path / "native.trk", tmp_path / "a.h5")
+    with pytest.raises(InputFileError, match=r"native\.trk.*streamline 42 "):
+        encode_file(trained_vae, *paths, chunk_size=25)
+    assert not paths[1].exists()
+
+
 def test_version_tells_older_releases_that_they_cannot_decode(
     trained_vae, lines, alignment, tmp_path
 ):
