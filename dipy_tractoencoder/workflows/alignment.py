@@ -311,10 +311,10 @@ class SubjectAligner:
             return None  # Reading the file itself will say it, with its name.
         try:
             alignment = self._measured(given, lines, samples)
-        except EmptyDataError:
+        except EmptyDataError as err:
             if not self._fits(subject) or not any(s.n_streamlines for s in samples):
                 return given
-            return AlignmentError("none of its streamlines can be aligned.")
+            return AlignmentError(f"none of its streamlines can be aligned. {err}")
         return self._judged(subject, alignment, lines, samples)
 
     def _fits(self, subject):

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Of `Alignment.quality`; the file of the transform has all.
+SHOWN = ("distance", "ratio", "gap", "check_distance", "check_ratio")
+
 
 def displacement(alignment: Alignment, lines: ArraySequence) -> float:
     """Compute how far an alignment moves points.
@@ -55,9 +58,8 @@ def refusal(what: str, alignment: Alignment) -> str:
     """
     return (
         f"{what} to the space of the model cannot be relied on. "
-        f"{' '.join(alignment.reasons)} ({described(alignment)}). Give more "
-        "streamlines of the subject, its known transform with --transform, or another "
-        "model; --align_anyway uses it as it is."
+        f"{' '.join(alignment.reasons)} ({described(alignment)}). Give "
+        "its known transform with --transform; --align_anyway uses this one as it is."
     )
 
 
@@ -140,6 +142,7 @@ def described(alignment: Alignment) -> str:
     words = [
         f"{name.replace('_', ' ')} {value:.3g}"
         for name, value in alignment.quality.items()
+        if name in SHOWN
     ]
     if alignment.left_right:
         words.append(f"left and right {alignment.left_right}")
