@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -115,7 +115,7 @@ def resume_fit(
     path: Path,
     restore: Callable[[], None],
     keep_best: KeepBest | None,
-    held_out: np.ndarray | None,
+    held_out: Any,
 ) -> None:
     """Restore a state, after measuring whether its weights have the errors it says.
 
