@@ -127,8 +127,8 @@ class SubjectAligner:
         check_given(align, transform)
         self.align, self.align_anyway, self.seed = align, align_anyway, seed
         self._image = reference
-        paths = [Path(path) for path in paths]
-        self._subject = dict(zip(paths, subjects_of(paths, subject_by)))
+        files = [Path(path) for path in paths]
+        self._subject = dict(zip(files, subjects_of(files, subject_by)))
         self.files: dict[str, list[Path]] = {}
         for path, subject in self._subject.items():
             self.files.setdefault(subject, []).append(path)
@@ -215,8 +215,7 @@ class SubjectAligner:
         AlignmentError, InputFileError
             As of `alignment`.
         """
-        path = Path(path)
-        if path in self._subject:
+        if Path(path) in self._subject:
             return self.alignment(path)
         return SubjectAligner(
             self.reference,
@@ -269,7 +268,8 @@ class SubjectAligner:
         """
         subject = self.subject(path)
         alignment = self._found.get(subject)
-        if subject in self._written or not self.moves or alignment is None:
+        done = subject in self._written or not self.moves
+        if done or alignment is None or isinstance(alignment, AlignmentError):
             return
         self._written.add(subject)
         target, picture = (_of(subject, outputs.get(name)) for name in OUTPUTS)
@@ -383,8 +383,8 @@ class SubjectAligner:
                 n_streamlines,
             )
         if alignment.verdict == "refused" and not self.align_anyway:
-            several = len(self.files[subject]) > 1
-            what = f"the alignment of {name}" if several else "its alignment"
+            alone = len(self.files[subject]) == 1
+            what = "its alignment" if alone else f"the alignment of {name}"
             return AlignmentError(refusal(what, alignment) + hint)
         if self.moves:
             log_moved(name, alignment, moved, hint)
