@@ -138,8 +138,8 @@ def test_a_mirrored_brain_is_not_accepted_in_silence(reference, other):
 
 def test_noise_is_refused(reference):
     rng = np.random.default_rng(0)
-    walks = rng.normal(0, 3, (1200, 30, 3)).cumsum(axis=1)
-    walks += rng.uniform(-60, 60, (1200, 1, 3))
+    walks = rng.normal(0, 3, (600, 30, 3)).cumsum(axis=1)
+    walks += rng.uniform(-60, 60, (600, 1, 3))
     found = fit_alignment(reference, list(walks))
     assert found.verdict == "refused"
     assert found.left_right == "cannot be told"
