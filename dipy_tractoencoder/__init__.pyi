@@ -61,24 +61,24 @@ from dipy_tractoencoder.segment.bundle_classifier import (
     fit_latent_classifier,
 )
 from dipy_tractoencoder.segment.bundle_files import bundle_arrays
-from dipy_tractoencoder.segment.filtering import (
-    Filtered,
-    filter_file,
-    fit_plausibility_scorer,
-)
+from dipy_tractoencoder.segment.decisions import Decisions, SubjectFactor
+from dipy_tractoencoder.segment.filtered import Filtered
+from dipy_tractoencoder.segment.filtering import filter_file, fit_plausibility_scorer
 from dipy_tractoencoder.segment.label_metrics import confusion_table, label_metrics
 from dipy_tractoencoder.segment.labelling import (
-    Labels,
     fit_bundle_classifier,
     label_file,
     label_streamlines,
 )
+from dipy_tractoencoder.segment.labels import Labels
 from dipy_tractoencoder.segment.plausibility_scores import (
     PlausibilityScorer,
     fit_latent_scorer,
+    judge_streamlines,
     plausibility_scores,
 )
 from dipy_tractoencoder.segment.thresholds import balanced_threshold, filter_metrics
+from dipy_tractoencoder.segment.votes import Judgement
 from dipy_tractoencoder.sims.fibercup import make_fibercup
 from dipy_tractoencoder.sims.geometry import (
     AFFINE as FIBERCUP_AFFINE,
@@ -153,6 +153,7 @@ __all__ = [
     "Check",
     "CompareVAEFlow",
     "Comparison",
+    "Decisions",
     "DecodeVAEFlow",
     "Density",
     "EmptyDataError",
@@ -169,6 +170,7 @@ __all__ = [
     "ForkedProcessError",
     "InputFileError",
     "InvalidArgumentError",
+    "Judgement",
     "LabelVAEFlow",
     "LabelledStreamlines",
     "Labels",
@@ -187,6 +189,7 @@ __all__ = [
     "StreamlineAutoencoder",
     "StreamlineEmbedding",
     "StreamlineVAE",
+    "SubjectFactor",
     "TractoencoderError",
     "TractogramChunks",
     "TrainVAEFlow",
@@ -232,6 +235,7 @@ __all__ = [
     "fit_plausibility_scorer",
     "fraction_inside",
     "gradient_scheme",
+    "judge_streamlines",
     "kl_figure",
     "label_file",
     "label_metrics",

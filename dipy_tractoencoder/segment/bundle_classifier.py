@@ -4,20 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+import logging
 
 import numpy as np
 
-from dipy_tractoencoder.errors import InvalidArgumentError, check_number
-from dipy_tractoencoder.segment.neighbors import fit, reference_distances
+from dipy_tractoencoder.errors import EmptyDataError, check_number
+from dipy_tractoencoder.segment.decisions import (
+    ALPHA,
+    Decisions,
+    SubjectFactor,
+    check_alpha,
+)
+from dipy_tractoencoder.segment.neighbors import (
+    SMALLEST_DISTANCE,
+    fit,
+    mean_distances,
+    own_mean_distances,
+)
+from dipy_tractoencoder.segment.votes import UNASSIGNED, Judgement, vote
 from dipy_tractoencoder.utils.short_repr import short_repr
 
-if TYPE_CHECKING:
-    from sklearn.neighbors import NearestNeighbors
+logger = logging.getLogger(__name__)
 
 N_NEIGHBORS = 5
-MARGIN = 1.5  # Factor on the distances within a bundle.
-UNASSIGNED = -1
+N_LOOKED_AT = 15  # nearest streamlines among which the second bundle is found
+N_STRANGERS = 4000  # streamlines of the reference judged without their bundle
+SHOWN = 6  # names in a warning
 
 
 @dataclass(frozen=True)
@@ -28,18 +41,17 @@ class BundleClassifier:
     ----------
     names : tuple of str
         Names of the bundles.
+    mean : ndarray, shape (n_reference, latent_dim)
+        Latents of the reference streamlines, each once, sorted.
     bundle : ndarray, shape (n_reference,), int64
         Index in ``names`` of the bundle of each reference streamline.
-    neighbors : sklearn.neighbors.NearestNeighbors
-        Neighbour search fitted to the reference latents.
     n_neighbors : int
         Number of neighbours that vote.
-    largest_distance : ndarray, shape (n_bundles,)
-        Largest distance to the nearest neighbour of the same bundle, in the unit of
-        the latents; streamlines further away stay unassigned.
-    smallest_share : ndarray, shape (n_bundles,)
-        Smallest fraction of the votes for the bundle; streamlines with less stay
-        unassigned.
+    scale : ndarray, shape (n_bundles,)
+        Median distance of the bundle's streamlines from its others (the mean of the
+        ``n_neighbors`` nearest ones), in the unit of the latents.
+    decisions : Decisions
+        Decides which streamlines belong to their bundle.
 
     Examples
     --------
@@ -55,16 +67,25 @@ class BundleClassifier:
     """
 
     names: tuple
+    mean: np.ndarray
     bundle: np.ndarray
-    neighbors: NearestNeighbors
     n_neighbors: int
-    largest_distance: np.ndarray
-    smallest_share: np.ndarray
+    scale: np.ndarray
+    decisions: Decisions
 
     __repr__ = short_repr
 
-    def label(self, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Label streamlines by the majority vote of their nearest neighbours.
+    @cached_property
+    def _search(self):
+        return fit(self.mean)
+
+    @cached_property
+    def _searches(self):
+        """Neighbour search within each bundle, by its index."""
+        return {code: fit(self.mean[self.bundle == code]) for code in set(self.bundle)}
+
+    def judge(self, mean: np.ndarray) -> Judgement:
+        """Find the bundle of streamlines by the majority vote of nearest neighbours.
 
         The method is that of :footcite:p:`Legarreta2022`. In a tie the bundle of the
         nearest neighbour is chosen.
@@ -76,58 +97,119 @@ class BundleClassifier:
 
         Returns
         -------
+        found : Judgement
+            Bundle, votes and distances of each streamline, for `p_values`.
+        """
+        if len(mean) == 0:
+            none, numbers = np.empty(0, int), np.empty(0, np.float32)
+            return Judgement(none, numbers, numbers, numbers, none, numbers)
+        n_near = min(max(N_LOOKED_AT, self.n_neighbors), len(self.mean))
+        distances, rows = self._search.kneighbors(mean, n_neighbors=n_near)
+        labels = self.bundle[rows]
+        n_voting = min(self.n_neighbors, n_near)
+        bundle, share, _ = vote(
+            labels[:, :n_voting], distances[:, :n_voting], len(self.names)
+        )
+        distance, remoteness = self._remoteness(mean, bundle)
+        other = labels != bundle[:, None]
+        second = labels[np.arange(len(mean)), other.argmax(axis=1)]
+        second = np.where(other.any(axis=1), second, UNASSIGNED)
+        second_remoteness = np.full(len(mean), np.nan)
+        there = second != UNASSIGNED
+        if there.any():
+            second_remoteness[there] = self._remoteness(mean[there], second[there])[1]
+        return Judgement(
+            bundle,
+            share,
+            distance.astype(np.float32),
+            remoteness,
+            second,
+            second_remoteness,
+        )
+
+    def p_values(
+        self, found: Judgement, factor: float = 1.0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Compute the p-values that streamlines belong to the bundles found for them.
+
+        Parameters
+        ----------
+        found : Judgement
+            From `judge`.
+        factor : float, optional
+            Subject factor, by which distances are divided; see `subject_factor`.
+
+        Returns
+        -------
+        p : ndarray, shape (n_streamlines,), float32
+            p-value of belonging to the bundle with most votes; see `Decisions`.
+        second_p : ndarray, shape (n_streamlines,), float32
+            p-value of belonging to the second bundle; nan if there is none.
+        """
+        p = self.decisions.p_values(found.remoteness, found.bundle, factor)
+        second_p = np.full(len(p), np.nan)
+        there = found.second != UNASSIGNED
+        second_p[there] = self.decisions.p_values(
+            found.second_remoteness[there], found.second[there], factor
+        )
+        return p.astype(np.float32), second_p.astype(np.float32)
+
+    def label(
+        self, mean: np.ndarray, *, alpha: float = ALPHA, factor: float = 1.0
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Label streamlines; those that do not belong to a bundle stay unassigned.
+
+        Parameters
+        ----------
+        mean : ndarray, shape (n_streamlines, latent_dim)
+            Latents.
+        alpha : float, optional
+            Largest p-value of streamlines that stay unassigned; 0 assigns all.
+        factor : float, optional
+            Subject factor; see `subject_factor`.
+
+        Returns
+        -------
         bundle : ndarray, shape (n_streamlines,), int64
             Index in ``names``; -1 is unassigned.
         share : ndarray, shape (n_streamlines,), float32
             Fraction of the neighbours that voted for the bundle; for unassigned
             streamlines, for the bundle with most votes.
         distance : ndarray, shape (n_streamlines,), float32
-            Distance to the nearest neighbour of that bundle, in the unit of the
+            Mean distance to the nearest streamlines of that bundle, in the unit of the
             latents.
         """
-        if len(mean) == 0:
-            return np.empty(0, int), *np.empty((2, 0), np.float32)
-        distances, rows = self.neighbors.kneighbors(mean, n_neighbors=self.n_neighbors)
-        bundle, share, distance = vote(self.bundle[rows], distances, len(self.names))
-        far = distance > self.largest_distance[bundle]
-        unsure = share < self.smallest_share[bundle]
-        return np.where(far | unsure, UNASSIGNED, bundle), share, distance
+        check_alpha(alpha)
+        found = self.judge(mean)
+        p, _ = self.p_values(found, factor)
+        bundle = np.where(p > alpha, found.bundle, UNASSIGNED)
+        return bundle, found.vote_share, found.distance
 
+    def subject_factor(self, mean: np.ndarray) -> SubjectFactor:
+        """Estimate how much further a subject lies from the bundles than their own.
 
-def vote(
-    labels: np.ndarray, distances: np.ndarray, n_bundles: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Count the votes of the neighbours of each streamline.
+        Parameters
+        ----------
+        mean : ndarray, shape (n_streamlines, latent_dim)
+            Latents of streamlines of the subject, from all its files, a random few
+            thousand for example.
 
-    Parameters
-    ----------
-    labels : ndarray, shape (n_streamlines, n_neighbors), int
-        Bundle of each neighbour, the nearest neighbour first.
-    distances : ndarray, shape (n_streamlines, n_neighbors)
-        Distance of each neighbour, in the unit of the latents.
-    n_bundles : int
-        Number of bundles.
+        Returns
+        -------
+        found : SubjectFactor
+            The factor.
+        """
+        return self.decisions.fit_factor(self.judge(mean).remoteness)
 
-    Returns
-    -------
-    bundle : ndarray, shape (n_streamlines,), int64
-        Bundle with most votes; in a tie that of the nearest neighbour.
-    share : ndarray, shape (n_streamlines,), float32
-        Fraction of the neighbours that voted for it.
-    distance : ndarray, shape (n_streamlines,), float32
-        Distance to the nearest neighbour of that bundle.
-    """
-    rows = np.arange(len(labels))
-    votes = np.zeros((len(labels), n_bundles))
-    for column in labels.T:
-        votes[rows, column] += 1
-    # Half a vote more for the nearest neighbour's bundle breaks ties.
-    votes[rows, labels[:, 0]] += 0.5
-    bundle = votes.argmax(axis=1)
-    for_bundle = labels == bundle[:, None]
-    first = for_bundle.argmax(axis=1)  # Neighbours come in the order of distance.
-    share = for_bundle.mean(axis=1)
-    return bundle, share.astype(np.float32), distances[rows, first].astype(np.float32)
+    def _remoteness(self, mean, bundle):
+        """Return distances from bundles, and their logarithms relative to the scale."""
+        distance = np.empty(len(mean))
+        for code in np.unique(bundle):
+            rows = bundle == code
+            search = self._searches[code]
+            distance[rows] = mean_distances(mean[rows], search, self.n_neighbors)
+        relative = np.maximum(distance, SMALLEST_DISTANCE) / self.scale[bundle]
+        return distance, np.log(relative)
 
 
 def fit_latent_classifier(
@@ -135,19 +217,16 @@ def fit_latent_classifier(
     bundle: np.ndarray,
     names: Sequence[str],
     *,
-    source: np.ndarray | None = None,
     n_neighbors: int = N_NEIGHBORS,
-    margin: float = MARGIN,
+    seed: int = 0,
 ) -> BundleClassifier:
     """Fit the bundle classifier to latents of labelled streamlines.
 
-    The thresholds of a bundle come from its own reference streamlines. The largest
-    distance is ``margin`` times the 99th percentile of their distances to the nearest
-    other streamline of the bundle; the smallest share is the first percentile of the
-    fraction of their neighbours that belong to the bundle. If a bundle comes from
-    several subjects, distances are measured to the nearest streamline of another
-    subject, because streamlines of one subject lie closer together than those of
-    different subjects.
+    Each streamline of the reference is judged without itself, to know how far
+    streamlines lie that belong, and without its bundle, to know how far strangers lie.
+    Streamlines that are there twice in a bundle count once; neither their order nor
+    the files they come from play a part. Bundles with no more streamlines than
+    neighbours are judged by the distances of all bundles, with a warning.
 
     Parameters
     ----------
@@ -157,12 +236,10 @@ def fit_latent_classifier(
         Index in ``names`` of the bundle of each streamline.
     names : sequence of str
         Names of the bundles.
-    source : ndarray, shape (n_reference,), int, optional
-        Number of the subject, or file, of each streamline; one subject by default.
     n_neighbors : int, optional
         Number of neighbours that vote.
-    margin : float, optional
-        Factor on distances within a bundle; infinity leaves no streamline unassigned.
+    seed : int, optional
+        Seed of the choice of streamlines that are judged as strangers.
 
     Returns
     -------
@@ -172,8 +249,9 @@ def fit_latent_classifier(
     Raises
     ------
     InvalidArgumentError
-        If a bundle has too few streamlines for ``n_neighbors``, or a number is out of
-        range.
+        If a number is out of range.
+    EmptyDataError
+        If no bundle has two different streamlines.
 
     Examples
     --------
@@ -190,29 +268,87 @@ def fit_latent_classifier(
     ['AF', 'UF', 'unassigned']
     """
     check_number("n_neighbors", n_neighbors, low=1, integer=True)
-    if margin != np.inf:
-        check_number("margin", margin, above=0)
-    bundle = np.asarray(bundle)
+    mean, bundle = _each_once(np.asarray(mean), np.asarray(bundle))
     counts = np.bincount(bundle, minlength=len(names))
-    if counts.min() <= n_neighbors:
-        few = int(counts.argmin())
-        raise InvalidArgumentError(
-            f"The bundle {names[few]} has {counts[few]} streamlines, and "
-            f"{n_neighbors} neighbours vote. Give more streamlines, or choose fewer "
-            "neighbours by `n_neighbors`, at most "
-            f"{max(counts[few] - 1, 0)}."
+    own = np.full(len(mean), np.nan)
+    scale = np.full(len(names), np.nan)
+    for code in np.flatnonzero(counts > 1):
+        rows = bundle == code
+        own[rows] = own_mean_distances(mean[rows], n_neighbors)
+        if counts[code] > n_neighbors:
+            scale[code] = np.median(own[rows])
+    if np.isnan(own).all():
+        raise EmptyDataError(
+            "At least one bundle needs two different streamlines, to measure how far "
+            "streamlines of a bundle lie from each other."
         )
-    neighbors = fit(mean)
-    distances, rows = neighbors.kneighbors(n_neighbors=n_neighbors)
-    share = (bundle[rows] == bundle[:, None]).mean(axis=1)
-    largest, smallest = np.empty((2, len(names)))
-    source = np.zeros(len(bundle), dtype=int) if source is None else np.asarray(source)
-    for code in range(len(names)):
-        own = reference_distances(mean[bundle == code], source[bundle == code])
-        largest[code] = margin * np.quantile(own, 0.99)
-        smallest[code] = np.quantile(share[bundle == code], 0.01)
-    if margin == np.inf:
-        largest[:], smallest[:] = np.inf, 0
-    return BundleClassifier(
-        tuple(names), bundle, neighbors, n_neighbors, largest, smallest
+    small = counts <= n_neighbors
+    every = np.median(own[np.isfinite(own)]) if small.all() else np.nanmedian(scale)
+    scale = np.maximum(np.where(small, every, scale), SMALLEST_DISTANCE)
+    _warn_of_small(names, counts, small, n_neighbors)
+    # Small bundles say little about their own distances: they are judged by the others.
+    kept = np.isfinite(own) & (~small[bundle] | small.all())
+    relative = np.maximum(own[kept], SMALLEST_DISTANCE) / scale[bundle[kept]]
+    nothing = np.empty(0)
+    first = Decisions(
+        np.log(relative), bundle[kept], nothing, nothing.astype(int), len(names)
     )
+    classifier = BundleClassifier(
+        tuple(names), mean, bundle, int(n_neighbors), scale, first
+    )
+    strangers, taken_for = _as_strangers(classifier, seed)
+    decisions = Decisions(
+        first.known, first.known_bundle, strangers, taken_for, len(names)
+    )
+    return BundleClassifier(
+        tuple(names), mean, bundle, int(n_neighbors), scale, decisions
+    )
+
+
+def _each_once(mean, bundle):
+    """Sort streamlines by bundle and latent, and leave out those there twice."""
+    found, rows = [], []
+    for code in np.unique(bundle):
+        different = np.unique(mean[bundle == code], axis=0)
+        found.append(different)
+        rows.append(np.full(len(different), code))
+    return np.concatenate(found), np.concatenate(rows).astype(np.int64)
+
+
+def _warn_of_small(names, counts, small, n_neighbors):
+    """Warn of bundles that have too few streamlines for distances of their own."""
+    if not small.any():
+        return
+    some = [f"{names[code]} ({counts[code]})" for code in np.flatnonzero(small)]
+    more = f" and {len(some) - SHOWN} more" if len(some) > SHOWN else ""
+    logger.warning(
+        "%d of %d bundles have at most %d different streamlines, the number of "
+        "neighbours: %s%s. They are judged by the distances of all bundles. Give more "
+        "streamlines of them.",
+        len(some),
+        len(names),
+        n_neighbors,
+        ", ".join(some[:SHOWN]),
+        more,
+    )
+
+
+def _as_strangers(classifier, seed):
+    """Judge streamlines of the reference without their bundle, a random few thousand.
+
+    Returns their remotenesses and the bundles that they are taken for.
+    """
+    mean, bundle = classifier.mean, classifier.bundle
+    rows = np.sort(np.random.default_rng(seed).permutation(len(mean))[:N_STRANGERS])
+    remoteness, taken_for = [np.empty(0)], [np.empty(0, int)]
+    for code in np.unique(bundle[rows]):
+        chosen, others = rows[bundle[rows] == code], np.flatnonzero(bundle != code)
+        if not len(others):
+            continue
+        distances, found = fit(mean[others]).kneighbors(
+            mean[chosen], n_neighbors=min(classifier.n_neighbors, len(others))
+        )
+        winner, _, _ = vote(bundle[others][found], distances, len(classifier.names))
+        remoteness.append(classifier._remoteness(mean[chosen], winner)[1])
+        taken_for.append(winner)
+    return np.concatenate(remoteness), np.concatenate(taken_for)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +15,22 @@ from dipy_tractoencoder.io.paths import tractogram_files
 from dipy_tractoencoder.io.writers import check_names, save_selection
 from dipy_tractoencoder.latent.latents_file import EXTENSIONS as LATENTS_EXTENSIONS
 from dipy_tractoencoder.segment.bundle_files import bundle_chunks, bundle_latents
+from dipy_tractoencoder.segment.decisions import (
+    ALPHA,
+    SubjectFactor,
+    check_alpha,
+    given_factor,
+)
+from dipy_tractoencoder.segment.filtered import Filtered
 from dipy_tractoencoder.segment.plausibility_scores import (
     check_score,
     fit_latent_scorer,
     fit_scorer,
+    judge_streamlines,
     plausibility_scores,
 )
 from dipy_tractoencoder.streamlines.array import CHUNK_SIZE
 from dipy_tractoencoder.utils.atomic_files import check_free
-from dipy_tractoencoder.utils.short_repr import short_repr
 
 if TYPE_CHECKING:
     from dipy_tractoencoder.align.alignment import Alignment
@@ -33,40 +39,7 @@ if TYPE_CHECKING:
     from dipy_tractoencoder.segment.plausibility_scores import PlausibilityScorer
 
 
-@dataclass(frozen=True)
-class Filtered:
-    """Result of filtering one file.
-
-    Attributes
-    ----------
-    scores : ndarray, shape (n_streamlines,), float64
-        Scores; nan for streamlines that cannot be encoded.
-    n_kept : int
-        Number of streamlines classified as plausible.
-    rejects : dict of str to int
-        Number of streamlines that cannot be encoded, by reason.
-    truth : ndarray, shape (n_streamlines,), bool, or None
-        Ground truth labels (True is plausible), if the file has them.
-
-    Examples
-    --------
-    >>> import dipy_tractoencoder as dte
-    >>> made = dte.make_fibercup(30, seed=0)
-    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
-    >>> dte.save_tractogram(made.tractogram(), "all.trk")
-    >>> scorer = dte.fit_plausibility_scorer(model, ["all.trk"])
-    >>> outputs = ("kept.trk", "removed.trk")
-    >>> result = dte.filter_file(scorer, "all.trk", 5.0, *outputs)
-    >>> result.n_kept, result.scores.shape, result.truth.sum().item()
-    (43, (43,), 30)
-    """
-
-    scores: np.ndarray
-    n_kept: int
-    rejects: dict
-    truth: np.ndarray | None
-
-    __repr__ = short_repr
+P_NAME = "vae_p"
 
 
 def fit_plausibility_scorer(
@@ -134,7 +107,7 @@ def fit_plausibility_scorer(
     }
     if score == "latent":
         known = bundle_latents(model, paths, **options)
-        return fit_latent_scorer(model, known.mean, known.source)
+        return fit_latent_scorer(model, known.mean)
     latents_files = [p for p in paths if file_format(p) in LATENTS_EXTENSIONS]
     if latents_files:
         raise InvalidArgumentError(
@@ -246,10 +219,12 @@ def read_labels(
 def filter_file(
     scorer: PlausibilityScorer,
     path: str | Path,
-    threshold: float,
+    threshold: float | None,
     out_kept: str | Path,
     out_removed: str | Path,
     *,
+    alpha: float = ALPHA,
+    factor: SubjectFactor | float | None = None,
     score_name: str = "vae_score",
     label_name: str = "plausible",
     alignment: Alignment | None = None,
@@ -268,10 +243,15 @@ def filter_file(
         From `fit_plausibility_scorer`.
     path : str or Path
         Tractogram to filter.
-    threshold : float
-        Streamlines with a score up to this are kept.
+    threshold : float or None
+        Streamlines with a score up to this are kept; None decides by p-values, which
+        only the score "latent" has.
     out_kept, out_removed : str or Path
         Tractograms to write; each is written completely or not at all.
+    alpha : float, optional
+        Largest p-value of streamlines that are removed, without a threshold.
+    factor : SubjectFactor or float, optional
+        Subject factor; by default it is estimated from the file.
     score_name : str, optional
         Name of the score in ``data_per_streamline``.
     label_name : str, optional
@@ -300,35 +280,58 @@ def filter_file(
 
     Examples
     --------
-    >>> import numpy as np
     >>> import dipy_tractoencoder as dte
     >>> made = dte.make_fibercup(30, seed=0)
     >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
     >>> dte.save_tractogram(made.tractogram(), "all.trk")
     >>> dte.save_tractogram(made[made.plausible == 1].tractogram(), "plausible.trk")
     >>> scorer = dte.fit_plausibility_scorer(model, ["plausible.trk"])
-    >>> threshold = float(np.quantile(scorer.own, 0.99))
     >>> outputs = ("kept.trk", "removed.trk")
-    >>> result = dte.filter_file(scorer, "all.trk", threshold, *outputs)
+    >>> result = dte.filter_file(scorer, "all.trk", None, *outputs, alpha=0.05)
     >>> len(dte.load_tractogram("kept.trk")) == result.n_kept
     True
     """
+    check_alpha(alpha)
+    density: Any = scorer.density
+    if threshold is None and density is None:
+        raise InvalidArgumentError(
+            f"The score {scorer.score} has no p-values: give a `threshold`."
+        )
     for output in (out_kept, out_removed):
         check_free(output, overwrite)
     with mapped_tractogram(path, reference) as source:
-        data = {score_name: np.empty(len(source), dtype=np.float32)}
+        added = (score_name,) if threshold is not None else (score_name, P_NAME)
+        data = dict.fromkeys(added, np.empty(len(source), dtype=np.float32))
         for output in (out_kept, out_removed):  # Before the work.
             check_names(output, {**source.per_streamline, **data}, source.per_point)
         truth = read_labels(source, path, label_name)
-        scores, rejects = plausibility_scores(
+        scores, remoteness, rejects = judge_streamlines(
             scorer,
             source.streamlines,
             alignment=alignment,
             chunk_size=chunk_size,
             progress=progress,
         )
-        kept = scores <= threshold
         data = {score_name: scores.astype(np.float32)}
+        p = found = None
+        if threshold is not None:
+            kept = scores <= threshold
+        else:
+            found = _subject_factor(density, factor, remoteness)
+            p = np.full(len(scores), np.nan)
+            there = np.isfinite(remoteness)
+            p[there] = density.p_values(remoteness[there], found.factor)
+            kept = p > alpha
+            data[P_NAME] = p.astype(np.float32)
         save_selection(source, np.flatnonzero(kept), out_kept, data=data)
         save_selection(source, np.flatnonzero(~kept), out_removed, data=data)
-    return Filtered(scores, int(kept.sum()), rejects, truth)
+    return Filtered(scores, int(kept.sum()), rejects, truth, p, found)
+
+
+def _subject_factor(density, factor, remoteness):
+    """Return the subject factor as given, or estimate it."""
+    if factor is None:
+        return density.decisions.fit_factor(remoteness)
+    if isinstance(factor, SubjectFactor):
+        return factor
+    return given_factor(factor)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dipy_tractoencoder.segment.bundle_classifier import UNASSIGNED
+from dipy_tractoencoder.segment.votes import UNASSIGNED
 
 UNASSIGNED_NAME = "unassigned"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,16 +15,20 @@ from dipy_tractoencoder.io.writers import check_names, save_selection
 from dipy_tractoencoder.latent.alignment import aligned
 from dipy_tractoencoder.latent.codec import encode
 from dipy_tractoencoder.segment.bundle_classifier import (
-    MARGIN,
     N_NEIGHBORS,
-    UNASSIGNED,
     fit_latent_classifier,
 )
 from dipy_tractoencoder.segment.bundle_files import bundle_latents
-from dipy_tractoencoder.segment.label_metrics import UNASSIGNED_NAME
+from dipy_tractoencoder.segment.decisions import (
+    ALPHA,
+    SubjectFactor,
+    check_alpha,
+    given_factor,
+)
+from dipy_tractoencoder.segment.labels import ADDED, Labels
+from dipy_tractoencoder.segment.votes import UNASSIGNED, Judgement
 from dipy_tractoencoder.streamlines.array import CHUNK_SIZE, as_sequence, merge_rejects
 from dipy_tractoencoder.utils.atomic_files import check_free
-from dipy_tractoencoder.utils.short_repr import short_repr
 
 if TYPE_CHECKING:
     from dipy.io.stateful_tractogram import StatefulTractogram
@@ -36,65 +40,11 @@ if TYPE_CHECKING:
     from dipy_tractoencoder.segment.bundle_classifier import BundleClassifier
 
 
-@dataclass(frozen=True)
-class Labels:
-    """Bundle of each streamline of a tractogram.
-
-    Attributes
-    ----------
-    names : tuple of str
-        Names of the bundles.
-    bundle : ndarray, shape (n_streamlines,), int64
-        Index in ``names``; -1 is unassigned.
-    vote_share : ndarray, shape (n_streamlines,), float32
-        Fraction of the neighbours that voted for the bundle; nan for streamlines that
-        cannot be encoded.
-    distance : ndarray, shape (n_streamlines,), float32
-        Distance to the nearest neighbour of the bundle, in the unit of the latents; nan
-        for streamlines that cannot be encoded.
-    rejects : dict of str to int
-        Number of streamlines that cannot be encoded, by reason.
-    truth : ndarray, shape (n_streamlines,), int64, or None
-        Ground truth, if the file has it: index in ``names``, -1 for no bundle.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import dipy_tractoencoder as dte
-    >>> numbers = np.zeros(3, np.float32)
-    >>> labels = dte.Labels(("AF", "UF"), np.array([0, 1, -1]), numbers, numbers, {})
-    >>> {name: rows.tolist() for name, rows in labels.members().items()}
-    {'AF': [0], 'UF': [1], 'unassigned': [2]}
-    """
-
-    names: tuple
-    bundle: np.ndarray
-    vote_share: np.ndarray
-    distance: np.ndarray
-    rejects: dict
-    truth: np.ndarray | None = None
-
-    __repr__ = short_repr
-
-    def members(self) -> dict[str, np.ndarray]:
-        """List the streamlines of each bundle.
-
-        Returns
-        -------
-        members : dict of ndarray of int64
-            Indices of the streamlines of each bundle and of "unassigned", by name.
-        """
-        codes = {name: code for code, name in enumerate(self.names)}
-        codes[UNASSIGNED_NAME] = UNASSIGNED
-        return {name: np.flatnonzero(self.bundle == c) for name, c in codes.items()}
-
-
 def fit_bundle_classifier(
     model: StreamlineAutoencoder,
     paths: Sequence[str | Path],
     *,
     n_neighbors: int = N_NEIGHBORS,
-    margin: float = MARGIN,
     groups: Sequence[str] | None = None,
     reference: str | Path | None = None,
     chunk_size: int = CHUNK_SIZE,
@@ -112,8 +62,6 @@ def fit_bundle_classifier(
         latents files.
     n_neighbors : int, optional
         Number of neighbours that vote.
-    margin : float, optional
-        Factor on the distances within a bundle; see `fit_latent_classifier`.
     groups : sequence of str, optional
         Patterns that select groups of TRX files; all by default.
     reference : str, Path or Reference, optional
@@ -131,7 +79,7 @@ def fit_bundle_classifier(
     Raises
     ------
     InvalidArgumentError
-        If a bundle has too few streamlines for ``n_neighbors``.
+        If a number is out of range.
     FingerprintError
         If latents were made by another model.
     InputFileError, EmptyDataError
@@ -160,9 +108,7 @@ def fit_bundle_classifier(
         known.mean,
         known.bundle,
         known.names,
-        source=known.source,
         n_neighbors=n_neighbors,
-        margin=margin,
     )
 
 
@@ -171,6 +117,8 @@ def label_streamlines(
     streamlines: StatefulTractogram | ArraySequence | Sequence[np.ndarray],
     neighbors: BundleClassifier,
     *,
+    alpha: float = ALPHA,
+    factor: SubjectFactor | float | None = None,
     alignment: Alignment | None = None,
     chunk_size: int = CHUNK_SIZE,
     progress: Callable | None = None,
@@ -185,6 +133,12 @@ def label_streamlines(
         Streamlines to label; RASMM, mm.
     neighbors : BundleClassifier
         From `fit_bundle_classifier` or `fit_latent_classifier`.
+    alpha : float, optional
+        Largest p-value of streamlines that stay unassigned: the fraction of those that
+        belong to a bundle which may be lost. 0 assigns all.
+    factor : SubjectFactor or float, optional
+        Subject factor, see `BundleClassifier.subject_factor`; by default it is
+        estimated from these streamlines.
     alignment : Alignment, optional
         Transform from the space of the subject to that of the model and the bundles.
     chunk_size : int, optional
@@ -216,22 +170,49 @@ def label_streamlines(
     >>> len(labels.bundle), sorted(labels.members())
     (43, ['U', 'other', 'unassigned'])
     """
+    check_alpha(alpha)
     streamlines = as_sequence(streamlines)
     n_streamlines = len(streamlines)
-    bundle = np.full(n_streamlines, UNASSIGNED)
-    vote_share, distance = np.full((2, n_streamlines), np.nan, dtype=np.float32)
-    rejects = []
+    found, rows, rejects = [], [], []
     for start in range(0, n_streamlines, chunk_size):
         chunk = streamlines[start : start + chunk_size]
         array = model.preprocessing.array(aligned(chunk, alignment))
-        rows = start + array.index
-        if len(array):
-            found = neighbors.label(encode(model, array).mean)
-            bundle[rows], vote_share[rows], distance[rows] = found
+        found.append(neighbors.judge(encode(model, array).mean))
+        rows.append(start + array.index)
         rejects.append(array.rejects)
         if progress is not None:
             progress(len(chunk))
-    return Labels(neighbors.names, bundle, vote_share, distance, merge_rejects(rejects))
+    judged, encoded = _joined(found, neighbors), np.concatenate([[], *rows]).astype(int)
+    if factor is None:
+        factor = neighbors.decisions.fit_factor(judged.remoteness)
+    elif not isinstance(factor, SubjectFactor):
+        factor = given_factor(factor)
+    p, second_p = neighbors.p_values(judged, factor.factor)
+    assigned = np.where(p > alpha, judged.bundle, UNASSIGNED)
+
+    def of_all(values, otherwise):
+        every = np.full(n_streamlines, otherwise, dtype=values.dtype)
+        every[encoded] = values
+        return every
+
+    return Labels(
+        neighbors.names,
+        of_all(assigned, UNASSIGNED),
+        of_all(judged.vote_share, np.nan),
+        of_all(judged.distance, np.nan),
+        merge_rejects(rejects),
+        p=of_all(p, np.nan),
+        second=of_all(judged.second, UNASSIGNED),
+        second_p=of_all(second_p, np.nan),
+        factor=factor,
+    )
+
+
+def _joined(found, classifier):
+    """Join the judgements of chunks."""
+    parts = found or [classifier.judge(classifier.mean[:0])]
+    columns = zip(*(vars(part).values() for part in parts))
+    return Judgement(*map(np.concatenate, columns))
 
 
 def label_file(
@@ -240,6 +221,8 @@ def label_file(
     neighbors: BundleClassifier,
     outputs: dict,
     *,
+    alpha: float = ALPHA,
+    factor: SubjectFactor | float | None = None,
     alignment: Alignment | None = None,
     reference: str | Path | None = None,
     chunk_size: int = CHUNK_SIZE,
@@ -249,8 +232,9 @@ def label_file(
 ) -> Labels:
     """Label the streamlines of a tractogram file, and write the bundles.
 
-    Streamlines keep their own points and all their data; ``vae_vote_share`` and
-    ``vae_distance`` are added.
+    Streamlines keep their own points and all their data; the names of ``ADDED`` are
+    added as data per streamline: ``vae_second`` is the number of the bundle in
+    ``neighbors.names``, from 1; 0 is none.
 
     Parameters
     ----------
@@ -307,19 +291,21 @@ def label_file(
     for output in files:
         check_free(output, overwrite)
     with mapped_tractogram(path, reference) as source:
-        new = dict.fromkeys(("vae_vote_share", "vae_distance"), np.empty(len(source)))
+        new = dict.fromkeys(ADDED, np.empty(len(source)))
         for output in files:  # Before the work.
             check_names(output, {**source.per_streamline, **new}, source.per_point)
         labels = label_streamlines(
             model,
             source.streamlines,
             neighbors,
+            alpha=alpha,
+            factor=factor,
             alignment=alignment,
             chunk_size=chunk_size,
             progress=progress,
         )
         members = labels.members()
-        data = {"vae_vote_share": labels.vote_share, "vae_distance": labels.distance}
+        data = labels.per_streamline()
         if isinstance(outputs, dict):
             for name, rows in members.items():
                 save_selection(source, rows, outputs[name], data=data)

@@ -10,6 +10,8 @@ from dipy_tractoencoder.errors import (
     EmptyDataError,
 )
 
+SMALLEST_DISTANCE = 1e-6  # mm; keeps logarithms of distances finite
+
 if TYPE_CHECKING:
     from sklearn.neighbors import NearestNeighbors
 
@@ -79,6 +81,49 @@ def reference_distances(
         own = source == one
         distance[own] = nearest_distances(reference[own], reference[~own])
     return distance
+
+
+def mean_distances(
+    mean: np.ndarray, reference: NearestNeighbors, n_neighbors: int
+) -> np.ndarray:
+    """Compute the mean distance of each latent to the nearest reference latents.
+
+    Parameters
+    ----------
+    mean : ndarray, shape (n_streamlines, latent_dim)
+        Latents.
+    reference : sklearn.neighbors.NearestNeighbors
+        From `fit`.
+    n_neighbors : int
+        Number of reference latents, as far as there are so many.
+
+    Returns
+    -------
+    distance : ndarray, shape (n_streamlines,), float64
+        Mean distances, in the unit of the latents.
+    """
+    n_neighbors = min(n_neighbors, reference.n_samples_fit_)
+    return reference.kneighbors(mean, n_neighbors=n_neighbors)[0].mean(axis=1)
+
+
+def own_mean_distances(reference: np.ndarray, n_neighbors: int) -> np.ndarray:
+    """Compute the mean distance of each reference latent to the nearest other ones.
+
+    Parameters
+    ----------
+    reference : ndarray, shape (n_reference, latent_dim)
+        Latents, at least two.
+    n_neighbors : int
+        Number of other latents, as far as there are so many.
+
+    Returns
+    -------
+    distance : ndarray, shape (n_reference,), float64
+        Mean distances, in the unit of the latents.
+    """
+    n_neighbors = min(n_neighbors, len(reference) - 1)
+    # Without an argument a row is not counted as its own neighbour.
+    return fit(reference).kneighbors(n_neighbors=n_neighbors)[0].mean(axis=1)
 
 
 def fit(reference: np.ndarray) -> NearestNeighbors:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,10 +21,11 @@ from dipy_tractoencoder.latent.alignment import aligned
 from dipy_tractoencoder.latent.codec import encode
 from dipy_tractoencoder.latent.reconstruction import reconstruct_points
 from dipy_tractoencoder.nn.likelihood import best_noise_std, log_likelihood
-from dipy_tractoencoder.segment.neighbors import (
-    fit,
-    nearest_distances,
-    reference_distances,
+from dipy_tractoencoder.segment.decisions import SubjectFactor
+from dipy_tractoencoder.segment.neighbors import own_mean_distances
+from dipy_tractoencoder.segment.reference_density import (
+    ReferenceDensity,
+    fit_reference_density,
 )
 from dipy_tractoencoder.streamlines.array import CHUNK_SIZE, as_sequence, merge_rejects
 from dipy_tractoencoder.streamlines.metrics import point_distance
@@ -33,10 +34,10 @@ from dipy_tractoencoder.utils.short_repr import short_repr
 if TYPE_CHECKING:
     from dipy.io.stateful_tractogram import StatefulTractogram
     from nibabel.streamlines import ArraySequence
-    from sklearn.neighbors import NearestNeighbors
 
     from dipy_tractoencoder.align.alignment import Alignment
     from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+    from dipy_tractoencoder.streamlines.array import StreamlineArray
 
 SCORES = {"latent": "mm", "reconstruction": "mm", "likelihood": "nats"}
 N_DRAWS = 16  # Samples of the posterior per streamline, for the likelihood.
@@ -54,9 +55,9 @@ class PlausibilityScorer:
         Name of the score, one of ``SCORES``.
     own : ndarray, shape (n_reference,)
         Scores of the reference streamlines themselves; for "latent" the distance to the
-        nearest other one, of another file if there are several.
-    neighbors : sklearn.neighbors.NearestNeighbors, optional
-        Neighbour search among the reference latents, for "latent".
+        nearest other one.
+    density : ReferenceDensity, optional
+        Reference latents with their local density, for "latent".
     noise_std : float, optional
         Standard deviation of the observation noise, mm, for "likelihood".
 
@@ -74,7 +75,7 @@ class PlausibilityScorer:
     model: StreamlineAutoencoder
     score: str
     own: np.ndarray
-    neighbors: NearestNeighbors | None = None
+    density: ReferenceDensity | None = None
     noise_std: float | None = None
 
     __repr__ = short_repr
@@ -92,9 +93,46 @@ class PlausibilityScorer:
         scores : ndarray, shape (n_kept,), float64
             Scores, small for plausible streamlines.
         """
-        if self.score == "latent":
-            return nearest_distances(encode(self.model, array).mean, self.neighbors)
-        return _own_scores(self.model, self.score, array.points, self.noise_std)
+        return self.judge(array)[0]
+
+    def judge(self, array: StreamlineArray) -> tuple[np.ndarray, np.ndarray]:
+        """Compute scores, and how far streamlines lie from the reference.
+
+        Parameters
+        ----------
+        array : StreamlineArray
+            Streamlines from ``model.preprocessing.array``.
+
+        Returns
+        -------
+        scores : ndarray, shape (n_kept,), float64
+            Scores, small for plausible streamlines.
+        remoteness : ndarray, shape (n_kept,), float64
+            See `ReferenceDensity.judge`; nan for scores other than "latent".
+        """
+        if self.density is not None:
+            return self.density.judge(encode(self.model, array).mean)
+        scores = _own_scores(self.model, self.score, array.points, self.noise_std)
+        return scores, np.full(len(scores), np.nan)
+
+    def subject_factor(self, streamlines: Any) -> SubjectFactor:
+        """Estimate how much further a subject lies from the reference than itself.
+
+        Parameters
+        ----------
+        streamlines : StatefulTractogram, ArraySequence, or sequence of ndarray
+            Streamlines of the subject, from all its files, a random few thousand for
+            example; RASMM of the model, mm.
+
+        Returns
+        -------
+        found : SubjectFactor
+            The factor; 1 for scores other than "latent".
+        """
+        if self.density is None:
+            return SubjectFactor(1.0, 1.0, 0.0, 0)
+        _, remoteness = self.judge(self.model.preprocessing.array(streamlines))
+        return self.density.decisions.fit_factor(remoteness)
 
 
 def fit_scorer(
@@ -127,11 +165,8 @@ def fit_scorer(
     """
     check_score(score, model)
     if score == "latent":
-        means, sources = zip(
-            *((encode(model, array).mean, source) for array, source in read_reference())
-        )
-        source = np.repeat(sources, [len(mean) for mean in means])
-        return fit_latent_scorer(model, np.concatenate(means), source)
+        means = [encode(model, array).mean for array, _ in read_reference()]
+        return fit_latent_scorer(model, np.concatenate(means))
     noise_std = None
     if score == "likelihood":
         sizes, stds = zip(
@@ -146,7 +181,7 @@ def fit_scorer(
 
 
 def fit_latent_scorer(
-    model: StreamlineAutoencoder, mean: np.ndarray, source: np.ndarray | None = None
+    model: StreamlineAutoencoder, mean: np.ndarray, *, seed: int = 0
 ) -> PlausibilityScorer:
     """Fit the latent score to latents of plausible streamlines.
 
@@ -155,9 +190,9 @@ def fit_latent_scorer(
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
     mean : ndarray, shape (n_reference, latent_dim)
-        Latents from this model.
-    source : ndarray, shape (n_reference,), int, optional
-        Number of the subject, or file, of each latent.
+        Latents from this model; those that are there twice count once.
+    seed : int, optional
+        Seed of the groups of the reference, see `fit_reference_density`.
 
     Returns
     -------
@@ -167,7 +202,7 @@ def fit_latent_scorer(
     Raises
     ------
     EmptyDataError
-        If there are fewer than two latents.
+        If there are fewer than two different latents.
 
     Examples
     --------
@@ -180,9 +215,9 @@ def fit_latent_scorer(
     >>> scorer.own.shape
     (30,)
     """
-    return PlausibilityScorer(
-        model, "latent", reference_distances(mean, source), fit(mean)
-    )
+    density = fit_reference_density(mean, seed=seed)
+    own = own_mean_distances(density.mean, 1)
+    return PlausibilityScorer(model, "latent", own, density)
 
 
 def check_score(score: str, model: StreamlineAutoencoder | None = None) -> None:
@@ -255,18 +290,58 @@ def plausibility_scores(
     >>> scores.shape, rejects
     ((43,), {})
     """
+    scores, _, rejects = judge_streamlines(
+        scorer,
+        streamlines,
+        alignment=alignment,
+        chunk_size=chunk_size,
+        progress=progress,
+    )
+    return scores, rejects
+
+
+def judge_streamlines(
+    scorer: PlausibilityScorer,
+    streamlines: StatefulTractogram | ArraySequence | Sequence[np.ndarray],
+    *,
+    alignment: Alignment | None = None,
+    chunk_size: int = CHUNK_SIZE,
+    progress: Callable | None = None,
+) -> tuple[np.ndarray, np.ndarray, dict]:
+    """Compute scores of streamlines of any length, and how far they lie away.
+
+    Parameters
+    ----------
+    scorer, streamlines, alignment, chunk_size, progress
+        As for `plausibility_scores`.
+
+    Returns
+    -------
+    scores : ndarray, shape (n_streamlines,), float64
+        Scores, small for plausible streamlines; nan for those that cannot be encoded.
+    remoteness : ndarray, shape (n_streamlines,), float64
+        See `ReferenceDensity.judge`; nan where there is none.
+    rejects : dict of str to int
+        Number of streamlines that cannot be encoded, by reason.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If ``streamlines`` are not streamlines.
+    """
     streamlines = as_sequence(streamlines)
-    scores = np.full(len(streamlines), np.nan)
+    scores, remoteness = np.full((2, len(streamlines)), np.nan)
     rejects = []
     for start in range(0, len(streamlines), chunk_size):
         chunk = streamlines[start : start + chunk_size]
         array = scorer.model.preprocessing.array(aligned(chunk, alignment))
         if len(array):
-            scores[start + array.index] = scorer(array)
+            rows = start + array.index
+            scores[rows], remoteness[rows] = scorer.judge(array)
         rejects.append(array.rejects)
         if progress is not None:
             progress(len(chunk))
-    return scores, merge_rejects(rejects)
+    return scores, remoteness, merge_rejects(rejects)
 
 
 def _own_scores(model, score, points, noise_std):

@@ -18,9 +18,10 @@ MOST_BINS = 60
 def filter_figure(
     scores: np.ndarray,
     own: np.ndarray,
-    threshold: float,
+    threshold: float | None,
     *,
     unit: str,
+    kept: np.ndarray | None = None,
     truth: tuple[np.ndarray, ...] | None = None,
 ) -> Figure:
     """Plot the distribution of scores and, with labels, the operating characteristic.
@@ -31,10 +32,12 @@ def filter_figure(
         Scores of the filtered streamlines; nan is left out.
     own : ndarray, shape (n_reference,)
         Scores of the plausible reference streamlines.
-    threshold : float
-        Largest score that is kept.
+    threshold : float or None
+        Largest score that is kept; None where p-values decided.
     unit : str
         Unit of the scores.
+    kept : ndarray, shape (n_streamlines,), bool, optional
+        Which streamlines were kept, where there is no threshold.
     truth : tuple of ndarray, shape (n_labelled,), optional
         Scores of labelled streamlines, and whether each is plausible; without it only
         the scores are drawn.
@@ -55,13 +58,15 @@ def filter_figure(
     """
     from matplotlib.figure import Figure
 
-    n_panels = 1 if truth is None else 2
+    n_panels = 1 if truth is None or threshold is None else 2
     figure = Figure(figsize=(6 * n_panels, 5), layout="constrained")
     axes = figure.subplots(1, n_panels, squeeze=False)[0]
     left = axes[0]
-    scores = scores[np.isfinite(scores)]
-    parts = {"reference": own, "kept": scores[scores <= threshold]}
-    parts["removed"] = scores[scores > threshold]
+    finite = np.isfinite(scores)
+    kept = scores <= threshold if threshold is not None else np.asarray(kept)
+    parts = {"reference": own, "kept": scores[kept & finite]}
+    parts["removed"] = scores[~kept & finite]
+    scores = scores[finite]
     values = np.concatenate([own, scores])
     positive = values[values > 0]
     # Distances range over decades; log-likelihoods have both signs.
@@ -74,12 +79,13 @@ def filter_figure(
     for name, color in zip(parts, ("tab:gray", "tab:blue", "tab:red")):
         label = f"{name}: {len(parts[name])}"
         left.hist(parts[name], edges, histtype="step", color=color, label=label)
-    left.axvline(threshold, color="black", linestyle="--", label="threshold")
+    if threshold is not None:
+        left.axvline(threshold, color="black", linestyle="--", label="threshold")
     left.set_xlabel(f"score ({unit})")
     left.set_ylabel("streamlines")
     left.set_title("Scores")
     left.legend()
-    if truth is not None:
+    if truth is not None and threshold is not None:
         labelled, plausible = truth
         draw_characteristic(axes[1], labelled, plausible, threshold)
     return figure

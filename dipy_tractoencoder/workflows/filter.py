@@ -16,11 +16,18 @@ from dipy_tractoencoder.workflows.base import (
     shared_files,
 )
 from dipy_tractoencoder.workflows.batch import Batch
+from dipy_tractoencoder.workflows.decisions import (
+    SubjectFactors,
+    check_subject_factor,
+    log_outcome,
+    log_promise,
+)
 from dipy_tractoencoder.workflows.inputs import as_reference
 from dipy_tractoencoder.workflows.progress import streamlines_bar
 
 logger = logging.getLogger(__name__)
 
+STRANGERS = "of a kind of streamlines that it lacks about %s would be kept"
 SCORE_NAME = "vae_score"
 SHOWN = {
     "file": "file",
@@ -50,7 +57,8 @@ class FilterVAEFlow(TractoWorkflow):
         label_name="plausible",
         score="latent",
         threshold=None,
-        quantile=0.99,
+        alpha=0.05,
+        subject_factor="auto",
         reference=None,
         vtk_space=None,
         chunk_size=20000,
@@ -72,13 +80,14 @@ class FilterVAEFlow(TractoWorkflow):
         Example: dipy_filter_vae vae.keras sub-06.trx --plausible_files good.trx
 
         The score of a streamline is the distance of its latent to the nearest latent
-        of the plausible streamlines; streamlines with a score up to a threshold are
-        kept. The threshold is --threshold if given; otherwise, with --validation_file,
-        the score at which sensitivity equals specificity on its labelled streamlines;
-        otherwise a quantile of the scores of the plausible streamlines themselves (the
-        distance to the nearest other one, of another file if there are several).
-        Streamlines keep their own points and data; trx and trk files store the score
-        as data per streamline, vae_score. Streamlines that cannot be encoded are
+        of the plausible streamlines. Streamlines are kept whose p-value is above
+        --alpha: the fraction of the plausible streamlines that lie as far from the
+        others. That a subject lies further away than they from each other is estimated
+        and allowed for. With --validation_file, streamlines are kept instead with a
+        score up to that at which sensitivity equals specificity on its labelled
+        streamlines; with --threshold, up to this one. Streamlines keep their own
+        points and data; trx and trk files store the score and the p-value as data per
+        streamline, vae_score and vae_p. Streamlines that cannot be encoded are
         removed; their score is nan. The plausible streamlines have to lie in the space
         of the model. Subjects in another one are aligned with --align or --transform;
         their streamlines are written where they were. --validation_file is aligned
@@ -107,9 +116,14 @@ class FilterVAEFlow(TractoWorkflow):
             likelihood (negative log-likelihood, nats).
         threshold : float, optional
             Largest score that is kept.
-        quantile : float, optional
-            Fraction of the plausible streamlines below the threshold, where it is
-            found from them.
+        alpha : float, optional
+            Fraction of the plausible streamlines that may be lost. Fewer are lost with
+            a smaller one, but more implausible ones are kept. For --score
+            reconstruction and likelihood the threshold is the quantile of their scores
+            with this fraction above it.
+        subject_factor : string, optional
+            How many times as far a subject lies from the plausible streamlines as they
+            from each other: auto (estimated from all files of a subject), or a number.
         reference : string or Path, optional
             Reference image or TRK for formats without a header (TCK, VTK, ...).
         vtk_space : string, optional
@@ -153,7 +167,8 @@ class FilterVAEFlow(TractoWorkflow):
         io_it = self.get_io_iterator()
         reference = as_reference(reference, vtk_space)
         check_figure_extension(out_figure)
-        check_number("quantile", quantile, above=0, high=1)
+        check_number("alpha", alpha, low=0, high=1)
+        given = check_subject_factor(subject_factor)
         check_number("chunk_size", chunk_size, low=1, integer=True)
         if threshold is not None:
             check_number("threshold", threshold)
@@ -213,10 +228,7 @@ class FilterVAEFlow(TractoWorkflow):
             read_labelled_scores,
         )
         from dipy_tractoencoder.segment.plausibility_scores import SCORES
-        from dipy_tractoencoder.segment.thresholds import (
-            balanced_threshold,
-            filter_metrics,
-        )
+        from dipy_tractoencoder.segment.thresholds import balanced_threshold
         from dipy_tractoencoder.utils.tables import format_table, save_table
         from dipy_tractoencoder.viz.base import save_figure
         from dipy_tractoencoder.viz.filtering import filter_figure
@@ -236,7 +248,7 @@ class FilterVAEFlow(TractoWorkflow):
                 progress=advance,
             )
         truth = None
-        how = f"{quantile:.0%} of the plausible streamlines"
+        how = f"{1 - alpha:.0%} of the plausible streamlines"
         if validation_file:
             truth = read_labelled_scores(
                 scorer,
@@ -250,12 +262,19 @@ class FilterVAEFlow(TractoWorkflow):
             how = "as given"
         elif truth is not None:
             threshold = balanced_threshold(*truth)
-        else:
-            threshold = float(np.quantile(scorer.own, quantile))
-        unit = SCORES[score]
-        logger.info("Threshold: %.4g %s, %s.", threshold, unit, how)
+        elif scorer.density is None:
+            threshold = float(np.quantile(scorer.own, 1 - alpha))
+        unit, judge = SCORES[score], None
+        if threshold is not None:
+            logger.info("Threshold: %.4g %s, %s.", threshold, unit, how)
+        elif scorer.density is not None:
+            judge = scorer.density.decisions
+            log_promise(judge, alpha, "removed", "the reference")
+        factors = SubjectFactors(
+            aligner, given, scorer.subject_factor, reference=reference
+        )
 
-        table, all_scores, batch = [], [], Batch(len(inputs))
+        table, all_scores, all_kept, batch = [], [], [], Batch(len(inputs))
         with streamlines_bar(inputs, "Filtering", reference=reference) as advance:
             for name, (path, outputs) in zip(distinct_file_names(inputs), rows):
                 with batch.going_on(path):
@@ -265,9 +284,11 @@ class FilterVAEFlow(TractoWorkflow):
                         threshold,
                         outputs["out_kept"],
                         outputs["out_removed"],
+                        alpha=alpha,
                         score_name=SCORE_NAME,
                         label_name=label_name,
                         alignment=aligner.alignment(path),
+                        factor=factors.of(path) if judge is not None else None,
                         progress=advance,
                         overwrite=True,
                         **options,
@@ -275,14 +296,16 @@ class FilterVAEFlow(TractoWorkflow):
                     row = {"file": name, "n_kept": result.n_kept}
                     row["n_removed"] = len(result.scores) - result.n_kept
                     row.update({"score": score, "threshold": threshold, "unit": unit})
+                    if judge is not None and result.factor is not None:
+                        row["alpha"] = alpha
+                        row["subject_factor"] = result.factor.factor
                     for reason, count in result.rejects.items():
                         row[f"rejected_{reason}"] = count
                     if result.truth is not None and len(set(result.truth)) == 2:
-                        row.update(
-                            filter_metrics(result.scores, result.truth, threshold)
-                        )
+                        row.update(result.metrics(threshold, alpha))
                     table.append(row)
                     all_scores.append(result.scores)
+                    all_kept.append(result.kept(threshold, alpha))
                     logger.info(
                         "Kept %d of %d streamlines of %s%s: %s, %s",
                         result.n_kept,
@@ -292,10 +315,18 @@ class FilterVAEFlow(TractoWorkflow):
                         outputs["out_kept"],
                         outputs["out_removed"],
                     )
+                    if judge is not None and result.factor is not None:
+                        kept = result.n_kept / max(len(result.scores), 1)
+                        log_outcome(judge, result.factor, alpha, kept, path, STRANGERS)
                     aligner.write(path, outputs)
         batch.finish(early=True)
         figure = filter_figure(
-            np.concatenate(all_scores), scorer.own, threshold, unit=unit, truth=truth
+            np.concatenate(all_scores),
+            scorer.own,
+            threshold,
+            unit=unit,
+            kept=np.concatenate(all_kept),
+            truth=truth,
         )
         outputs = rows[0][1]
         save_figure(figure, outputs["out_figure"])

@@ -24,14 +24,23 @@ from dipy_tractoencoder.workflows.base import (
     shared_files,
 )
 from dipy_tractoencoder.workflows.batch import Batch
+from dipy_tractoencoder.workflows.decisions import (
+    SubjectFactors,
+    check_subject_factor,
+    log_outcome,
+    log_promise,
+)
 from dipy_tractoencoder.workflows.inputs import as_reference
 from dipy_tractoencoder.workflows.progress import streamlines_bar
 
 if TYPE_CHECKING:
     from dipy_tractoencoder.io.mapped import MappedTractogram
-    from dipy_tractoencoder.segment.labelling import Labels
+    from dipy_tractoencoder.segment.decisions import Decisions
+    from dipy_tractoencoder.segment.labels import Labels
 
 logger = logging.getLogger(__name__)
+
+STRANGERS = "of a bundle that is missing from it about %s would be labelled"
 
 
 class LabelVAEFlow(TractoWorkflow):
@@ -49,7 +58,8 @@ class LabelVAEFlow(TractoWorkflow):
         bundle_files=None,
         groups=None,
         n_neighbors=5,
-        margin=1.5,
+        alpha=0.05,
+        subject_factor="auto",
         assign_all=False,
         one_file=False,
         reference=None,
@@ -73,17 +83,18 @@ class LabelVAEFlow(TractoWorkflow):
         Example: dipy_label_vae vae.keras sub-06.trx --bundle_files atlas --out_dir 06
 
         The nearest labelled streamlines in latent space vote. A streamline stays
-        unassigned if its distance from the bundle is more than --margin times the 99th
-        percentile of the distances between the bundle's own streamlines (of different
-        files, if there are several: files with the same name in several folders are
-        one bundle of several subjects), or if its fraction of the votes is below the
-        first percentile of theirs. Streamlines keep their own points and data; trx and
-        trk files store the fraction of the votes and the distance as data per
-        streamline, vae_vote_share and vae_distance. If the true bundles are known from
-        groups or file names, predicted and true bundles are compared. The labelled
-        bundles have to lie in the space of the model. Subjects in another one are
-        aligned with --align or --transform; their streamlines are written where they
-        were.
+        unassigned if its p-value of belonging to the bundle is at most --alpha: the
+        fraction of the bundle's own streamlines that lie as far from the others. That
+        a subject lies further from the bundles than their own streamlines is estimated
+        and allowed for. Streamlines keep their own points and data; trx and trk files
+        store as data per streamline the p-value, the fraction of the votes, the
+        distance, and number (in the table) and p-value of the next bundle near by:
+        vae_p, vae_vote_share, vae_distance, vae_second, vae_second_p. If the true
+        bundles are known from groups or file names, predicted and true bundles are
+        compared. Files with the same name in several folders are one bundle. The
+        labelled bundles have to lie in the space of the model. Subjects in another one
+        are aligned with --align or --transform; their streamlines are written where
+        they were.
 
         Parameters
         ----------
@@ -100,9 +111,14 @@ class LabelVAEFlow(TractoWorkflow):
             Groups of trx files that are bundles; wildcards can be used.
         n_neighbors : int, optional
             Number of neighbours that vote.
-        margin : float, optional
-            Factor on the distances within a bundle; streamlines further away stay
-            unassigned.
+        alpha : float, optional
+            Fraction of the streamlines that belong to a bundle which may be lost.
+            Fewer are lost with a smaller one, but more that belong to none are
+            labelled.
+        subject_factor : string, optional
+            How many times as far a subject lies from the bundles as their own
+            streamlines from each other: auto (estimated from all files of a subject),
+            or a number.
         assign_all : bool, optional
             Assign a bundle to every streamline that can be encoded.
         one_file : bool, optional
@@ -149,7 +165,8 @@ class LabelVAEFlow(TractoWorkflow):
         reference = as_reference(reference, vtk_space)
         check_figure_extension(out_figure)
         check_number("n_neighbors", n_neighbors, low=1, integer=True)
-        check_number("margin", margin, above=0)
+        check_number("alpha", alpha, low=0, high=1)
+        given = check_subject_factor(subject_factor)
         check_number("chunk_size", chunk_size, low=1, integer=True)
         if not bundle_files:
             raise InvalidArgumentError(
@@ -213,6 +230,7 @@ class LabelVAEFlow(TractoWorkflow):
 
         import numpy as np
 
+        from dipy_tractoencoder.latent.codec import encode
         from dipy_tractoencoder.segment.label_metrics import (
             confusion_table,
             label_metrics,
@@ -234,7 +252,6 @@ class LabelVAEFlow(TractoWorkflow):
                 model,
                 known,
                 n_neighbors=n_neighbors,
-                margin=np.inf if assign_all else margin,
                 groups=groups,
                 reference=reference,
                 chunk_size=chunk_size,
@@ -245,6 +262,14 @@ class LabelVAEFlow(TractoWorkflow):
             len(neighbors.names),
             len(neighbors.bundle),
         )
+        alpha = 0.0 if assign_all else alpha
+        judge = neighbors.decisions
+        log_promise(judge, alpha, "left unassigned", "a bundle")
+
+        def fit_factor(lines):
+            return neighbors.subject_factor(encode(model, lines).mean)
+
+        factors = SubjectFactors(aligner, given, fit_factor, reference=reference)
         table, truths, found, batch = [], [], [], Batch(len(inputs))
         with streamlines_bar(inputs, "Labelling", reference=reference) as advance:
             for name, (path, outputs) in zip(distinct_file_names(inputs), rows):
@@ -254,7 +279,9 @@ class LabelVAEFlow(TractoWorkflow):
                         path,
                         neighbors,
                         outputs["out_tractogram"],
+                        alpha=alpha,
                         alignment=aligner.alignment(path),
+                        factor=factors.of(path),
                         reference=reference,
                         chunk_size=chunk_size,
                         progress=advance,
@@ -263,16 +290,7 @@ class LabelVAEFlow(TractoWorkflow):
                         ),
                         overwrite=True,
                     )
-                    for bundle, members in labels.members().items():
-                        table.append(
-                            {
-                                "file": name,
-                                "bundle": bundle,
-                                "n_streamlines": len(members),
-                                "mean_vote_share": mean(labels.vote_share[members]),
-                                "mean_distance": mean(labels.distance[members]),
-                            }
-                        )
+                    table += bundle_rows(name, labels, judge, alpha)
                     if labels.truth is not None:
                         truths.append(labels.truth)
                         found.append(labels.bundle)
@@ -287,6 +305,8 @@ class LabelVAEFlow(TractoWorkflow):
                         if one_file
                         else next(iter(outputs["out_tractogram"].values())).parent,
                     )
+                    kept = n_found / max(len(labels.bundle), 1)
+                    log_outcome(judge, labels.factor, alpha, kept, path, STRANGERS)
                     aligner.write(path, outputs)
         batch.finish(early=True)
         outputs = rows[0][1]
@@ -307,6 +327,48 @@ class LabelVAEFlow(TractoWorkflow):
             logger.info("True and predicted bundles: %s", outputs["out_confusion"])
         batch.finish()
         logger.info("Next: view %s", outputs["out_figure"])
+
+
+def bundle_rows(
+    name: str, labels: Labels, decisions: Decisions, alpha: float
+) -> list[dict]:
+    """Summarise the labels of a file in rows of the table.
+
+    Parameters
+    ----------
+    name : str
+        Name of the file.
+    labels : Labels
+        Labels of its streamlines.
+    decisions : Decisions
+        What decided which streamlines belong to their bundle.
+    alpha : float
+        Largest p-value of those that do not.
+
+    Returns
+    -------
+    rows : list of dict
+        A row per bundle, with the number that ``vae_second`` refers to, and a last one
+        for unassigned streamlines.
+    """
+    factor: Any = labels.factor
+    predicted = decisions.labelled_strangers(alpha, factor.factor)
+    numbers = {bundle: n for n, bundle in enumerate(labels.names, start=1)}
+    p: Any = labels.p
+    return [
+        {
+            "file": name,
+            "bundle": bundle,
+            "number": numbers.get(bundle, 0),
+            "n_streamlines": len(members),
+            "mean_p": mean(p[members]),
+            "mean_vote_share": mean(labels.vote_share[members]),
+            "mean_distance": mean(labels.distance[members]),
+            "subject_factor": factor.factor,
+            "predicted_strangers": predicted if predicted == predicted else None,
+        }
+        for bundle, members in labels.members().items()
+    ]
 
 
 def draw_bundles(

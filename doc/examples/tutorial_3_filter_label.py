@@ -20,7 +20,6 @@ import time
 
 from dipy.data.fetcher import extract_example_tracts
 import matplotlib.pyplot as plt
-import numpy as np
 
 import dipy_tractoencoder as dte
 
@@ -56,12 +55,15 @@ print(f"threshold {threshold:.2f} mm; cannot be encoded: {rejects or 'none'}")
 print("latents: ", {k: round(v, 3) for k, v in figures.items()}, f"{seconds:.1f} s")
 
 ###############################################################################
-# Without labels, the threshold is the 99 % quantile of the nearest-neighbour distances
-# among the plausible streamlines:
+# Without labels, the reference itself says how far streamlines that belong lie from the
+# others. A p-value of at most 0.05 removes a streamline, and about 5 in 100 plausible
+# ones are lost:
 
-without = float(np.quantile(scorer.own, 0.99))
-figures = dte.filter_metrics(scores, new.plausible == 1, without)
-print(f"threshold without labels {without:.2f} mm, accuracy {figures['accuracy']:.3f}")
+_, remoteness, _ = dte.judge_streamlines(scorer, new.streamlines)
+p = scorer.density.p_values(remoteness)
+figures = dte.filter_metrics(-p, new.plausible == 1, -0.05)
+print(f"without labels: sensitivity {figures['sensitivity']:.3f}, ", end="")
+print(f"specificity {figures['specificity']:.3f}")
 
 ###############################################################################
 # The same rule without a model: the MDF distance to the nearest plausible streamline.
@@ -106,8 +108,8 @@ for code, name in enumerate(
 # Label
 # -----
 #
-# The five nearest labelled streamlines vote. A streamline stays unassigned if it is too
-# far from its bundle, or if the bundle gets too small a fraction of the votes.
+# The five nearest labelled streamlines vote. A streamline stays unassigned if its
+# p-value is at most ``alpha``, by default 0.05; see :doc:`/decisions`.
 
 chosen = known.plausible == 1
 neighbors = dte.fit_latent_classifier(
@@ -137,9 +139,8 @@ plt.show()
 # --------------
 #
 # Label a fifth subject with the bundles of four others, from files. Files with the same
-# name in several folders are one bundle of several subjects. The thresholds then come
-# from distances *between* subjects: with distances within subjects, up to half of the
-# streamlines of a new subject stayed unassigned.
+# name in several folders are one bundle. That a new subject lies further from them than
+# they from each other is estimated, and allowed for.
 
 temporary = tempfile.TemporaryDirectory()
 folder = Path(temporary.name)

@@ -92,7 +92,7 @@ run("dipy_encode_vae model/vae.keras sub-01/whole.trx sub-02/whole.trx --out_dir
 #
 # A ``CombinedWorkflow`` lists its parts and passes outputs from one to the next. It can
 # be used as a command as well: a script with ``run_flow(SortOutFlow())`` has all
-# options of its parts, for example ``--filter.quantile`` or ``--label.margin``.
+# options of its parts, for example ``--filter.alpha`` or ``--label.alpha``.
 
 
 class SortOutFlow(CombinedWorkflow):
@@ -146,8 +146,8 @@ flow = SortOutFlow()
 flow.set_sub_flows_optionals(
     {
         "TrainVAEFlow": {"latent_dim": 16, "epochs": 20},
-        "FilterVAEFlow": {"quantile": 0.98},
-        "LabelVAEFlow": {"margin": 2.0},
+        "FilterVAEFlow": {"alpha": 0.02},
+        "LabelVAEFlow": {"alpha": 0.02},
     }
 )
 flow.run(
@@ -157,7 +157,7 @@ flow.run(
 )
 filtered, labelled = flow.tables
 for row in filtered:
-    print({key: row[key] for key in ("n_kept", "n_removed", "threshold", "accuracy")})
+    print({key: row[key] for key in ("n_kept", "n_removed", "alpha", "accuracy")})
 for row in labelled:
     print({key: row[key] for key in ("bundle", "n_streamlines")})
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from dipy_tractoencoder.errors import InvalidArgumentError
-from dipy_tractoencoder.segment.bundle_classifier import fit_latent_classifier, vote
+from dipy_tractoencoder.errors import EmptyDataError
+from dipy_tractoencoder.segment.bundle_classifier import fit_latent_classifier
+from dipy_tractoencoder.segment.votes import vote
 
 
 @pytest.fixture
@@ -21,26 +22,64 @@ def test_bundles_are_found_again_and_outsiders_left_out(clusters, rng):
     found, share, distance = neighbors.label(mean + 0.01)
     np.testing.assert_array_equal(found, bundle)
     assert (share == 1).all()
-    assert (distance < 0.1).all()
+    others = np.linalg.norm(mean[:30, None] - mean[None, :30] + 0.01, axis=-1)
+    expected = np.sort(others, axis=1)[:, :5].mean(axis=1)
+    np.testing.assert_allclose(distance[:30], expected, rtol=1e-5)
     outsiders = np.array([[25.0, 0, 0], [0, 0, 90]])
     np.testing.assert_array_equal(neighbors.label(outsiders)[0], [-1, -1])
-    anyway = fit_latent_classifier(mean, bundle, names, margin=np.inf).label(outsiders)[
-        0
-    ]
-    assert (anyway >= 0).all()
+    assert (neighbors.label(outsiders, alpha=0)[0] >= 0).all()
 
 
-def test_thresholds_allow_for_a_new_subject(rng):
-    # Subjects lie 10 apart, the streamlines of each within 1.
-    centres = np.array([[0, 0], [10, 0], [0, 10], [10, 10]])
-    source = np.repeat(np.arange(4), 20)
-    mean = centres[source] + rng.normal(0, 0.3, (80, 2))
-    bundle = np.zeros(80, dtype=int)
-    new = np.array([[20.0, 0], [0, 20]]) + rng.normal(0, 0.3, (2, 2))
-    alone = fit_latent_classifier(mean, bundle, ["A"])
-    np.testing.assert_array_equal(alone.label(new)[0], [-1, -1])
-    aware = fit_latent_classifier(mean, bundle, ["A"], source=source)
-    np.testing.assert_array_equal(aware.label(new)[0], [0, 0])
+def test_a_new_subject_is_allowed_to_lie_further_away(rng):
+    """All of it lies twice as far from the atlas as the atlas from itself."""
+    centres = 100 * np.eye(3)
+    bundle = np.repeat([0, 1, 2], 200)
+    mean = centres[bundle] + rng.normal(size=(600, 3))
+    new = centres[bundle] + rng.normal(scale=1.6, size=(600, 3))
+    classifier = fit_latent_classifier(mean, bundle, list("ABC"))
+    factor = classifier.subject_factor(new)
+    found = classifier.judge(new)
+    true = np.exp(np.median(found.remoteness) - np.median(classifier.decisions.known))
+    assert factor.factor == pytest.approx(true, abs=0.15)
+    assert factor.fraction > 0.9
+    strict = (classifier.label(new)[0] < 0).mean()
+    fair = (classifier.label(new, factor=factor.factor)[0] < 0).mean()
+    assert fair < strict / 2
+
+
+def test_strangers_do_not_raise_the_factor_of_a_subject(clusters):
+    """Hardly anything belongs to the atlas, as if it lies in another space."""
+    mean, bundle, names = clusters
+    classifier = fit_latent_classifier(mean, bundle, names)
+    factor = classifier.subject_factor(np.concatenate([mean + [0, 0, 12.0]] * 5))
+    assert factor.factor <= 1.5
+    assert factor.fraction < 0.15
+
+
+def test_order_and_doubles_of_the_reference_change_nothing(clusters, rng):
+    mean, bundle, names = clusters
+    new = mean + rng.normal(size=mean.shape)
+    first = fit_latent_classifier(mean, bundle, names)
+    rows = rng.permutation(np.repeat(np.arange(90), 2))
+    other = fit_latent_classifier(mean[rows], bundle[rows], names)
+    for one, two in zip(
+        vars(first.judge(new)).values(), vars(other.judge(new)).values()
+    ):
+        np.testing.assert_array_equal(one, two)
+    pairs = zip(first.p_values(first.judge(new)), other.p_values(other.judge(new)))
+    for one, two in pairs:
+        np.testing.assert_array_equal(one, two)
+
+
+def test_the_next_bundle_is_named(clusters):
+    mean, bundle, names = clusters
+    mean = mean.copy()
+    mean[bundle == 1] -= [44, 0, 0]  # Now next to the first.
+    classifier = fit_latent_classifier(mean, bundle, names)
+    found = classifier.judge(np.array([[2.9, 0, 0], [0, 50.0, 0]]))
+    assert set(found.bundle.tolist()) | set(found.second.tolist()) == {0, 1, 2, -1}
+    _, second_p = classifier.p_values(found)
+    assert 0 < second_p[0] <= 1 and np.isnan(second_p[1])
 
 
 def test_votes_are_counted_and_the_nearest_decides_ties():
@@ -52,11 +91,22 @@ def test_votes_are_counted_and_the_nearest_decides_ties():
     np.testing.assert_allclose(distance, [2, 1, 1, 1])
 
 
-def test_bundle_smaller_than_the_vote_is_refused(clusters):
+def test_small_bundles_are_judged_by_the_others_with_one_warning(clusters, caplog):
     mean, bundle, names = clusters
-    keep = (bundle != 1) | (np.arange(90) < 34)
-    with pytest.raises(InvalidArgumentError, match="B has 4 streamlines.*at most 3"):
-        fit_latent_classifier(mean[keep], bundle[keep], names)
+    keep = (bundle == 0) | np.isin(np.arange(90), [30, 31, 32, 60])
+    classifier = fit_latent_classifier(mean[keep], bundle[keep], [*names, "D"])
+    (record,) = caplog.records
+    assert "3 of 4 bundles" in record.getMessage()
+    assert "B (3), C (1), D (0)" in record.getMessage()
+    found, _, _ = classifier.label(mean[[0, 30]])
+    np.testing.assert_array_equal(found, [0, 1])
+    np.testing.assert_allclose(classifier.scale[1:], classifier.scale[0])
+
+
+def test_reference_without_two_different_streamlines_is_refused(clusters):
+    mean, _, names = clusters
+    with pytest.raises(EmptyDataError, match="two different streamlines"):
+        fit_latent_classifier(mean[[0, 0, 30]], np.array([0, 0, 1]), names)
 
 
 def test_nothing_to_label_gives_nothing(clusters):

@@ -168,7 +168,7 @@ def test_chain_of_filter_and_label(paths, tmp_path, trained_vae):
     flow = SortOutFlow()
     flow.set_sub_flows_optionals(
         {
-            "FilterVAEFlow": {"plausible_files": paths, "quantile": 1.0},
+            "FilterVAEFlow": {"plausible_files": paths, "alpha": 0.0},
             "LabelVAEFlow": {"bundle_files": paths, "out_tractogram": "it.trk"},
         }
     )

@@ -125,30 +125,56 @@ def test_filter_splits_and_annotates(call, tmp_path, score):
     assert "Next:" in result.out
 
 
-def test_filter_without_labels_keeps_the_quantile(call, tmp_path):
-    for quantile in (1, 0.5):
-        out = tmp_path / f"q{quantile}"
-        result = call(
-            "dipy_filter_vae",
-            "vae.keras",
-            "atlas/AF.trk",
-            "--quantile",
-            quantile,
-            "--plausible_files",
-            "atlas",
-            "--out_removed",
-            "rest.trk",
-            out_dir=out,
-        )
+def test_filter_without_labels_decides_by_p(call, tmp_path):
+    kept = {}
+    for alpha in (0, 0.3):
+        out = tmp_path / f"a{alpha}"
+        values = ("--alpha", alpha, *PLAUSIBLE, "--out_removed", "rest.trk")
+        result = call("dipy_filter_vae", "vae.keras", "mixed.trk", *values, out_dir=out)
         assert result.code == 0, result.err
-        # The reference holds the streamlines themselves, at distance 0.
         (row,) = read_table(out / "filter.csv")
-        assert row["n_kept"] == "20"
-    threshold = [
-        float(read_table(tmp_path / f"q{q}" / "filter.csv")[0]["threshold"])
-        for q in (1, 0.5)
+        assert row["alpha"] == str(float(alpha)) and not row["threshold"]
+        assert float(row["subject_factor"]) >= 1
+        p = read(out / "kept.trx").data_per_streamline["vae_p"]
+        assert (p > alpha).all()
+        others = read(out / "rest.trk").data_per_streamline["vae_p"].ravel()
+        assert not (others > alpha).any() and np.isnan(others).sum() == 1
+        kept[alpha] = int(row["n_kept"])
+    assert kept[0] == 80 > kept[0.3]
+
+
+def test_files_of_the_reference_change_no_decision(call, home, tmp_path):
+    """The filter once kept what was unlike all other files of the reference."""
+    lines = [
+        line
+        for name in ("AF", "CST", "UF")
+        for line in read(f"atlas/{name}.trk").streamlines
     ]
-    assert threshold[0] > threshold[1]
+    save_tractogram(make_tractogram(lines), tmp_path / "whole.trk")
+    save_tractogram(make_tractogram(lines[::-1] * 2), tmp_path / "doubled.trk")
+    found = []
+    for number, files in enumerate(("atlas", "whole.trk", "doubled.trk")):
+        files = files if files == "atlas" else tmp_path / files
+        out = tmp_path / str(number)
+        values = ("--plausible_files", files, "--alpha", 0.2)
+        result = call("dipy_filter_vae", "vae.keras", "mixed.trk", *values, out_dir=out)
+        assert result.code == 0, result.err
+        found.append(read(out / "kept.trx").data_per_streamline["weight"].ravel())
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_subject_factor_can_be_given(call, tmp_path):
+    kept = []
+    for factor in (1, 3):
+        values = (*PLAUSIBLE, "--alpha", 0.2, "--subject_factor", factor)
+        out = tmp_path / str(factor)
+        result = call("dipy_filter_vae", "vae.keras", "mixed.trk", *values, out_dir=out)
+        assert result.code == 0, result.err
+        (row,) = read_table(out / "filter.csv")
+        assert float(row["subject_factor"]) == factor
+        kept.append(int(row["n_kept"]))
+    assert kept[0] < kept[1]
 
 
 def test_filter_takes_latents_and_several_inputs(call, tmp_path):
@@ -182,8 +208,10 @@ def test_filter_takes_latents_and_several_inputs(call, tmp_path):
         ((), ["--plausible_files"]),
         (("--plausible_files", "nowhere"), ["nowhere", "not found"]),
         ((*PLAUSIBLE, "--score", "magic"), ["score", "latent"]),
-        ((*PLAUSIBLE, "--quantile", 0), ["quantile"]),
-        ((*PLAUSIBLE, "--quantile", 1.5), ["quantile"]),
+        ((*PLAUSIBLE, "--alpha", -0.1), ["alpha"]),
+        ((*PLAUSIBLE, "--alpha", 1.5), ["alpha"]),
+        ((*PLAUSIBLE, "--subject_factor", "x"), ["subject_factor", "auto"]),
+        ((*PLAUSIBLE, "--subject_factor", 0), ["subject_factor"]),
         ((*PLAUSIBLE, "--validation_file", "atlas/AF.trk"), ["AF.trk", "--label_name"]),
         (
             (*PLAUSIBLE, "--validation_file", "unlabelled.trk"),
@@ -297,14 +325,37 @@ def test_label_knows_bundles_by_groups_and_by_file(call, tmp_path):
         ((), ["--bundle_files"]),
         (("--bundle_files", "mixed.trx"), ["mixed.trx", "AF", "all", "--groups"]),
         ((*BUNDLES, "--n_neighbors", 0), ["n_neighbors"]),
-        ((*BUNDLES, "--n_neighbors", 20), ["20 streamlines", "at most 19"]),
-        (("--bundle_files", "four.trk"), ["four", "4 streamlines"]),
         ((*BUNDLES, "--one_file", "--out_tractogram", "x.trk"), ["x.trk", "groups"]),
-        ((*BUNDLES, "--margin", -1), ["margin"]),
+        ((*BUNDLES, "--alpha", -1), ["alpha"]),
+        ((*BUNDLES, "--subject_factor", -1), ["subject_factor"]),
     ],
 )
 def test_label_refuses(refuses, arguments, says):
     refuses("dipy_label_vae", "vae.keras", "mixed.trk", *arguments, says=says)
+
+
+def test_small_bundles_are_used_with_a_warning(call, tmp_path):
+    result = call(
+        "dipy_label_vae", "vae.keras", "mixed.trk", "--bundle_files", "four.trk"
+    )
+    assert result.code == 0, result.err
+    assert "four (4)" in result.out
+    assert "Give more streamlines, or a larger" in result.out
+
+
+def test_labelled_files_say_how_sure_they_are(call, tmp_path):
+    result = call("dipy_label_vae", "vae.keras", "mixed.trx", *BUNDLES, "--one_file")
+    assert result.code == 0, result.err
+    assert "About 5 in 100" in result.out
+    assert "missing from it" in result.out
+    data = read(tmp_path / "out" / "labelled.trx").data_per_streamline
+    p, second = data["vae_p"].ravel(), data["vae_second"].ravel()
+    assert np.isnan(p).sum() == 1 and np.nanmin(p) > 0 and np.nanmax(p) <= 1
+    table = read_table(tmp_path / "out" / "labels.csv")
+    numbers = {int(row["number"]) for row in table}
+    assert set(second) <= numbers | {0}
+    labelled = p > 0.05
+    assert labelled.sum() == sum(int(row["n_streamlines"]) for row in table[:-1])
 
 
 def test_label_refuses_to_overwrite_any_bundle(call, home, tmp_path):

@@ -1,0 +1,271 @@
+"""Decide what belongs to a reference: conformal p-values of relative distances.
+
+Everything is computed from one number per streamline, its *remoteness*: the logarithm
+of its distance to the reference, relative to the distances of the reference from
+itself. All remotenesses are natural logarithms and have no unit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from dipy_tractoencoder.errors import check_number
+from dipy_tractoencoder.utils.short_repr import short_repr
+
+ALPHA = 0.05
+# Streamlines of all bundles count as this many of each bundle, so that the p-values of
+# small bundles are not coarse.
+POOLED_WEIGHT = 50
+# The subject factor: a grid, the kernel (natural logarithm), what is flat in the
+# strangers, and the prior, which says that most subjects lie 1.5 times as far.
+FACTORS = np.exp(np.linspace(0.0, np.log(3.0), 56))
+KERNEL, FLAT, PRIOR_WEIGHT, PRIOR_FACTOR = 0.2, 0.2, 8.0, 1.5
+# With few streamlines that belong, strangers would raise the factor until they do.
+SMALLEST_FRACTION = 0.15
+LOW, HIGH, STEP = -4.0, 9.0, 0.02
+
+
+@dataclass(frozen=True)
+class SubjectFactor:
+    """How much further a subject lies from the reference than the reference itself.
+
+    Attributes
+    ----------
+    factor : float
+        Used for decisions.
+    estimate : float
+        Before the guard for subjects of which little belongs to the reference.
+    fraction : float
+        Estimated fraction of streamlines that belong to the reference.
+    n_streamlines : int
+        Number of streamlines that it was estimated from.
+
+    Examples
+    --------
+    >>> from dipy_tractoencoder.segment.decisions import SubjectFactor
+    >>> SubjectFactor(1.4, 1.4, 0.9, 5000).factor
+    1.4
+    """
+
+    factor: float
+    estimate: float
+    fraction: float
+    n_streamlines: int
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """Remotenesses of a reference, and the p-values of others judged by them.
+
+    The p-value of a streamline is the fraction of streamlines of its bundle that lie
+    at least as far away: a class-conditional conformal p-value :footcite:p:`Vovk2005`.
+    If streamlines of the bundle and new ones are exchangeable, at most a fraction alpha
+    of those that belong have a p-value up to alpha.
+
+    Attributes
+    ----------
+    known : ndarray, shape (n_known,)
+        Remoteness of streamlines of the reference, each judged without itself.
+    known_bundle : ndarray, shape (n_known,), int
+        Bundle of each.
+    strangers : ndarray, shape (n_strangers,)
+        Remoteness of streamlines of the reference, each judged without its bundle.
+    strangers_bundle : ndarray, shape (n_strangers,), int
+        Bundle that each was taken for.
+    n_bundles : int
+        Number of bundles.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dipy_tractoencoder.segment.decisions import Decisions
+    >>> known = np.linspace(-1, 1, 101)
+    >>> decisions = Decisions(known, np.zeros(101, int), known + 3, known * 0, 1)
+    >>> p = decisions.p_values(np.array([0.0, 2.0]), np.array([0, 0]))
+    >>> p.round(3).tolist()
+    [0.507, 0.003]
+    """
+
+    known: np.ndarray
+    known_bundle: np.ndarray
+    strangers: np.ndarray
+    strangers_bundle: np.ndarray
+    n_bundles: int
+
+    __repr__ = short_repr
+
+    @cached_property
+    def _pooled(self):
+        return np.sort(self.known)
+
+    @cached_property
+    def _of_bundle(self):
+        """Sorted remotenesses of each bundle."""
+        order = np.lexsort((self.known, self.known_bundle))
+        cuts = np.searchsorted(self.known_bundle[order], np.arange(1, self.n_bundles))
+        return np.split(self.known[order], cuts)
+
+    @property
+    def smallest_p(self) -> float:
+        """Smallest p-value that a streamline far from everything can have.
+
+        It belongs to the largest bundle. With a smaller alpha nothing is rejected.
+        """
+        sizes = np.bincount(self.known_bundle, minlength=self.n_bundles)
+        pooled = POOLED_WEIGHT / (len(self.known) + 1)
+        return float(pooled / (POOLED_WEIGHT + sizes.max(initial=0)))
+
+    def p_values(
+        self, remoteness: np.ndarray, bundle: np.ndarray, factor: float = 1.0
+    ) -> np.ndarray:
+        """Compute the p-value that each streamline belongs to its bundle.
+
+        Parameters
+        ----------
+        remoteness : ndarray, shape (n_streamlines,)
+            Remoteness from the bundle.
+        bundle : ndarray, shape (n_streamlines,), int
+            Bundle of each.
+        factor : float, optional
+            Subject factor, by which distances are divided.
+
+        Returns
+        -------
+        p : ndarray, shape (n_streamlines,), float64
+            p-values, above 0.
+        """
+        shifted = np.asarray(remoteness, dtype=np.float64) - np.log(factor)
+        # The streamline itself counts as one of the pooled ones: p is never 0.
+        pooled = (_n_above(self._pooled, shifted) + 1) / (len(self._pooled) + 1)
+        p, n_own = POOLED_WEIGHT * pooled, np.zeros(len(shifted))
+        for code in np.unique(bundle):
+            own, rows = self._of_bundle[code], bundle == code
+            n_own[rows] = len(own)
+            p[rows] += _n_above(own, shifted[rows])
+        return p / (POOLED_WEIGHT + n_own)
+
+    def labelled_strangers(self, alpha: float = ALPHA, factor: float = 1.0) -> float:
+        """Predict the fraction of strangers that would be labelled.
+
+        Parameters
+        ----------
+        alpha : float, optional
+            Largest p-value of streamlines that stay unassigned.
+        factor : float, optional
+            Subject factor.
+
+        Returns
+        -------
+        fraction : float
+            Of streamlines whose bundle is missing from the reference; nan if it has
+            one bundle only.
+        """
+        if not len(self.strangers):
+            return float("nan")
+        p = self.p_values(self.strangers, self.strangers_bundle, factor)
+        return float((p > alpha).mean())
+
+    def fit_factor(self, remoteness: np.ndarray) -> SubjectFactor:
+        """Estimate the subject factor from streamlines of a subject.
+
+        Remotenesses of the subject are modelled as a mixture of those of the reference,
+        shifted by the logarithm of the factor, and of those of strangers. Fraction and
+        factor maximise the likelihood, with a prior for a factor of 1.5.
+
+        Parameters
+        ----------
+        remoteness : ndarray, shape (n_streamlines,)
+            Remoteness of streamlines of the subject, of all its files together.
+
+        Returns
+        -------
+        found : SubjectFactor
+            The factor.
+        """
+        remoteness = remoteness[np.isfinite(remoteness)]
+        if not len(remoteness):
+            return SubjectFactor(1.0, 1.0, 0.0, 0)
+        counts = _histogram(remoteness)
+        seen = np.flatnonzero(counts)
+        counts = counts[seen]
+        known, width = _density(self.known), HIGH - LOW
+        others = (1 - FLAT) * _density(self.strangers)[seen] + FLAT / width
+        fractions = np.linspace(0.0, 1.0, 101)[1:-1]
+        best: tuple[float, float, float] = (-np.inf, 1.0, 0.0)
+        for factor in FACTORS:
+            moved = np.interp(_CENTRES[seen] - np.log(factor), _CENTRES, known)
+            mixed = fractions[:, None] * moved + (1 - fractions[:, None]) * others
+            likelihood = np.log(mixed) @ counts
+            likelihood -= PRIOR_WEIGHT * abs(np.log(factor / PRIOR_FACTOR))
+            at = int(likelihood.argmax())
+            best = max(best, (float(likelihood[at]), float(factor), fractions[at]))
+        _, factor, fraction = best
+        used = factor
+        if fraction < SMALLEST_FRACTION:
+            used = min(factor, PRIOR_FACTOR)
+        return SubjectFactor(used, factor, float(fraction), len(remoteness))
+
+
+def given_factor(factor: float) -> SubjectFactor:
+    """Return a subject factor that is known.
+
+    Parameters
+    ----------
+    factor : float
+        How much further the subject lies from the reference than the reference itself.
+
+    Returns
+    -------
+    found : SubjectFactor
+        The factor; its fraction is nan.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is not a number above 0.
+    """
+    check_number("subject_factor", factor, above=0, high=100)
+    return SubjectFactor(float(factor), float(factor), float("nan"), 0)
+
+
+def check_alpha(alpha: float) -> None:
+    """Raise an error unless a number can be the significance level.
+
+    Parameters
+    ----------
+    alpha : float
+        Fraction of right streamlines that may be lost.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is not between 0 and 1.
+    """
+    check_number("alpha", alpha, low=0, high=1)
+
+
+_CENTRES = np.arange(LOW, HIGH, STEP) + STEP / 2
+
+
+def _n_above(known, values):
+    """Count the sorted known values that are at least each value."""
+    return len(known) - np.searchsorted(known, values, side="left")
+
+
+def _histogram(values):
+    """Count values in bins; values beyond go into the first and the last."""
+    rows = np.clip((values - LOW) / STEP, 0, len(_CENTRES) - 1).astype(int)
+    return np.bincount(rows, minlength=len(_CENTRES)).astype(np.float64)
+
+
+def _density(values):
+    """Kernel density of values at the centres of the bins."""
+    if not len(values):
+        return np.full(len(_CENTRES), 1 / (HIGH - LOW))
+    from scipy.ndimage import gaussian_filter1d
+
+    smooth = gaussian_filter1d(_histogram(values), KERNEL / STEP, mode="constant")
+    return np.maximum(smooth / (smooth.sum() * STEP), 1e-12)
