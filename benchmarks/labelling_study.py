@@ -79,21 +79,21 @@ def by_recobundles(train_side, lines, align):
 
 
 class Latent:
-    """Label by latent neighbours; with thresholds, or every streamline."""
+    """Label by latent neighbours; by p-values, or every streamline."""
 
-    def __init__(self, model, train_side, source, **options):
+    def __init__(self, model, train_side, alpha):
         reference, labels = train_side
-        self.model = model
+        self.model, self.alpha = model, alpha
         self.neighbors = fit_latent_classifier(
             encode(model, reference).mean,
             labels,
             [str(code) for code in range(labels.max() + 1)],
-            source=source,
-            **options,
         )
 
     def __call__(self, lines):
-        return self.neighbors.label(encode(self.model, lines).mean)[0]
+        mean = encode(self.model, lines).mean
+        factor = self.neighbors.subject_factor(mean).factor
+        return self.neighbors.label(mean, alpha=self.alpha, factor=factor)[0]
 
 
 def methods(data, *, quick=False):
@@ -102,9 +102,6 @@ def methods(data, *, quick=False):
     side = reference, labels.astype(np.int64)
     options = dict(data["training"])
     tractograms = options.pop("tractograms")
-    source = None
-    if "groups" in options:
-        source = np.repeat(options["groups"], [len(t) for t in tractograms])
     found = {}
     for latent_dim in (6, 32):
         model = train(
@@ -114,12 +111,13 @@ def methods(data, *, quick=False):
             seed=0,
             **options,
         )
-        for name, margin in (("", 1.5), (", all assigned", np.inf)):
-            rule = Latent(model, side, source, margin=margin)
-            found[f"VAE-{latent_dim}{name}"] = rule
+        for name, alpha in (("", 0.05), (", alpha 0.01", 0.01), (", all assigned", 0)):
+            found[f"VAE-{latent_dim}{name}"] = Latent(model, side, alpha)
     found["MDF, 5 nearest"] = lambda lines: by_mdf(side, lines)
     found["FastStreamlineSearch"] = lambda lines: by_search(side, lines)
-    found["RecoBundles"] = lambda lines: by_recobundles(side, lines, source is not None)
+    found["RecoBundles"] = lambda lines: by_recobundles(
+        side, lines, "groups" in options
+    )
     return found
 
 

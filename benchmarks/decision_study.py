@@ -1,0 +1,286 @@
+"""How often label and filter are wrong about what belongs: p-values and the old rule.
+
+    KERAS_BACKEND=jax python benchmarks/decision_study.py --hcp1065 hcp1065.trx
+
+Half of a real atlas of 106 bundles judges its other half (split by streamline, and by
+clusters of near-copies), all of it and with a quarter of the bundles left out, four
+folds; then DIPY's five subjects, aligned, with each left out, by four and by one other
+subject. The old rule, 1.5 times the 99th percentile of the distances to the nearest
+other streamline and the first percentile of vote shares, is computed in the same run.
+The atlas is a TRX with a group per bundle, RASMM: for example the HCP1065 atlas of
+F.-C. Yeh, from https://brain.labsolver.org (CC BY-SA 4.0). Without it only DIPY's
+subjects are used. Writes ``doc/results/decisions.{csv,rst}``.
+"""
+
+import time
+
+from nibabel.streamlines import ArraySequence
+import numpy as np
+from result_tables import write_results
+from sklearn.metrics import roc_auc_score
+from sklearn.neighbors import NearestNeighbors
+from study_data import SUBJECTS, bundles_without
+from study_main import RESULTS, main, option
+
+from dipy_tractoencoder import encode, fit_alignment, fit_alignment_reference, train
+from dipy_tractoencoder.segment.bundle_classifier import fit_latent_classifier
+from dipy_tractoencoder.segment.reference_density import fit_reference_density
+from dipy_tractoencoder.segment.votes import vote
+from dipy_tractoencoder.streamlines.array import to_array
+from dipy_tractoencoder.streamlines.metrics import mdf_matrix
+
+ALPHAS = (0.01, 0.05, 0.10)
+N_FOLDS = 4
+NEAR = 2.0  # mm; MDF within which streamlines are near-copies
+MARGIN, N_NEIGHBORS = 1.5, 5
+COLUMNS = {
+    "data": "data",
+    "rule": "rule",
+    "judged": "judged",
+    "rejected": "right ones rejected",
+    "strangers": "strangers",
+    "labelled": "strangers labelled",
+    "predicted": "predicted",
+    "auc": "AUC",
+    "factor": "subject factor",
+    "true_factor": "true factor",
+    "wrong": "wrong",
+}
+ABOUT = """\
+Right ones rejected: of streamlines whose most-voted bundle is theirs, the fraction
+that stays unassigned. Strangers: streamlines of bundles that the atlas lacks; predicted
+is the fraction labelled that the atlas itself foretells. AUC: chance that a right one
+has a larger p-value than a stranger. The true factor is the median relative distance of
+right ones over that of the atlas's own. Wrong: fraction of all streamlines with the
+label of another bundle. By ``benchmarks/decision_study.py``."""
+
+
+class OldRule:
+    """Thresholds on the nearest distance and on the votes, per bundle."""
+
+    def __init__(self, mean, bundle, n_bundles):
+        self.mean, self.bundle, self.n = mean, bundle, n_bundles
+        self.search = NearestNeighbors().fit(mean)
+        _, rows = self.search.kneighbors(n_neighbors=N_NEIGHBORS)
+        share = (bundle[rows] == bundle[:, None]).mean(axis=1)
+        self.largest, self.smallest = np.full((2, n_bundles), np.nan)
+        for code in np.unique(bundle):
+            own = mean[bundle == code]
+            if len(own) > 1:
+                near = NearestNeighbors().fit(own).kneighbors(n_neighbors=1)[0][:, 0]
+                self.largest[code] = MARGIN * np.quantile(near, 0.99)
+            self.smallest[code] = np.quantile(share[bundle == code], 0.01)
+        self.largest[np.isnan(self.largest)] = np.nanmedian(self.largest)
+
+    def __call__(self, mean):
+        distances, rows = self.search.kneighbors(mean, n_neighbors=N_NEIGHBORS)
+        bundle, share, nearest = vote(self.bundle[rows], distances, self.n)
+        far = nearest > self.largest[bundle]
+        return bundle, ~(far | (share < self.smallest[bundle]))
+
+
+def read_atlas(path):
+    """Read an atlas: streamlines, bundle of each, and names."""
+    from dipy_tractoencoder.io.mapped import mapped_tractogram
+
+    with mapped_tractogram(path) as atlas:
+        names = sorted(atlas.groups)
+        bundle = np.full(len(atlas), -1)
+        for code, name in enumerate(names):
+            bundle[atlas.groups[name]] = code
+        rows = np.flatnonzero(bundle >= 0)
+        return atlas.streamlines[rows].copy(), bundle[rows], names
+
+
+def near_copies(lines):
+    """Return the number of the cluster of near-copies of each streamline."""
+    points = to_array(lines, 12, orientation="as_is").points
+    cluster = np.arange(len(points))
+    for start in range(0, len(points), 1000):
+        near = mdf_matrix(points[start : start + 1000], points) < NEAR
+        cluster[start : start + 1000] = np.minimum(
+            cluster[start : start + 1000], near.argmax(axis=1)
+        )
+    for _ in range(50):  # Follow the links to the first of each chain.
+        cluster = cluster[cluster]
+    return cluster
+
+
+def halves(lines, how, seed=0):
+    """Split streamlines into two halves; near-copies stay together by "cluster"."""
+    rng = np.random.default_rng(seed)
+    unit = np.arange(len(lines)) if how == "streamline" else near_copies(lines)
+    first = rng.random(len(lines)) < 0.5
+    return first[unit]
+
+
+def judge(mean, bundle, n_bundles, new, truth, alphas=ALPHAS):
+    """Rows of both rules for latents of new streamlines; -1 is a stranger."""
+    classifier = fit_latent_classifier(mean, bundle, range(n_bundles))
+    found = classifier.judge(new)
+    factor = classifier.subject_factor(new)
+    p, _ = classifier.p_values(found, factor.factor)
+    right, strange = found.bundle == truth, truth < 0
+    own = np.median(classifier.decisions.known)
+    about = {"judged": len(new), "strangers": int(strange.sum())}
+    numbers = {"factor": factor.factor, "auc": None}
+    numbers["true_factor"] = float(np.exp(np.median(found.remoteness[right]) - own))
+    if strange.any():
+        both = right | strange
+        numbers["auc"] = float(roc_auc_score(right[both], p[both]))
+    rows = []
+    for alpha in alphas:
+        kept = p > alpha
+        rows.append({"rule": f"p > {alpha:g}", **about, **numbers})
+        rows[-1].update(outcome(right, strange, kept))
+        predicted = classifier.decisions.labelled_strangers(alpha, factor.factor)
+        rows[-1]["predicted"] = predicted
+    taken, kept = OldRule(mean, bundle, n_bundles)(new)
+    rows.append({"rule": "old rule", **about})
+    rows[-1].update(outcome(taken == truth, strange, kept))
+    return rows
+
+
+def outcome(right, strange, kept):
+    """Fractions that were rejected, labelled and wrong."""
+    return {
+        "rejected": float((~kept[right]).mean()) if right.any() else None,
+        "labelled": float(kept[strange].mean()) if strange.any() else None,
+        "wrong": float((kept & ~right).mean()),
+    }
+
+
+def of_folds(rows_of_folds):
+    """Weighted means over folds, by the numbers of strangers or of streamlines."""
+    mean = []
+    for rows in zip(*rows_of_folds):
+        row = {"rule": rows[0]["rule"]}
+        row["judged"] = sum(r["judged"] for r in rows)
+        row["strangers"] = sum(r["strangers"] for r in rows)
+        for name in ("rejected", "labelled", "predicted", "auc", "factor", "wrong"):
+            by = "strangers" if name in ("labelled", "predicted") else "judged"
+            values = [(r.get(name), r[by]) for r in rows if r.get(name) is not None]
+            if values:
+                numbers, weights = zip(*values)
+                row[name] = float(np.average(numbers, weights=weights))
+        mean.append(row)
+    return mean
+
+
+def on_atlas(path, quick):
+    """Rows for the halves of an atlas."""
+    lines, bundle, names = read_atlas(path)
+    rows = []
+    for how in ("streamline", "cluster"):
+        first = halves(lines, how)
+        settings = {"latent_dim": 32, "seed": 0}
+        if quick:
+            settings["epochs"] = 0
+        start = time.perf_counter()
+        model = train(lines[np.flatnonzero(first)], **settings)
+        print(f"trained in {time.perf_counter() - start:.0f} s")
+        latents = encode(model, lines)
+        mean, rows_of = latents.mean, latents.index
+        codes, first = bundle[rows_of], first[rows_of]
+        n_own = len(np.unique(codes[first]))
+        data = f"atlas of {n_own} bundles, half and half by {how}"
+        done = judge(mean[first], codes[first], len(names), mean[~first], codes[~first])
+        rows += [{"data": data, **row} for row in done]
+        folds = []
+        for fold in range(N_FOLDS):
+            out = np.arange(len(names)) % N_FOLDS == fold
+            kept = first & ~out[codes]
+            truth = np.where(out[codes[~first]], -1, codes[~first])
+            folds.append(
+                judge(mean[kept], codes[kept], len(names), mean[~first], truth)
+            )
+        rows += [
+            {"data": f"{data}, a quarter of the bundles left out", **row}
+            for row in of_folds(folds)
+        ]
+        rows += filter_rows(mean[first], codes[first], mean[~first])
+    return rows
+
+
+def filter_rows(mean, codes, new):
+    """Filter by a reference in one file, in many, and doubled."""
+    rng = np.random.default_rng(0)
+    orders = {
+        "one file": np.arange(len(mean)),
+        "a file per bundle": np.argsort(codes, kind="stable"),
+        "ten random files": rng.permutation(len(mean)),
+        "doubled": np.tile(np.arange(len(mean)), 2),
+    }
+    rows = []
+    for name, order in orders.items():
+        density = fit_reference_density(mean[order])
+        _, remoteness = density.judge(new)
+        factor = density.decisions.fit_factor(remoteness)
+        p = density.p_values(remoteness, factor.factor)
+        rows.append(
+            {
+                "data": f"filter, reference: {name}",
+                "rule": "p > 0.05",
+                "judged": len(new),
+                "rejected": float((p <= 0.05).mean()),
+                "factor": factor.factor,
+            }
+        )
+    return rows
+
+
+def on_subjects(quick):
+    """Rows for DIPY's subjects, aligned, each left out."""
+    sides = {name: bundles_without(name)["test"] for name in SUBJECTS}
+    home = fit_alignment_reference(sides[SUBJECTS[0]][0])
+    moved = {}
+    for name, (lines, codes) in sides.items():
+        alignment = fit_alignment(home, ArraySequence(lines))
+        moved[name] = alignment.apply(ArraySequence(lines)), np.asarray(codes)
+    rows = []
+    for test in SUBJECTS[:2] if quick else SUBJECTS:
+        others = [name for name in SUBJECTS if name != test]
+        for atlas in (others, others[:1]):
+            known = ArraySequence([line for n in atlas for line in moved[n][0]])
+            codes = np.concatenate([moved[n][1] for n in atlas])
+            epochs = {"epochs": 0} if quick else {}
+            model = train(known, latent_dim=16, seed=0, **epochs)
+            mean, new = encode(model, known), encode(model, moved[test][0])
+            codes, truth = codes[mean.index], moved[test][1][new.index]
+            data = f"{test} by {len(atlas)} of DIPY's subjects"
+            done = judge(mean.mean, codes, 3, new.mean, truth, alphas=(0.05,))
+            rows += [{"data": data, **row} for row in done]
+            folds = []
+            for out in range(3):
+                kept = codes != out
+                strange = np.where(truth == out, -1, truth)
+                folds.append(
+                    judge(mean.mean[kept], codes[kept], 3, new.mean, strange, (0.05,))
+                )
+            rows += [
+                {"data": f"{data}, one bundle left out", **row}
+                for row in of_folds(folds)
+            ]
+    return rows
+
+
+def run(options):
+    rows = on_atlas(options.hcp1065, options.quick) if options.hcp1065 else []
+    rows += on_subjects(options.quick)
+    write_results(
+        rows,
+        options.out_dir / "decisions",
+        title="Decisions: what belongs to an atlas",
+        about=ABOUT,
+        columns=COLUMNS,
+    )
+
+
+if __name__ == "__main__":
+    main(
+        run,
+        __doc__,
+        option("--hcp1065", help="TRX with a group per bundle"),
+        out_dir=RESULTS,
+        quick=True,
+    )
