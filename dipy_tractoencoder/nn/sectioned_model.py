@@ -26,6 +26,13 @@ class SectionedModel(UnforkedModel):
         super().__init__(**kwargs)
         self.sections = sections
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; sections without Keras, which would track and wrap them."""
+        if name == "sections":
+            object.__setattr__(self, name, value)  # The setter below.
+        else:
+            super().__setattr__(name, value)
+
     @property
     def sections(self) -> Sections:
         """Named parts that are stored with the model; empty by default."""
@@ -33,7 +40,6 @@ class SectionedModel(UnforkedModel):
 
     @sections.setter
     def sections(self, values: Mapping[str, Any] | None) -> None:
-        # Not through Keras' attribute tracking, which would wrap a dictionary.
         self.__dict__["_sections"] = Sections(values)
 
     def with_sections(self, config: dict[str, Any]) -> dict[str, Any]:

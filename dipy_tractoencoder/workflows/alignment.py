@@ -16,9 +16,11 @@ from dipy_tractoencoder.errors import (
     check_choice,
 )
 from dipy_tractoencoder.workflows.alignment_log import (
+    UNCHECKED,
     displacement,
     listed,
     log_checked,
+    log_mirrored,
     log_moved,
     refusal,
 )
@@ -297,11 +299,9 @@ class SubjectAligner:
         if self.reference is None:
             if not self._said:
                 self._said = True
-                logger.info(
-                    "Whether the streamlines lie in the space of the model was not "
-                    "checked: the model file holds no reference for alignment. Give "
-                    "tractograms of its space with --align_to to check or align."
-                )
+                logger.info(UNCHECKED)
+            if given is not None:
+                log_mirrored(self._named(subject), given)
             return given
         try:
             lines, samples = self._sampled(subject, small=not self._fits(subject))

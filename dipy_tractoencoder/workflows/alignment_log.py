@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+UNCHECKED = (
+    "Whether the streamlines lie in the space of the model was not checked: the model "
+    "file holds no reference for alignment. Give tractograms of its space with "
+    "--align_to to check or align."
+)
 # Of `Alignment.quality`; the file of the transform has all.
 SHOWN = ("distance", "ratio", "gap", "check_distance", "check_ratio")
 
@@ -58,7 +63,7 @@ def refusal(what: str, alignment: Alignment) -> str:
     """
     return (
         f"{what} to the space of the model cannot be relied on. "
-        f"{' '.join(alignment.reasons)} ({described(alignment)}). Give "
+        f"{_once_each(alignment.reasons)} ({described(alignment)}). Give "
         "its known transform with --transform; --align_anyway uses this one as it is."
     )
 
@@ -83,7 +88,7 @@ def log_checked(name: str, alignment: Alignment) -> None:
         "with --align rigid, give its known transform with --transform, or say --align "
         "off.",
         name,
-        " ".join(alignment.reasons),
+        _once_each(alignment.reasons),
     )
 
 
@@ -101,8 +106,6 @@ def log_moved(name: str, alignment: Alignment, moved: float, hint: str = "") -> 
     hint : str, optional
         What may be wrong besides, for a warning.
     """
-    import numpy as np
-
     logger.info(
         "%s: moved to the space of the model (%s) by %.1f mm: %s (%s).",
         name,
@@ -111,18 +114,33 @@ def log_moved(name: str, alignment: Alignment, moved: float, hint: str = "") -> 
         alignment.verdict,
         described(alignment),
     )
+    log_mirrored(name, alignment)
+    if alignment.verdict in ("uncertain", "refused"):
+        logger.warning(
+            "%s: the alignment may be wrong. %s Look at its picture.%s",
+            name,
+            _once_each(alignment.reasons),
+            hint,
+        )
+
+
+def log_mirrored(name: str, alignment: Alignment) -> None:
+    """Warn of a transform that exchanges left and right.
+
+    Parameters
+    ----------
+    name : str
+        The subject.
+    alignment : Alignment
+        Alignment that is used.
+    """
+    import numpy as np
+
     if alignment.mirrors:
         logger.warning(
             "%s: the transform exchanges left and right (determinant %.3g).",
             name,
             np.linalg.det(alignment.matrix[:3, :3]),
-        )
-    if alignment.verdict in ("uncertain", "refused"):
-        logger.warning(
-            "%s: the alignment may be wrong. %s Look at its picture.%s",
-            name,
-            " ".join(alignment.reasons),
-            hint,
         )
 
 
@@ -167,3 +185,9 @@ def listed(names: Iterable, shown: int = 5) -> str:
     names = [str(name) for name in names]
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more
+
+
+def _once_each(reasons: Iterable[str]) -> str:
+    """Join reasons; what several of them advise is said once."""
+    sentences = " ".join(reasons).replace(". ", ".\n").splitlines()
+    return " ".join(dict.fromkeys(sentences))

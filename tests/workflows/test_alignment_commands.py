@@ -296,6 +296,83 @@ def test_refused_subject_does_not_stop_the_others(
     assert not (tmp_path / "alone").exists() or not files_below(tmp_path / "alone")
 
 
+def write_unusual(kind, paths, folder):
+    """Write a subject as users may have it, next to the model's own streamlines."""
+    (folder / "odd").mkdir()
+    for path in paths:
+        tractogram = load_tractogram(path)
+        points = tractogram.streamlines.get_data()
+        if kind == "small animal":
+            tractogram.streamlines._data[:] = 0.2 * (points - points.mean(axis=0))
+        elif kind == "one streamline":
+            tractogram = tractogram[:1]
+        elif kind == "all alike":
+            tractogram = tractogram[np.zeros(50, int)]
+        save_tractogram(tractogram, folder / "odd" / path.name)
+        if kind != "small animal":
+            return
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("small animal", ["odd (3 files)", "times as large as the subject"]),
+        ("one streamline", ["1 streamline"]),
+        ("all alike", ["different"]),
+    ],
+)
+def test_unusual_subjects_are_refused_and_nothing_is_written(
+    world, inputs, capsys, tmp_path, kind, words
+):
+    write_unusual(kind, inputs[1:], tmp_path)
+    values = (world / "new.keras", tmp_path / "odd", "--align", "rigid")
+    values += ("--subject_by", "folder", "--out_dir", "out")
+    result = call_command(capsys, "dipy_encode_vae", *values)
+    assert result.code == 2
+    said = (result.out + result.err).lower()
+    assert all(word.lower() in said for word in words), said
+    assert "Traceback" not in said
+    assert not (tmp_path / "out").exists() or not files_below(tmp_path / "out")
+
+
+def test_a_bundle_alone_is_never_certain(world, inputs, capsys, tmp_path):
+    values = (world / "new.keras", inputs[1], "--align", "rigid")
+    result = call_command(capsys, "dipy_encode_vae", *values)
+    said = result.out + result.err
+    assert result.code == 2 or "WARNING" in result.out, said
+    assert ": accepted" not in said
+    if result.code == 0:
+        assert load_latents("latents.h5").alignment.verdict == "uncertain"
+
+
+def test_two_subjects_in_one_folder_are_said_to_be_possible(
+    world, inputs, capsys, tmp_path
+):
+    """They lie in two poses, so that no single transform fits both."""
+    (tmp_path / "both").mkdir()
+    turned = Alignment(np.diag([-1.0, -1.0, 1.0, 1.0]))
+    for path in inputs[1:]:
+        tractogram = load_tractogram(path)
+        save_tractogram(tractogram, tmp_path / "both" / path.name)
+        moved = StatefulTractogram.from_sft(turned.apply(tractogram), tractogram)
+        save_tractogram(moved, tmp_path / "both" / f"other_{path.name}")
+    values = (world / "new.keras", tmp_path / "both", "--align", "rigid")
+    values += ("--subject_by", "folder", "--out_dir", "out")
+    result = call_command(capsys, "dipy_encode_vae", *values)
+    said = result.out + result.err
+    assert result.code == 2 or "WARNING" in result.out
+    assert ": accepted" not in said
+    assert "--subject_by file" in said
+
+
+def test_a_mirrored_transform_warns(world, inputs, capsys, tmp_path):
+    np.savetxt(tmp_path / "mirror.txt", np.diag([-1.0, 1, 1, 1]) @ pose().matrix)
+    values = ("--transform", "mirror.txt", "--subject_by", "folder")
+    result = call_command(capsys, "dipy_encode_vae", *inputs, *values)
+    assert result.code == 0, result.err
+    assert result.out.count("exchanges left and right") == 1
+
+
 def test_default_warns_of_a_subject_elsewhere(world, inputs, capsys, tmp_path):
     new = (world / "new.keras", *inputs[1:], "--subject_by", "folder")
     result = call_command(capsys, "dipy_encode_vae", *new)
