@@ -42,6 +42,8 @@ from dipy_tractoencoder.training.settings import TrainingSettings
 from dipy_tractoencoder.viz.base import curves_figure
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from dipy_tractoencoder.nn.provenance import TrainingRecord
     from dipy_tractoencoder.report.page import Picture
     from dipy_tractoencoder.training.run import TrainingRun
@@ -59,6 +61,7 @@ def training_report(
     command: str | None = None,
     fingerprint: str | None = None,
     facts: dict[str, str] | None = None,
+    alignments: dict[str, Figure] | None = None,
 ) -> Report:
     """Make the report of a training: data, settings, errors, loss curves and pictures.
 
@@ -80,6 +83,8 @@ def training_report(
         Fingerprint of the model, if known.
     facts : dict of str, optional
         Further facts on the origin of the results, by name.
+    alignments : dict of Figure, optional
+        Picture of the alignment of each subject, by its name; see `alignment_figure`.
 
     Returns
     -------
@@ -127,7 +132,7 @@ def training_report(
     )
     sections = [
         Section("Data", (*files_tables(rows, USED), *_not_drawn(record.data))),
-        *_subjects(record.data.get("subjects")),
+        *_subjects(record.data.get("subjects"), alignments or {}),
         Section(
             "Settings",
             tuple(
@@ -239,7 +244,7 @@ def _errors(run, sides, files, what):
     return parts
 
 
-def _subjects(rows):
+def _subjects(rows, figures):
     """Make a section on what was moved by how much, if subjects were aligned."""
     if not rows:
         return []
@@ -269,7 +274,16 @@ def _subjects(rows):
         shown,
         folded=len(shown) > LONG_TABLE,
     )
-    return [Section("Alignment of the subjects", (table, about))]
+    pictures = [
+        picture(
+            figure,
+            f"{subject} before and after its alignment, in three views each, over what "
+            "it was aligned to.",
+            f"{subject}. Grey: centroids of what subjects are aligned to.",
+        )
+        for subject, figure in figures.items()
+    ]
+    return [Section("Alignment of the subjects", (table, about, *pictures))]
 
 
 def _not_drawn(data):

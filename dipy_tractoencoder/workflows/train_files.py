@@ -137,6 +137,7 @@ def train_files(
         files=files,
         fingerprint=mark,
         facts={"folder": str(Path.cwd())},
+        alignments=None if subjects is None else subjects.figures(),
         **about,
     )
     save_report(report, report_path)

@@ -15,11 +15,14 @@ from dipy_tractoencoder.workflows.alignment_options import ALIGN, FITTED, refere
 from dipy_tractoencoder.workflows.base import as_list
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from dipy_tractoencoder.align.alignment import Alignment
 
 logger = logging.getLogger(__name__)
 
 MEAN = "mean"
+MOST_DRAWN = 6  # subjects in the report
 VALIDATION_BY = ("streamline", "file", "folder", "subject")
 
 
@@ -142,6 +145,26 @@ class TrainingSubjects:
             self.files.setdefault(subject, []).append(path)
         self._unknown = _unknown_subjects(paths, subject_by)
         self.rows: list[dict[str, Any]] = []
+        self._to: Any = None
+        self._moved: dict[str, Alignment] = {}
+
+    def figures(self) -> dict[str, Figure]:
+        """Draw the alignments of the first subjects that were moved.
+
+        Returns
+        -------
+        figures : dict of matplotlib.figure.Figure
+            A figure per subject, of up to ``MOST_DRAWN``; none if nothing was moved.
+        """
+        from dipy_tractoencoder.viz.alignment import alignment_figure
+
+        figures = {}
+        for subject, alignment in list(self._moved.items())[:MOST_DRAWN]:
+            lines, _ = self._sampled(subject, (), small=True)
+            figures[subject] = alignment_figure(
+                self._to, lines, alignment, name=subject, seed=self.seed
+            )
+        return figures
 
     @property
     def of_mean(self) -> bool:
@@ -182,7 +205,10 @@ class TrainingSubjects:
         found = self._fitted(reference, first)
         if self.of_mean:
             logger.info("Aligning all subjects to their mean.")
-            found = self._fitted(self._mean(reference, found))
+            reference = self._mean(reference, found)
+            found = self._fitted(reference)
+        self._to = reference
+        self._moved = {s: a for s, a in found.items() if s != first}
         for subject in self.files:
             self._log(subject, found[subject])
         refused = [s for s in self.files if found[s].verdict == "refused"]

@@ -165,6 +165,8 @@ def test_a_model_of_aligned_subjects(files, fits, moves, lines, tmp_path):
         files, tmp_path / "aligned", subjects=subjects, groups=groups
     )
     assert "Subjects moved to one space" in page and "sub-2" in page
+    assert "sub-2 before and after its alignment" in page
+    assert "sub-1 before" not in page  # It stays.
     assert "of the training streamlines (20 points each)" in page
     rows = model.record.data["subjects"]
     assert [row["subject"] for row in rows] == list(moves)
