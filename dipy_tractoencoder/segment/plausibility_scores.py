@@ -328,6 +328,18 @@ def judge_streamlines(
     ------
     InvalidArgumentError
         If ``streamlines`` are not streamlines.
+
+    Examples
+    --------
+    >>> import dipy_tractoencoder as dte
+    >>> made = dte.make_fibercup(30, seed=0)
+    >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
+    >>> latents = dte.encode(model, made[made.plausible == 1].streamlines)
+    >>> scorer = dte.fit_latent_scorer(model, latents.mean)
+    >>> scores, remoteness, _ = dte.judge_streamlines(scorer, made.streamlines)
+    >>> p = scorer.density.p_values(remoteness)
+    >>> p.shape, bool((p > 0).all())
+    ((43,), True)
     """
     streamlines = as_sequence(streamlines)
     scores, remoteness = np.full((2, len(streamlines)), np.nan)
