@@ -209,6 +209,37 @@ class Decisions:
         return SubjectFactor(used, factor, float(fraction), len(remoteness))
 
 
+def chosen_factor(
+    decisions: Decisions,
+    remoteness: np.ndarray,
+    factor: SubjectFactor | float | None = None,
+) -> SubjectFactor:
+    """Return a subject factor that is given, or estimate it.
+
+    Parameters
+    ----------
+    decisions : Decisions
+        Of the reference.
+    remoteness : ndarray, shape (n_streamlines,)
+        Remoteness of streamlines of the subject.
+    factor : SubjectFactor or float, optional
+        The factor, if it is known.
+
+    Returns
+    -------
+    found : SubjectFactor
+        The factor.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is not a number above 0.
+    """
+    if factor is None:
+        return decisions.fit_factor(remoteness)
+    return factor if isinstance(factor, SubjectFactor) else given_factor(factor)
+
+
 def given_factor(factor: float) -> SubjectFactor:
     """Return a subject factor that is known.
 

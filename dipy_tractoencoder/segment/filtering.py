@@ -19,7 +19,7 @@ from dipy_tractoencoder.segment.decisions import (
     ALPHA,
     SubjectFactor,
     check_alpha,
-    given_factor,
+    chosen_factor,
 )
 from dipy_tractoencoder.segment.filtered import Filtered
 from dipy_tractoencoder.segment.plausibility_scores import (
@@ -317,7 +317,7 @@ def filter_file(
         if threshold is not None:
             kept = scores <= threshold
         else:
-            found = _subject_factor(density, factor, remoteness)
+            found = chosen_factor(density.decisions, remoteness, factor)
             p = np.full(len(scores), np.nan)
             there = np.isfinite(remoteness)
             p[there] = density.p_values(remoteness[there], found.factor)
@@ -326,12 +326,3 @@ def filter_file(
         save_selection(source, np.flatnonzero(kept), out_kept, data=data)
         save_selection(source, np.flatnonzero(~kept), out_removed, data=data)
     return Filtered(scores, int(kept.sum()), rejects, truth, p, found)
-
-
-def _subject_factor(density, factor, remoteness):
-    """Return the subject factor as given, or estimate it."""
-    if factor is None:
-        return density.decisions.fit_factor(remoteness)
-    if isinstance(factor, SubjectFactor):
-        return factor
-    return given_factor(factor)

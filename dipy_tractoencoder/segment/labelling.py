@@ -23,7 +23,7 @@ from dipy_tractoencoder.segment.decisions import (
     ALPHA,
     SubjectFactor,
     check_alpha,
-    given_factor,
+    chosen_factor,
 )
 from dipy_tractoencoder.segment.labels import ADDED, Labels
 from dipy_tractoencoder.segment.votes import UNASSIGNED, Judgement
@@ -183,11 +183,8 @@ def label_streamlines(
         if progress is not None:
             progress(len(chunk))
     judged, encoded = _joined(found, neighbors), np.concatenate([[], *rows]).astype(int)
-    if factor is None:
-        factor = neighbors.decisions.fit_factor(judged.remoteness)
-    elif not isinstance(factor, SubjectFactor):
-        factor = given_factor(factor)
-    p, second_p = neighbors.p_values(judged, factor.factor)
+    found_factor = chosen_factor(neighbors.decisions, judged.remoteness, factor)
+    p, second_p = neighbors.p_values(judged, found_factor.factor)
     assigned = np.where(p > alpha, judged.bundle, UNASSIGNED)
 
     def of_all(values, otherwise):
@@ -204,7 +201,7 @@ def label_streamlines(
         p=of_all(p, np.nan),
         second=of_all(judged.second, UNASSIGNED),
         second_p=of_all(second_p, np.nan),
-        factor=factor,
+        factor=found_factor,
     )
 
 

@@ -22,7 +22,7 @@ from dipy_tractoencoder.latent.codec import encode
 from dipy_tractoencoder.latent.reconstruction import reconstruct_points
 from dipy_tractoencoder.nn.likelihood import best_noise_std, log_likelihood
 from dipy_tractoencoder.segment.decisions import SubjectFactor
-from dipy_tractoencoder.segment.neighbors import own_mean_distances
+from dipy_tractoencoder.segment.neighbors import reference_distances
 from dipy_tractoencoder.segment.reference_density import (
     ReferenceDensity,
     fit_reference_density,
@@ -216,7 +216,7 @@ def fit_latent_scorer(
     (30,)
     """
     density = fit_reference_density(mean, seed=seed)
-    own = own_mean_distances(density.mean, 1)
+    own = reference_distances(density.mean)
     return PlausibilityScorer(model, "latent", own, density)
 
 
