@@ -139,7 +139,7 @@ def rows_of(route, *, quick=False):
         known = model.preprocessing.array(data["train"].streamlines[truth["train"]])
         for score in SCORES:
             start = time.perf_counter()
-            reference = [(known, 0)]
+            reference = [known]
             scorer = fit_scorer(model, reference.copy, score=score)
             scores = {name: scorer(arrays[name]) for name in ("validation", "test")}
             seconds = time.perf_counter() - start

@@ -14,7 +14,7 @@ from dipy_tractoencoder.io.chunks import TractogramChunks
 from dipy_tractoencoder.io.formats import file_format, file_stem
 from dipy_tractoencoder.io.open_file import check_common_space
 from dipy_tractoencoder.io.paths import tractogram_files
-from dipy_tractoencoder.latent.codec import check_same_model, encode
+from dipy_tractoencoder.latent.codec import check_same_model, decode, encode
 from dipy_tractoencoder.latent.file_codec import prepared_chunks
 from dipy_tractoencoder.latent.latents_file import (
     EXTENSIONS as LATENTS_EXTENSIONS,
@@ -26,6 +26,7 @@ from dipy_tractoencoder.streamlines.array import (
     StreamlineArray,
     merge_rejects,
 )
+from dipy_tractoencoder.streamlines.metrics import curve_length
 from dipy_tractoencoder.utils.reservoir import UniformSample
 from dipy_tractoencoder.utils.tables import rejects_text
 
@@ -45,14 +46,14 @@ class LabelledLatents:
         Index in ``names`` of the bundle of each streamline.
     names : tuple of str
         Names of the bundles, sorted.
-    source : ndarray, shape (n_streamlines,), int64
-        Number of the file of each streamline.
+    length : ndarray, shape (n_streamlines,), float32
+        Length of each streamline, mm, along its resampled points.
     """
 
     mean: np.ndarray
     bundle: np.ndarray
     names: tuple
-    source: np.ndarray
+    length: np.ndarray
 
 
 class BundleChunk(NamedTuple):
@@ -61,7 +62,6 @@ class BundleChunk(NamedTuple):
     name: str
     array: StreamlineArray
     space: dict
-    source: int
 
 
 def bundle_chunks(
@@ -106,8 +106,8 @@ def bundle_chunks(
     ------
     chunk : BundleChunk
         ``name`` of the bundle; ``array``, a StreamlineArray in RASMM, mm, in the
-        model's space and orientation; ``space`` of the file (see
-        `io.space.tractogram_space`); and ``source``, the number of the file.
+        model's space and orientation; and ``space`` of the file (see
+        `io.space.tractogram_space`).
 
     Raises
     ------
@@ -119,7 +119,7 @@ def bundle_chunks(
     counts: dict[str, list] = {}
     files = tractogram_files(paths)
     check_common_space(files, reference)
-    for source, path in enumerate(files):
+    for path in files:
         members = bundle_members(path, groups)
         reader = TractogramChunks(
             path, reference, chunk_size=chunk_size, progress=progress
@@ -136,7 +136,7 @@ def bundle_chunks(
                     if numbers is not None:
                         part = _rows(array, np.isin(array.index, numbers))
                     if len(part):
-                        yield BundleChunk(name, part, reader.space, source)
+                        yield BundleChunk(name, part, reader.space)
                     counts[name][1] += len(part)
                     counts[name][2].append(array.rejects)
         finally:
@@ -254,23 +254,25 @@ def bundle_latents(
     paths = tractogram_files(paths)
     latents_files = [p for p in paths if file_format(p) in LATENTS_EXTENSIONS]
     paths = [path for path in paths if path not in latents_files]
-    for source, path in enumerate(latents_files):
+    for path in latents_files:
         latents = load_latents(path)
         check_same_model(model, latents)
         name = file_stem(latents.tractogram or path)
-        found.setdefault(name, []).append((latents.mean, -1 - source))
+        length = curve_length(decode(model, latents))
+        found.setdefault(name, []).append((latents.mean, length))
     for chunk in bundle_chunks(model, paths, **options):
         mean = encode(model, chunk.array).mean
-        found.setdefault(chunk.name, []).append((mean, chunk.source))
+        length = curve_length(chunk.array.points)
+        found.setdefault(chunk.name, []).append((mean, length))
     names = tuple(sorted(found))
     parts = [(code, *part) for code, name in enumerate(names) for part in found[name]]
-    bundle, means, sources = zip(*parts)
+    bundle, means, lengths = zip(*parts)
     sizes = [len(mean) for mean in means]
     return LabelledLatents(
         mean=np.concatenate(means),
         bundle=np.repeat(bundle, sizes),
         names=names,
-        source=np.repeat(sources, sizes),
+        length=np.concatenate(lengths).astype(np.float32),
     )
 
 

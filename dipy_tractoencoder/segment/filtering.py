@@ -117,7 +117,7 @@ def fit_plausibility_scorer(
 
     def read():
         for chunk in bundle_chunks(model, paths, **options):
-            yield chunk.array, chunk.source
+            yield chunk.array
 
     return fit_scorer(model, read, score=score)
 

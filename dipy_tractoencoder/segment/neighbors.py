@@ -40,21 +40,13 @@ def nearest_distances(mean: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return neighbors.kneighbors(mean, n_neighbors=1)[0][:, 0].astype(np.float64)
 
 
-def reference_distances(
-    reference: np.ndarray, source: np.ndarray | None = None
-) -> np.ndarray:
+def reference_distances(reference: np.ndarray) -> np.ndarray:
     """Compute the distance of each reference latent to the nearest other one.
-
-    If the references come from several subjects, distances are measured to the nearest
-    latent of another subject, because streamlines of one subject lie closer together
-    than those of different subjects.
 
     Parameters
     ----------
     reference : ndarray, shape (n_reference, latent_dim)
         Latents.
-    source : ndarray, shape (n_reference,), int, optional
-        Number of the subject, or file, of each latent; one subject by default.
 
     Returns
     -------
@@ -71,16 +63,9 @@ def reference_distances(
             "At least two reference streamlines are needed to measure their distances. "
             f"Received: {len(reference)}."
         )
-    sources = np.unique(source) if source is not None else ()
-    if len(sources) < 2:
-        # Without an argument a row is not counted as its own neighbour.
-        found = fit(reference).kneighbors(n_neighbors=1)[0]
-        return found[:, 0].astype(np.float64)
-    distance = np.empty(len(reference))
-    for one in sources:
-        own = source == one
-        distance[own] = nearest_distances(reference[own], reference[~own])
-    return distance
+    # Without an argument a row is not counted as its own neighbour.
+    found = fit(reference).kneighbors(n_neighbors=1)[0]
+    return found[:, 0].astype(np.float64)
 
 
 def mean_distances(

@@ -145,9 +145,8 @@ def fit_scorer(
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
     read_reference : callable
-        Function without arguments that returns an iterable over the plausible
-        streamlines: pairs of a StreamlineArray and the number of its file or subject.
-        It may be called twice.
+        Function without arguments that returns an iterable over StreamlineArrays of
+        plausible streamlines. It may be called twice.
     score : {"latent", "reconstruction", "likelihood"}, optional
         Name of the score.
 
@@ -165,17 +164,16 @@ def fit_scorer(
     """
     check_score(score, model)
     if score == "latent":
-        means = [encode(model, array).mean for array, _ in read_reference()]
+        means = [encode(model, array).mean for array in read_reference()]
         return fit_latent_scorer(model, np.concatenate(means))
     noise_std = None
     if score == "likelihood":
         sizes, stds = zip(
-            *((len(a), best_noise_std(model, a.points)) for a, _ in read_reference())
+            *((len(a), best_noise_std(model, a.points)) for a in read_reference())
         )
         noise_std = float(np.sqrt(np.average(np.square(stds), weights=sizes)))
     own = [
-        _own_scores(model, score, array.points, noise_std)
-        for array, _ in read_reference()
+        _own_scores(model, score, array.points, noise_std) for array in read_reference()
     ]
     return PlausibilityScorer(model, score, np.concatenate(own), noise_std=noise_std)
 

@@ -23,13 +23,6 @@ def test_own_distances_leave_out_the_streamline_itself(rng):
     assert reference_distances(np.repeat(latents, 2, axis=0)).max() == 0
 
 
-def test_own_distances_go_to_other_sources():
-    latents = np.array([[0.0], [0.1], [7], [7.1]])
-    np.testing.assert_allclose(reference_distances(latents), 0.1)
-    source = np.array([0, 0, 1, 1])
-    np.testing.assert_allclose(reference_distances(latents, source), [7, 6.9, 6.9, 7])
-
-
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_reference_of_one_is_refused(count):
     with pytest.raises(EmptyDataError, match=str(count)):
