@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 import logging
 
@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 N_NEIGHBORS = 5
 N_LOOKED_AT = 15  # nearest streamlines among which the second bundle is found
 N_STRANGERS = 4000  # streamlines of the reference judged without their bundle
+LENGTH_QUANTILES = (0.05, 0.5, 0.95)
 SHOWN = 6  # names in a warning
 
 
@@ -52,6 +53,9 @@ class BundleClassifier:
         ``n_neighbors`` nearest ones), in the unit of the latents.
     decisions : Decisions
         Decides which streamlines belong to their bundle.
+    length : ndarray, shape (n_bundles, 3)
+        Quantiles (0.05, 0.5 and 0.95) of the lengths of each bundle, mm; nan where
+        they are not known.
 
     Examples
     --------
@@ -72,6 +76,7 @@ class BundleClassifier:
     n_neighbors: int
     scale: np.ndarray
     decisions: Decisions
+    length: np.ndarray
 
     __repr__ = short_repr
 
@@ -218,6 +223,7 @@ def fit_latent_classifier(
     names: Sequence[str],
     *,
     n_neighbors: int = N_NEIGHBORS,
+    length: np.ndarray | None = None,
     seed: int = 0,
 ) -> BundleClassifier:
     """Fit the bundle classifier to latents of labelled streamlines.
@@ -238,6 +244,8 @@ def fit_latent_classifier(
         Names of the bundles.
     n_neighbors : int, optional
         Number of neighbours that vote.
+    length : ndarray, shape (n_reference,), optional
+        Length of each streamline, mm.
     seed : int, optional
         Seed of the choice of streamlines that are judged as strangers.
 
@@ -268,6 +276,7 @@ def fit_latent_classifier(
     ['AF', 'UF', 'unassigned']
     """
     check_number("n_neighbors", n_neighbors, low=1, integer=True)
+    lengths = _length_quantiles(length, np.asarray(bundle), len(names))
     mean, bundle = _each_once(np.asarray(mean), np.asarray(bundle))
     counts = np.bincount(bundle, minlength=len(names))
     own = np.full(len(mean), np.nan)
@@ -294,15 +303,22 @@ def fit_latent_classifier(
         np.log(relative), bundle[kept], nothing, nothing.astype(int), len(names)
     )
     classifier = BundleClassifier(
-        tuple(names), mean, bundle, int(n_neighbors), scale, first
+        tuple(names), mean, bundle, int(n_neighbors), scale, first, lengths
     )
     strangers, taken_for = _as_strangers(classifier, seed)
-    decisions = Decisions(
-        first.known, first.known_bundle, strangers, taken_for, len(names)
-    )
-    return BundleClassifier(
-        tuple(names), mean, bundle, int(n_neighbors), scale, decisions
-    )
+    decisions = replace(first, strangers=strangers, strangers_bundle=taken_for)
+    return replace(classifier, decisions=decisions)
+
+
+def _length_quantiles(length, bundle, n_bundles):
+    """Return quantiles of the lengths of each bundle, nan where none is known."""
+    found = np.full((n_bundles, len(LENGTH_QUANTILES)), np.nan)
+    if length is not None:
+        for code in np.unique(bundle):
+            found[code] = np.quantile(
+                np.asarray(length)[bundle == code], LENGTH_QUANTILES
+            )
+    return found
 
 
 def _each_once(mean, bundle):

@@ -109,6 +109,7 @@ def fit_bundle_classifier(
         known.bundle,
         known.names,
         n_neighbors=n_neighbors,
+        length=known.length,
     )
 
 

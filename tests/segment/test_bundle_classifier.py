@@ -112,3 +112,13 @@ def test_reference_without_two_different_streamlines_is_refused(clusters):
 def test_nothing_to_label_gives_nothing(clusters):
     found = fit_latent_classifier(*clusters).label(np.empty((0, 3)))
     assert [len(part) for part in found] == [0, 0, 0]
+
+
+def test_lengths_of_bundles_are_known_if_given(clusters):
+    mean, bundle, names = clusters
+    unknown = fit_latent_classifier(mean, bundle, names).length
+    assert unknown.shape == (3, 3) and np.isnan(unknown).all()
+    length = np.arange(90.0)
+    known = fit_latent_classifier(mean, bundle, [*names, "D"], length=length).length
+    np.testing.assert_allclose(known[1], [31.45, 44.5, 57.55])
+    assert np.isnan(known[3]).all()
