@@ -339,6 +339,30 @@ def check_figure_extension(path: str | Path) -> None:
         )
 
 
+def load_applied_model(path: str | Path) -> Any:
+    """Read a model for encoding and decoding, with the backend that it needs.
+
+    Parameters
+    ----------
+    path : str or Path
+        Model file.
+
+    Returns
+    -------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Model to apply, not to train.
+
+    Raises
+    ------
+    InputFileError, FingerprintError
+        If the file is no model, or damaged.
+    """
+    load_backend()
+    from dipy_tractoencoder.nn.model_file import load_model
+
+    return load_model(path)
+
+
 def load_backend() -> None:
     """Import Keras without the start-up messages of its backend.
 

@@ -15,7 +15,7 @@ from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     as_list,
     check_figure_extension,
-    load_backend,
+    load_applied_model,
     shared_files,
 )
 from dipy_tractoencoder.workflows.compare_files import SubjectGroup, read_bundle
@@ -177,7 +177,7 @@ class CompareVAEFlow(TractoWorkflow):
 
         from dipy_tractoencoder.io.open_file import check_common_space
         from dipy_tractoencoder.io.tractogram import check_tractogram_path
-        from dipy_tractoencoder.nn.model_file import check_model_file, load_model
+        from dipy_tractoencoder.nn.model_file import check_model_file
         from dipy_tractoencoder.stats.group_statistics import check_groups
 
         for path in shared_files(compared.paths, known.paths):
@@ -191,8 +191,7 @@ class CompareVAEFlow(TractoWorkflow):
         check_common_space(paths, reference)
         check_groups(known.sort(), compared.sort())
         check_model_file(model_file)
-        load_backend()
-        model = load_model(model_file)
+        model = load_applied_model(model_file)
         from tqdm.auto import tqdm
 
         from dipy_tractoencoder.stats.comparison import compare

@@ -12,7 +12,11 @@ from dipy_tractoencoder.latent.latents_file import (
     EXTENSIONS as LATENTS_EXTENSIONS,
     FORMAT_NAME,
 )
-from dipy_tractoencoder.workflows.base import TractoWorkflow, as_list, load_backend
+from dipy_tractoencoder.workflows.base import (
+    TractoWorkflow,
+    as_list,
+    load_applied_model,
+)
 from dipy_tractoencoder.workflows.progress import streamlines_bar
 
 logger = logging.getLogger(__name__)
@@ -76,13 +80,12 @@ class DecodeVAEFlow(TractoWorkflow):
 
         from dipy_tractoencoder.io.tractogram import check_output_extension
         from dipy_tractoencoder.latent.latents_file import latents_reader
-        from dipy_tractoencoder.nn.model_file import check_model_file, load_model
+        from dipy_tractoencoder.nn.model_file import check_model_file
 
         for _, outputs in rows:
             check_output_extension(outputs["out_tractogram"])
         check_model_file(model_file)
-        load_backend()
-        model = load_model(model_file)
+        model = load_applied_model(model_file)
         from dipy_tractoencoder.latent.file_codec import decode_file
 
         total = 0

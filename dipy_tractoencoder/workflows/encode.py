@@ -7,7 +7,7 @@ from dipy_tractoencoder.errors import check_number
 from dipy_tractoencoder.utils.tables import rejects_text
 from dipy_tractoencoder.workflows.alignment import SubjectAligner
 from dipy_tractoencoder.workflows.alignment_options import plan_alignment
-from dipy_tractoencoder.workflows.base import TractoWorkflow, load_backend
+from dipy_tractoencoder.workflows.base import TractoWorkflow, load_applied_model
 from dipy_tractoencoder.workflows.batch import Batch
 from dipy_tractoencoder.workflows.inputs import as_reference
 from dipy_tractoencoder.workflows.progress import streamlines_bar
@@ -126,7 +126,7 @@ class EncodeVAEFlow(TractoWorkflow):
             check_tractogram_path,
         )
         from dipy_tractoencoder.latent.latents_file import check_latents_extension
-        from dipy_tractoencoder.nn.model_file import check_model_file, load_model
+        from dipy_tractoencoder.nn.model_file import check_model_file
 
         for path, outputs in rows:
             check_tractogram_path(path, reference)
@@ -134,8 +134,7 @@ class EncodeVAEFlow(TractoWorkflow):
             if save_tractogram:
                 check_output_extension(outputs["out_tractogram"], ANNOTATED)
         check_model_file(model_file)
-        load_backend()
-        model = load_model(model_file)
+        model = load_applied_model(model_file)
         from dipy_tractoencoder.latent.file_codec import (
             check_copy_with_latents,
             copy_with_latents,

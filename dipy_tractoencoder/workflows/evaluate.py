@@ -19,7 +19,7 @@ from dipy_tractoencoder.workflows.base import (
     as_list,
     check_figure_extension,
     chosen_options,
-    load_backend,
+    load_applied_model,
     shared_files,
 )
 from dipy_tractoencoder.workflows.inputs import as_reference
@@ -173,7 +173,7 @@ class EvaluateVAEFlow(TractoWorkflow):
             parts=planned.parts,
         )
 
-        from dipy_tractoencoder.nn.model_file import check_model_file, load_model
+        from dipy_tractoencoder.nn.model_file import check_model_file
         from dipy_tractoencoder.segment.bundle_names import check_bundle_paths
 
         check_model_file(model_file)
@@ -187,8 +187,7 @@ class EvaluateVAEFlow(TractoWorkflow):
                     f"{both[0]} is both an input and a training file. Remove it from "
                     "one of the two."
                 )
-        load_backend()
-        model = load_model(model_file)
+        model = load_applied_model(model_file)
 
         from dipy_tractoencoder.evaluation.evaluate import evaluate_model
         from dipy_tractoencoder.report.evaluation import evaluation_report

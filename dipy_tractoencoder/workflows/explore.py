@@ -9,6 +9,7 @@ from dipy_tractoencoder.workflows.alignment_options import plan_alignment
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     as_list,
+    load_applied_model,
     load_backend,
 )
 from dipy_tractoencoder.workflows.inputs import as_reference
@@ -129,7 +130,7 @@ class ExploreVAEFlow(TractoWorkflow):
             parts=planned.parts,
         )
 
-        from dipy_tractoencoder.nn.model_file import check_model_file, load_model
+        from dipy_tractoencoder.nn.model_file import check_model_file
         from dipy_tractoencoder.segment.bundle_names import (
             bundle_names,
             check_bundle_paths,
@@ -150,7 +151,7 @@ class ExploreVAEFlow(TractoWorkflow):
 
         check_plotly()
         check_max_streamlines(max_streamlines)
-        model = load_model(model_file)
+        model = load_applied_model(model_file)
         options = {"align_anyway": align_anyway, "seed": seed, **kind}
         aligner = SubjectAligner(model, inputs, reference=reference, **options)
         pool = Pool(aligner, inputs)

@@ -12,7 +12,7 @@ from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     as_list,
     check_figure_extension,
-    load_backend,
+    load_applied_model,
     shared_files,
 )
 from dipy_tractoencoder.workflows.batch import Batch
@@ -199,7 +199,7 @@ class FilterVAEFlow(TractoWorkflow):
             check_output_extension,
             check_tractogram_path,
         )
-        from dipy_tractoencoder.nn.model_file import check_model_file, load_model
+        from dipy_tractoencoder.nn.model_file import check_model_file
         from dipy_tractoencoder.segment.bundle_names import check_bundle_paths
 
         check_model_file(model_file)
@@ -217,8 +217,7 @@ class FilterVAEFlow(TractoWorkflow):
         for _, outputs in rows:
             check_output_extension(outputs["out_kept"])
             check_output_extension(outputs["out_removed"])
-        load_backend()
-        model = load_model(model_file)
+        model = load_applied_model(model_file)
 
         import numpy as np
 

@@ -20,7 +20,7 @@ from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     as_list,
     check_figure_extension,
-    load_backend,
+    load_applied_model,
     shared_files,
 )
 from dipy_tractoencoder.workflows.batch import Batch
@@ -184,7 +184,7 @@ class LabelVAEFlow(TractoWorkflow):
             check_output_extension,
             check_tractogram_path,
         )
-        from dipy_tractoencoder.nn.model_file import check_model_file, load_model
+        from dipy_tractoencoder.nn.model_file import check_model_file
         from dipy_tractoencoder.segment.bundle_names import (
             bundle_names,
             check_bundle_paths,
@@ -225,8 +225,7 @@ class LabelVAEFlow(TractoWorkflow):
                 path,
             )
         check_output_extension(out_tractogram)
-        load_backend()
-        model = load_model(model_file)
+        model = load_applied_model(model_file)
 
         import numpy as np
 

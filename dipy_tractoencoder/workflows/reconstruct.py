@@ -13,7 +13,7 @@ from dipy_tractoencoder.workflows.alignment_options import plan_alignment
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     check_figure_extension,
-    load_backend,
+    load_applied_model,
 )
 from dipy_tractoencoder.workflows.batch import Batch
 from dipy_tractoencoder.workflows.inputs import as_reference
@@ -145,15 +145,14 @@ class ReconstructVAEFlow(TractoWorkflow):
             check_output_extension,
             check_tractogram_path,
         )
-        from dipy_tractoencoder.nn.model_file import check_model_file, load_model
+        from dipy_tractoencoder.nn.model_file import check_model_file
         from dipy_tractoencoder.utils.tables import format_table, save_table
 
         for path, outputs in rows:
             check_tractogram_path(path, reference)
             check_output_extension(outputs["out_tractogram"])
         check_model_file(model_file)
-        load_backend()
-        model = load_model(model_file)
+        model = load_applied_model(model_file)
         from dipy_tractoencoder.latent.file_codec import reconstruct_file
         from dipy_tractoencoder.viz.base import reconstruction_figure, save_figure
 

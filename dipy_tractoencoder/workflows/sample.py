@@ -22,7 +22,7 @@ from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     as_list,
     check_figure_extension,
-    load_backend,
+    load_applied_model,
 )
 from dipy_tractoencoder.workflows.inputs import as_reference
 from dipy_tractoencoder.workflows.pooled import Pool
@@ -207,7 +207,7 @@ class SampleVAEFlow(TractoWorkflow):
         from dipy_tractoencoder.generation.density_file import load_densities
         from dipy_tractoencoder.io.tractogram import check_output_extension
         from dipy_tractoencoder.latent.latents_file import check_latents_extension
-        from dipy_tractoencoder.nn.model_file import check_model_file, load_model
+        from dipy_tractoencoder.nn.model_file import check_model_file
         from dipy_tractoencoder.segment.bundle_names import (
             bundle_names,
             check_bundle_paths,
@@ -242,8 +242,7 @@ class SampleVAEFlow(TractoWorkflow):
         check_output_extension(out_tractogram)
         check_model_file(model_file)
         inside = load_mask(mask) if mask else None
-        load_backend()
-        model = load_model(model_file)
+        model = load_applied_model(model_file)
 
         from dipy_tractoencoder.generation.density_file import save_densities
         from dipy_tractoencoder.generation.sampling import (
