@@ -61,6 +61,7 @@ class BundleChunk(NamedTuple):
 
     name: str
     array: StreamlineArray
+    source: int
     space: dict
 
 
@@ -106,7 +107,8 @@ def bundle_chunks(
     ------
     chunk : BundleChunk
         ``name`` of the bundle; ``array``, a StreamlineArray in RASMM, mm, in the
-        model's space and orientation; and ``space`` of the file (see
+        model's space and orientation; ``source``, the position of the file among those
+        of `io.paths.tractogram_files`; and ``space`` of the file (see
         `io.space.tractogram_space`).
 
     Raises
@@ -119,7 +121,7 @@ def bundle_chunks(
     counts: dict[str, list] = {}
     files = tractogram_files(paths)
     check_common_space(files, reference)
-    for path in files:
+    for source, path in enumerate(files):
         members = bundle_members(path, groups)
         reader = TractogramChunks(
             path, reference, chunk_size=chunk_size, progress=progress
@@ -136,7 +138,7 @@ def bundle_chunks(
                     if numbers is not None:
                         part = _rows(array, np.isin(array.index, numbers))
                     if len(part):
-                        yield BundleChunk(name, part, reader.space)
+                        yield BundleChunk(name, part, source, reader.space)
                     counts[name][1] += len(part)
                     counts[name][2].append(array.rejects)
         finally:
