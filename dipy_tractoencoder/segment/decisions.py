@@ -23,8 +23,9 @@ POOLED_WEIGHT = 50
 # strangers, and the prior, which says that most subjects lie 1.5 times as far.
 FACTORS = np.exp(np.linspace(0.0, np.log(3.0), 56))
 KERNEL, FLAT, PRIOR_WEIGHT, PRIOR_FACTOR = 0.2, 0.2, 8.0, 1.5
-# With few streamlines that belong, strangers would raise the factor until they do.
-SMALLEST_FRACTION = 0.15
+# With few streamlines that belong, strangers would raise the factor until they do: no
+# allowance is made for an estimate that only strangers can explain.
+SMALLEST_FRACTION, IMPLAUSIBLE_FACTOR = 0.15, 2.5
 LOW, HIGH, STEP = -4.0, 9.0, 0.02
 
 
@@ -205,7 +206,8 @@ class Decisions:
         _, factor, fraction = best
         used = factor
         if fraction < SMALLEST_FRACTION:
-            used = min(factor, PRIOR_FACTOR)
+            plausible = factor < IMPLAUSIBLE_FACTOR
+            used = min(factor, PRIOR_FACTOR) if plausible else 1.0
         return SubjectFactor(used, factor, float(fraction), len(remoteness))
 
 

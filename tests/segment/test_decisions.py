@@ -74,6 +74,21 @@ def test_a_file_of_strangers_does_not_get_a_large_factor(rng):
     assert found.fraction < 0.15
 
 
+def test_no_allowance_is_made_where_only_strangers_can_explain_the_factor(rng):
+    # A few of the reference lie far out, so that some strangers of another space pass.
+    known = np.concatenate([rng.normal(0, 0.35, 140), rng.normal(1.5, 0.1, 10)])
+    judge = decisions(known, strangers=rng.normal(2.6, 0.15, 150))
+    new, bundle = rng.normal(2.4, 0.35, 5000), np.zeros(5000, int)
+    found = judge.fit_factor(new)
+    assert found.estimate > 2.5
+    assert found.factor == 1
+    kept, allowed = (
+        (judge.p_values(new, bundle, factor) > 0.05).mean()
+        for factor in (found.factor, 1.5)
+    )
+    assert kept < 0.01 < allowed
+
+
 def test_predicted_strangers_are_those_above_alpha(rng):
     judge = decisions(np.arange(100.0), strangers=[10.0, 20.0, 500.0, 600.0])
     assert judge.labelled_strangers(0.05) == 0.5
