@@ -1,10 +1,12 @@
 """Thin door for tools that still call ``setup.py``; the build is meson-python's."""
 
 from pathlib import Path
+import shutil
 import subprocess
 import sys
 
 HERE = Path(__file__).resolve().parent
+COMPILED = HERE / "dipy_tractoencoder" / "streamlines"
 
 COMMANDS = {
     "bdist_wheel": ["pip", "wheel", "--no-deps", "--wheel-dir", "dist", "."],
@@ -24,10 +26,10 @@ def main(arguments):
         project = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]
         print(project[METADATA[arguments[0]]])
         return 0
-    if not arguments or arguments[0] not in COMMANDS:
+    if not arguments or arguments[0] not in {*COMMANDS, "build_ext"}:
         print(
             "setup.py hands over to meson-python (see pyproject.toml). "
-            f"It takes {', '.join([*COMMANDS, *METADATA])}; "
+            f"It takes {', '.join([*COMMANDS, 'build_ext', *METADATA])}; "
             "for anything else use `python -m pip` or `python -m build`.",
             file=sys.stderr,
         )
@@ -35,9 +37,26 @@ def main(arguments):
     if arguments[1:]:
         print(f"setup.py takes no options: {arguments[1:]}", file=sys.stderr)
         return 2
+    if arguments[0] == "build_ext":
+        return build_in_place()
     command = [sys.executable, "-m", *COMMANDS[arguments[0]]]
     print("setup.py hands over to meson-python:", " ".join(command[1:]), flush=True)
     return subprocess.call(command, cwd=HERE)
+
+
+def build_in_place():
+    """Build the compiled loop, and put it beside its source, for tests of the tree."""
+    build = HERE / "build" / "in_place"
+    meson = ["meson", "setup", build, HERE, "-Dcompiled=enabled", "-Dbuildtype=release"]
+    if build.exists():
+        meson.append("--reconfigure")
+    for command in (meson, ["meson", "compile", "-C", build]):
+        if code := subprocess.call(command, cwd=HERE):
+            return code
+    for made in (build / COMPILED.relative_to(HERE)).glob("_resample.*"):
+        if made.is_file() and made.suffix in (".so", ".pyd"):
+            print("Built", shutil.copy(made, COMPILED), flush=True)
+    return 0
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from dipy.tracking.streamline import set_number_of_points
 from nibabel.streamlines import ArraySequence
 import numpy as np
 
@@ -20,11 +19,12 @@ from dipy_tractoencoder.errors import (
     check_choice,
     format_received,
 )
-from dipy_tractoencoder.streamlines.orientation import (
-    flat_points,
-    from_flat,
-    reverse,
-    runs_backwards,
+from dipy_tractoencoder.streamlines.orientation import from_flat
+from dipy_tractoencoder.streamlines.resampling import (
+    REJECT_REASONS,
+    Rules,
+    reject_codes as reject_codes,
+    resample_lines,
 )
 from dipy_tractoencoder.utils.short_repr import short_repr
 
@@ -32,14 +32,6 @@ if TYPE_CHECKING:
     from dipy.io.stateful_tractogram import StatefulTractogram
 
 ORIENTATIONS = ("canonical", "augment", "as_is")
-
-# Why a streamline cannot be encoded; the position in the tuple is the code.
-REJECT_REASONS = ("kept", "non_finite", "too_few_points", "too_short", "too_long")
-
-# Points closer than this (mm) count as the same: far below the size of a voxel.
-SAME_POINT = 1e-3
-# Squares of larger coordinates (mm) may exceed the range of float32.
-LARGEST_COORDINATE = 1e15
 
 CHUNK_SIZE = 20_000
 
@@ -116,49 +108,6 @@ class StreamlineArray:
         return points
 
 
-def reject_codes(
-    streamlines: ArraySequence,
-    *,
-    min_length: float = 0.0,
-    max_length: float | None = None,
-) -> np.ndarray:
-    """Find streamlines that cannot be encoded, and the reason of each.
-
-    Parameters
-    ----------
-    streamlines : ArraySequence
-        Streamlines, RASMM, mm.
-    min_length, max_length : float, optional
-        Shortest and longest streamline to keep, mm.
-
-    Returns
-    -------
-    codes : ndarray, shape (n_streamlines,), int8
-        Position of the reason in ``REJECT_REASONS``; 0 for streamlines that are kept.
-    """
-    n_streamlines = len(streamlines)
-    codes = np.zeros(n_streamlines, dtype=np.int8)
-    if n_streamlines == 0:
-        return codes
-    points, counts = flat_points(streamlines)
-    owner = np.repeat(np.arange(n_streamlines), counts)
-    with np.errstate(invalid="ignore"):
-        bad = ~(np.abs(points).max(axis=1, initial=0) <= LARGEST_COORDINATE)
-    steps = np.diff(np.where(bad[:, None], 0, points).astype(np.float64), axis=0)
-    inside = owner[1:] == owner[:-1]
-    lengths = np.bincount(
-        owner[1:][inside],
-        weights=np.sqrt(np.einsum("ij,ij->i", steps, steps))[inside],
-        minlength=n_streamlines,
-    )
-    if max_length is not None:
-        codes[lengths > max_length] = REJECT_REASONS.index("too_long")
-    codes[lengths < min_length] = REJECT_REASONS.index("too_short")
-    codes[lengths <= SAME_POINT] = REJECT_REASONS.index("too_few_points")
-    codes[np.unique(owner[bad])] = REJECT_REASONS.index("non_finite")
-    return codes
-
-
 def count_rejects(codes: np.ndarray) -> dict[str, int]:
     """Count rejected streamlines by reason.
 
@@ -219,28 +168,22 @@ def to_array(
     """
     check_choice("orientation", orientation, ORIENTATIONS)
     streamlines = as_sequence(streamlines)
-    n_streamlines = len(streamlines)
+    rules = Rules(axis if orientation == "canonical" else None, min_length, max_length)
+    n_streamlines, n_kept = len(streamlines), 0
     codes = np.zeros(n_streamlines, dtype=np.int8)
-    chunks = range(0, n_streamlines, chunk_size)
-    for start in chunks:
-        codes[start : start + chunk_size] = reject_codes(
-            streamlines[start : start + chunk_size],
-            min_length=min_length,
-            max_length=max_length,
-        )
-    index = np.flatnonzero(codes == 0)
-    points = np.empty((len(index), n_points, 3), dtype=np.float32)
-    is_reversed = np.zeros(len(index), dtype=bool)
-    for start in range(0, len(index), chunk_size):
+    backwards = np.zeros(n_streamlines, dtype=bool)
+    # Rows that are not written to take no memory.
+    points = np.empty((n_streamlines, n_points, 3), dtype=np.float32)
+    for start in range(0, n_streamlines, chunk_size):
         rows = slice(start, start + chunk_size)
-        chunk = streamlines[index[rows]]
-        if orientation == "canonical":
-            # Before resampling: its rounding depends on the direction.
-            is_reversed[rows] = runs_backwards(chunk, axis)
-            chunk = reverse(chunk, is_reversed[rows])
-        points[rows] = _resample(chunk, n_points)
+        chunk = streamlines[rows]
+        codes[rows], backwards[rows] = resample_lines(
+            chunk, rules, points[n_kept : n_kept + len(chunk)]
+        )
+        n_kept += int(np.count_nonzero(codes[rows] == 0))
+    index = np.flatnonzero(codes == 0)
     return StreamlineArray(
-        points, index, is_reversed, n_streamlines, count_rejects(codes)
+        points[:n_kept], index, backwards[index], n_streamlines, count_rejects(codes)
     )
 
 
@@ -352,14 +295,3 @@ def merge_rejects(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     for count in counts:
         total.update(count)
     return dict(total)
-
-
-def _resample(streamlines, n_points):
-    """Resample to equally spaced points, (n_streamlines, n_points, 3) float32, mm."""
-    if len(streamlines) == 0:
-        return np.empty((0, n_points, 3), dtype=np.float32)
-    points, counts = flat_points(streamlines)
-    # DIPY's resampling supports float32 and float64 only, and needs contiguous rows.
-    ready = from_flat(np.ascontiguousarray(points, dtype=np.float32), counts)
-    resampled = set_number_of_points(ready, nb_points=n_points)
-    return resampled.get_data().reshape(-1, n_points, 3)
