@@ -21,7 +21,14 @@ def test_metadata_come_from_pyproject():
 def test_unknown_command_gives_the_list(arguments):
     result = setup_py(*arguments)
     assert result.code == 2
-    for word in ("install", "sdist", "bdist_wheel", "--version", "pyproject.toml"):
+    for word in (
+        "install",
+        "sdist",
+        "bdist_wheel",
+        "build_ext",
+        "--version",
+        "pyproject.toml",
+    ):
         assert word in result.err
     assert not result.out
 
