@@ -48,6 +48,7 @@ from dipy_tractoencoder.latent.file_codec import (
 from dipy_tractoencoder.latent.latents_file import load_latents, save_latents
 from dipy_tractoencoder.latent.reconstruction import Reconstruction, reconstruct
 from dipy_tractoencoder.nn.alignment import alignment_reference
+from dipy_tractoencoder.nn.atlas import Atlas, model_atlas
 from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
 from dipy_tractoencoder.nn.model_file import load_model, save_model
 from dipy_tractoencoder.nn.provenance import TrainingRecord, fingerprint
@@ -56,6 +57,7 @@ from dipy_tractoencoder.report.data_checks import Check
 from dipy_tractoencoder.report.evaluation import evaluation_report
 from dipy_tractoencoder.report.page import Report, save_report
 from dipy_tractoencoder.report.training import training_report
+from dipy_tractoencoder.segment.atlas import keep_bundles
 from dipy_tractoencoder.segment.bundle_classifier import (
     BundleClassifier,
     fit_latent_classifier,
@@ -147,6 +149,7 @@ __all__ = [
     "Alignment",
     "AlignmentError",
     "AlignmentReference",
+    "Atlas",
     "BundleClassifier",
     "BundleComparison",
     "BundleDensity",
@@ -236,6 +239,7 @@ __all__ = [
     "fraction_inside",
     "gradient_scheme",
     "judge_streamlines",
+    "keep_bundles",
     "kl_figure",
     "label_file",
     "label_metrics",
@@ -250,6 +254,7 @@ __all__ = [
     "load_tractogram",
     "make_fibercup",
     "mdf_matrix",
+    "model_atlas",
     "nearest_mdf",
     "paired_mdf",
     "phantom_figure",

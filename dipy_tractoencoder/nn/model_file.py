@@ -277,6 +277,22 @@ def check_model_file(path: str | Path) -> tuple[str, dict[str, Any]]:
     return archive.name, archive.card
 
 
+def read_sections(path: str | Path) -> dict[str, bytes]:
+    """Read the sections of a model file, without loading Keras.
+
+    Parameters
+    ----------
+    path : str or Path
+        File with the extension .keras; the errors are those of `check_model_file`.
+
+    Returns
+    -------
+    sections : dict of bytes
+        Contents by name.
+    """
+    return _read_archive(path, only_texts=True).sections
+
+
 @dataclass(frozen=True)
 class _Archive:
     """Content of a model file."""

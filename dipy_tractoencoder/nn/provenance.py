@@ -224,13 +224,21 @@ def describe_model(model: keras.Model) -> str:
 
 
 def _stored(model):
-    """Describe the reference for alignment in a few words."""
+    """Describe the reference for alignment and the atlas in a few words."""
     from dipy_tractoencoder.nn.alignment import alignment_reference
+    from dipy_tractoencoder.nn.atlas import model_atlas
 
+    text = ""
     try:
         reference = alignment_reference(model)
+        if reference is not None and reference.holds_streamlines:
+            text = f"; stores {len(reference.sample)} of the streamlines"
     except InputFileError:
-        return "; its reference for alignment is damaged"
-    if reference is None or not reference.holds_streamlines:
-        return ""
-    return f"; stores {len(reference.sample)} of the streamlines"
+        text = "; its reference for alignment is damaged"
+    try:
+        atlas = model_atlas(model)
+    except InputFileError:
+        return f"{text}; its atlas is damaged"
+    if atlas is None:
+        return text
+    return f"{text}; holds {len(atlas.mean)} latents of {len(atlas.names)} bundles"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-import logging
 
 import numpy as np
 
 from dipy_tractoencoder.errors import EmptyDataError, check_number
+from dipy_tractoencoder.segment.bundle_checks import length_quantiles, warn_of_bundles
 from dipy_tractoencoder.segment.decisions import (
     ALPHA,
     Decisions,
@@ -20,18 +20,14 @@ from dipy_tractoencoder.segment.neighbors import (
     SMALLEST_DISTANCE,
     fit,
     mean_distances,
-    own_mean_distances,
 )
+from dipy_tractoencoder.segment.thinning import ThinnedBundles, thin_bundles
 from dipy_tractoencoder.segment.votes import UNASSIGNED, Judgement, vote
 from dipy_tractoencoder.utils.short_repr import short_repr
-
-logger = logging.getLogger(__name__)
 
 N_NEIGHBORS = 5
 N_LOOKED_AT = 15  # nearest streamlines among which the second bundle is found
 N_STRANGERS = 4000  # streamlines of the reference judged without their bundle
-LENGTH_QUANTILES = (0.05, 0.5, 0.95)
-SHOWN = 6  # names in a warning
 
 
 @dataclass(frozen=True)
@@ -276,95 +272,124 @@ def fit_latent_classifier(
     ['AF', 'UF', 'unassigned']
     """
     check_number("n_neighbors", n_neighbors, low=1, integer=True)
-    lengths = _length_quantiles(length, np.asarray(bundle), len(names))
-    mean, bundle = _each_once(np.asarray(mean), np.asarray(bundle))
-    counts = np.bincount(bundle, minlength=len(names))
-    own = np.full(len(mean), np.nan)
-    scale = np.full(len(names), np.nan)
-    for code in np.flatnonzero(counts > 1):
-        rows = bundle == code
-        own[rows] = own_mean_distances(mean[rows], n_neighbors)
-        if counts[code] > n_neighbors:
-            scale[code] = np.median(own[rows])
+    mean, bundle = np.asarray(mean), np.asarray(bundle)
+    lengths = length_quantiles(length, bundle, len(names))
+    every = thin_bundles(mean, bundle, len(names), n_neighbors=n_neighbors)
+    return classifier_of_thinned(
+        mean, names, every, n_neighbors=n_neighbors, lengths=lengths, seed=seed
+    )
+
+
+def classifier_of_thinned(
+    mean: np.ndarray,
+    names: Sequence[str],
+    thinned: ThinnedBundles,
+    *,
+    n_neighbors: int,
+    lengths: np.ndarray,
+    seed: int = 0,
+) -> BundleClassifier:
+    """Fit the bundle classifier to latents that cover bundles.
+
+    Parameters
+    ----------
+    mean : ndarray, shape (n_streamlines, latent_dim)
+        Latents of all streamlines.
+    names : sequence of str
+        Names of the bundles.
+    thinned : ThinnedBundles
+        Which latents the classifier consists of, and which streamlines it judges others
+        by.
+    n_neighbors : int
+        Number of neighbours that vote, as for ``thinned``.
+    lengths : ndarray, shape (n_bundles, 3)
+        Quantiles of the lengths of each bundle, mm.
+    seed : int, optional
+        Seed of the choice of streamlines that are judged as strangers.
+
+    Returns
+    -------
+    classifier : BundleClassifier
+        The fitted classifier.
+
+    Raises
+    ------
+    EmptyDataError
+        If no bundle has two different streamlines.
+    """
+    own, judged = thinned.own, thinned.judged_bundle
     if np.isnan(own).all():
         raise EmptyDataError(
             "At least one bundle needs two different streamlines, to measure how far "
             "streamlines of a bundle lie from each other."
         )
-    small = counts <= n_neighbors
-    every = np.median(own[np.isfinite(own)]) if small.all() else np.nanmedian(scale)
-    scale = np.maximum(np.where(small, every, scale), SMALLEST_DISTANCE)
-    _warn_of_small(names, counts, small, n_neighbors)
+    small = np.bincount(thinned.bundle, minlength=len(names)) <= n_neighbors
+    scale = np.full(len(names), np.nan)
+    for code in np.flatnonzero(~small):
+        scale[code] = np.median(own[judged == code])
+    pooled = np.median(own[np.isfinite(own)]) if small.all() else np.nanmedian(scale)
+    scale = np.maximum(np.where(small, pooled, scale), SMALLEST_DISTANCE)
     # Small bundles say little about their own distances: they are judged by the others.
-    kept = np.isfinite(own) & (~small[bundle] | small.all())
-    relative = np.maximum(own[kept], SMALLEST_DISTANCE) / scale[bundle[kept]]
+    kept = np.isfinite(own) & (~small[judged] | small.all())
+    relative = np.maximum(own[kept], SMALLEST_DISTANCE) / scale[judged[kept]]
     nothing = np.empty(0)
     first = Decisions(
-        np.log(relative), bundle[kept], nothing, nothing.astype(int), len(names)
+        np.log(relative), judged[kept], nothing, nothing.astype(int), len(names)
     )
     classifier = BundleClassifier(
-        tuple(names), mean, bundle, int(n_neighbors), scale, first, lengths
+        names=tuple(names),
+        mean=mean[thinned.row],
+        bundle=thinned.bundle,
+        n_neighbors=int(n_neighbors),
+        scale=scale,
+        decisions=first,
+        length=lengths,
     )
-    strangers, taken_for = _as_strangers(classifier, seed)
-    decisions = replace(first, strangers=strangers, strangers_bundle=taken_for)
-    return replace(classifier, decisions=decisions)
-
-
-def _length_quantiles(length, bundle, n_bundles):
-    """Return quantiles of the lengths of each bundle, nan where none is known."""
-    found = np.full((n_bundles, len(LENGTH_QUANTILES)), np.nan)
-    if length is not None:
-        for code in np.unique(bundle):
-            found[code] = np.quantile(
-                np.asarray(length)[bundle == code], LENGTH_QUANTILES
-            )
-    return found
-
-
-def _each_once(mean, bundle):
-    """Sort streamlines by bundle and latent, and leave out those there twice."""
-    found, rows = [], []
-    for code in np.unique(bundle):
-        different = np.unique(mean[bundle == code], axis=0)
-        found.append(different)
-        rows.append(np.full(len(different), code))
-    return np.concatenate(found), np.concatenate(rows).astype(np.int64)
-
-
-def _warn_of_small(names, counts, small, n_neighbors):
-    """Warn of bundles that have too few streamlines for distances of their own."""
-    if not small.any():
-        return
-    some = [f"{names[code]} ({counts[code]})" for code in np.flatnonzero(small)]
-    more = f" and {len(some) - SHOWN} more" if len(some) > SHOWN else ""
-    logger.warning(
-        "%d of %d bundles have at most %d different streamlines, the number of "
-        "neighbours: %s%s. They are judged by the distances of all bundles. Give more "
-        "streamlines of them.",
-        len(some),
-        len(names),
-        n_neighbors,
-        ", ".join(some[:SHOWN]),
-        more,
+    classifier = with_strangers(classifier, mean[thinned.judged], judged, seed=seed)
+    warn_of_bundles(
+        names, classifier.mean, classifier.bundle, thinned.counts, n_neighbors
     )
+    return classifier
 
 
-def _as_strangers(classifier, seed):
-    """Judge streamlines of the reference without their bundle, a random few thousand.
+def with_strangers(
+    classifier: BundleClassifier, mean: np.ndarray, bundle: np.ndarray, *, seed: int = 0
+) -> BundleClassifier:
+    """Judge streamlines without their bundle, a random few thousand.
 
-    Returns their remotenesses and the bundles that they are taken for.
+    Parameters
+    ----------
+    classifier : BundleClassifier
+        Judges them.
+    mean : ndarray, shape (n_streamlines, latent_dim)
+        Latents.
+    bundle : ndarray, shape (n_streamlines,), int
+        Bundle of each, which is left out.
+    seed : int, optional
+        Seed of the choice.
+
+    Returns
+    -------
+    classifier : BundleClassifier
+        The classifier, with these strangers.
     """
-    mean, bundle = classifier.mean, classifier.bundle
     rows = np.sort(np.random.default_rng(seed).permutation(len(mean))[:N_STRANGERS])
     remoteness, taken_for = [np.empty(0)], [np.empty(0, int)]
     for code in np.unique(bundle[rows]):
-        chosen, others = rows[bundle[rows] == code], np.flatnonzero(bundle != code)
+        chosen = rows[bundle[rows] == code]
+        others = np.flatnonzero(classifier.bundle != code)
         if not len(others):
             continue
-        distances, found = fit(mean[others]).kneighbors(
+        distances, found = fit(classifier.mean[others]).kneighbors(
             mean[chosen], n_neighbors=min(classifier.n_neighbors, len(others))
         )
-        winner, _, _ = vote(bundle[others][found], distances, len(classifier.names))
+        labels = classifier.bundle[others][found]
+        winner, _, _ = vote(labels, distances, len(classifier.names))
         remoteness.append(classifier._remoteness(mean[chosen], winner)[1])
         taken_for.append(winner)
-    return np.concatenate(remoteness), np.concatenate(taken_for)
+    decisions = replace(
+        classifier.decisions,
+        strangers=np.concatenate(remoteness),
+        strangers_bundle=np.concatenate(taken_for),
+    )
+    return replace(classifier, decisions=decisions)

@@ -20,7 +20,7 @@ from dipy_tractoencoder.latent.latents_file import (
     EXTENSIONS as LATENTS_EXTENSIONS,
     load_latents,
 )
-from dipy_tractoencoder.segment.bundle_names import bundle_members
+from dipy_tractoencoder.segment.bundle_names import bundle_members, check_case
 from dipy_tractoencoder.streamlines.array import (
     CHUNK_SIZE,
     StreamlineArray,
@@ -79,7 +79,7 @@ def bundle_chunks(
     """Read and preprocess labelled bundles, chunk by chunk.
 
     Files with the same name in several folders (of subjects, for example) are one
-    bundle.
+    bundle. One without a streamline that can be encoded has a last chunk without rows.
 
     Parameters
     ----------
@@ -116,7 +116,9 @@ def bundle_chunks(
     InputFileError
         If a file cannot be read.
     EmptyDataError
-        If no streamline of a bundle can be encoded.
+        If no streamline of any bundle can be encoded.
+    InvalidArgumentError
+        If names of bundles differ in case only.
     """
     counts: dict[str, list] = {}
     files = tractogram_files(paths)
@@ -127,7 +129,8 @@ def bundle_chunks(
             path, reference, chunk_size=chunk_size, progress=progress
         )
         for name in members:
-            counts.setdefault(name, [path, 0, []])
+            counts.setdefault(name, [path, 0, [], source, reader.space])
+        check_case({name: found[0] for name, found in counts.items()})
         try:
             alignment = alignment_of(path) if alignment_of is not None else None
             for array in prepared_chunks(model, reader, alignment):
@@ -143,12 +146,15 @@ def bundle_chunks(
                     counts[name][2].append(array.rejects)
         finally:
             reader.close()
-    for name, (path, count, rejects) in counts.items():
-        if not count:
+    for name, (path, count, rejects, source, space) in counts.items():
+        if not any(found[1] for found in counts.values()):
             raise EmptyDataError(
                 f"{path}: no streamline of {name} can be encoded"
                 f"{rejects_text(merge_rejects(rejects))}."
             )
+        if not count:
+            nothing = np.empty((0, model.preprocessing.n_points, 3), np.float32)
+            yield BundleChunk(name, StreamlineArray.from_points(nothing), source, space)
 
 
 def bundle_arrays(

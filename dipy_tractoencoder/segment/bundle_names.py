@@ -1,13 +1,13 @@
 """List the bundles in files: one per tractogram, or the groups of a TRX file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
 
-from dipy_tractoencoder.errors import InputFileError
+from dipy_tractoencoder.errors import InputFileError, InvalidArgumentError
 from dipy_tractoencoder.io.formats import file_format, file_stem
 from dipy_tractoencoder.io.open_file import check_common_space, open_in_place
 from dipy_tractoencoder.io.paths import tractogram_files
@@ -77,15 +77,47 @@ def bundle_names(
     ------
     InputFileError
         If a file is damaged, or has no group that matches the patterns.
+    InvalidArgumentError
+        If names differ in case only.
     """
-    names: set[str] = set()
+    files: dict[str, Path] = {}
     for path in paths:
         if file_format(path) in LATENTS_EXTENSIONS:
             with latents_reader(path) as reader:
-                names.add(file_stem(reader.about["tractogram"] or path))
+                found = [file_stem(reader.about["tractogram"] or path)]
         else:
-            names |= set(bundle_members(path, groups))
-    return sorted(names)
+            found = list(bundle_members(path, groups))
+        for name in found:
+            files.setdefault(name, path)
+    check_case(files)
+    return sorted(files)
+
+
+def check_case(files: Mapping[str, str | Path]) -> None:
+    """Raise an error if names of bundles differ in case only.
+
+    Their files could not be told apart on every file system, and are likely meant to be
+    one bundle.
+
+    Parameters
+    ----------
+    files : dict of str or Path
+        File of each bundle, by its name.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If two names differ in case only.
+    """
+    seen: dict[str, str] = {}
+    for name, path in files.items():
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            raise InvalidArgumentError(
+                f"The bundles {other} ({files[other]}) and {name} ({path}) differ in "
+                "upper and lower case only. Give them the same name if they are one "
+                "bundle, otherwise other names."
+            )
 
 
 def file_groups(path: str | Path) -> dict[str, np.ndarray]:

@@ -22,7 +22,9 @@ from dipy_tractoencoder.segment.decisions import (
     chosen_factor,
 )
 from dipy_tractoencoder.segment.filtered import Filtered
+from dipy_tractoencoder.segment.from_atlas import atlas_density, needed_atlas
 from dipy_tractoencoder.segment.plausibility_scores import (
+    PlausibilityScorer,
     check_score,
     fit_latent_scorer,
     fit_scorer,
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
     from dipy_tractoencoder.align.alignment import Alignment
     from dipy_tractoencoder.io.mapped import MappedTractogram
     from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
-    from dipy_tractoencoder.segment.plausibility_scores import PlausibilityScorer
 
 
 P_NAME = "vae_p"
@@ -44,7 +45,7 @@ P_NAME = "vae_p"
 
 def fit_plausibility_scorer(
     model: StreamlineAutoencoder,
-    paths: Sequence[str | Path],
+    paths: Sequence[str | Path] | None = None,
     *,
     score: str = "latent",
     groups: Sequence[str] = (),
@@ -58,14 +59,16 @@ def fit_plausibility_scorer(
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
-    paths : sequence of str or Path
+    paths : sequence of str or Path, optional
         Tractograms of plausible streamlines, folders of them, TRX files with groups;
-        for "latent" also latents files.
+        for "latent" also latents files, and by default the bundles that the model
+        holds, see `keep_bundles`.
     score : {"latent", "reconstruction", "likelihood"}, optional
         Distance to the nearest latent of the reference, reconstruction error in mm, or
         negative log-likelihood in nats.
     groups : sequence of str, optional
-        Patterns that select groups of TRX files; all by default.
+        Patterns that select groups of TRX files, or bundles that the model holds; all
+        by default.
     reference : str, Path or Reference, optional
         Reference image or TRK for formats without a header (TCK, VTK, ...).
     chunk_size : int, optional
@@ -98,6 +101,15 @@ def fit_plausibility_scorer(
     ('latent', 30)
     """
     check_score(score, model)
+    if paths is None:
+        atlas = needed_atlas(model)
+        if score != "latent":
+            raise InvalidArgumentError(
+                f"The score {score} needs streamlines, and the model holds latents. "
+                "Give the tractograms of plausible streamlines."
+            )
+        density, own = atlas_density(atlas, groups=groups)
+        return PlausibilityScorer(model, score, own, density)
     paths = tractogram_files(paths)
     options: dict[str, Any] = {
         "groups": groups,

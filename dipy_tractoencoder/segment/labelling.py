@@ -25,6 +25,7 @@ from dipy_tractoencoder.segment.decisions import (
     check_alpha,
     chosen_factor,
 )
+from dipy_tractoencoder.segment.from_atlas import atlas_classifier, needed_atlas
 from dipy_tractoencoder.segment.labels import ADDED, Labels
 from dipy_tractoencoder.segment.votes import UNASSIGNED, Judgement
 from dipy_tractoencoder.streamlines.array import CHUNK_SIZE, as_sequence, merge_rejects
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
 def fit_bundle_classifier(
     model: StreamlineAutoencoder,
-    paths: Sequence[str | Path],
+    paths: Sequence[str | Path] | None = None,
     *,
     n_neighbors: int = N_NEIGHBORS,
     groups: Sequence[str] | None = None,
@@ -56,14 +57,15 @@ def fit_bundle_classifier(
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model.
-    paths : sequence of str or Path
+    paths : sequence of str or Path, optional
         Tractograms of one bundle each, named by file name (files with the same name are
         one bundle of several subjects), folders of them, TRX files with groups, or
-        latents files.
+        latents files. By default the bundles that the model holds, see `keep_bundles`.
     n_neighbors : int, optional
         Number of neighbours that vote.
     groups : sequence of str, optional
-        Patterns that select groups of TRX files; all by default.
+        Patterns that select groups of TRX files, or bundles that the model holds; all
+        by default.
     reference : str, Path or Reference, optional
         Reference image or TRK for formats without a header (TCK, VTK, ...).
     chunk_size : int, optional
@@ -79,7 +81,7 @@ def fit_bundle_classifier(
     Raises
     ------
     InvalidArgumentError
-        If a number is out of range.
+        If a number is out of range, or the model holds no bundles.
     FingerprintError
         If latents were made by another model.
     InputFileError, EmptyDataError
@@ -96,6 +98,9 @@ def fit_bundle_classifier(
     >>> classifier.names, len(classifier.bundle)
     (('B', 'U'), 13)
     """
+    if paths is None:
+        atlas = needed_atlas(model)
+        return atlas_classifier(atlas, n_neighbors=n_neighbors, groups=groups)
     known = bundle_latents(
         model,
         paths,

@@ -11,9 +11,72 @@ from dipy_tractoencoder.errors import (
 )
 
 SMALLEST_DISTANCE = 1e-6  # mm; keeps logarithms of distances finite
+# Of the latents' root mean square distance from their mean: closer ones are the same
+# streamline, whose points were rounded differently in two files.
+SAME = 1e-5
 
 if TYPE_CHECKING:
     from sklearn.neighbors import NearestNeighbors
+
+
+def same_distance(mean: np.ndarray) -> float:
+    """Return the distance up to which two latents are of the same streamline.
+
+    Parameters
+    ----------
+    mean : ndarray, shape (n_streamlines, latent_dim)
+        Latents.
+
+    Returns
+    -------
+    distance : float
+        Distance, in the unit of the latents.
+    """
+    if not len(mean):
+        return 0.0
+    variances = np.asarray(mean).var(axis=0, dtype=np.float64)
+    return float(SAME * np.sqrt(variances.sum()))
+
+
+def different_rows(mean: np.ndarray, distance: float) -> tuple[np.ndarray, np.ndarray]:
+    """Find the streamlines that differ from each other.
+
+    Parameters
+    ----------
+    mean : ndarray, shape (n_streamlines, latent_dim)
+        Latents.
+    distance : float
+        Distance up to which two are the same, see `same_distance`.
+
+    Returns
+    -------
+    rows : ndarray, shape (n_different,), int64
+        A row of each, in the order of the latents, whatever that of the rows.
+    number : ndarray, shape (n_streamlines,), int64
+        Position in ``rows`` of the one that each row is the same as.
+    """
+    values, rows, number = np.unique(
+        mean, axis=0, return_index=True, return_inverse=True
+    )
+    number = number.reshape(-1)
+    # They are sorted by the first latent: what is the same is close there, too.
+    left, same_as = np.arange(len(values)), np.arange(len(values))
+    step = 1
+    while step < len(left):
+        one, other = left[:-step], left[step:]
+        near = np.flatnonzero(values[other, 0] - values[one, 0] <= distance)
+        if not len(near):
+            break
+        apart = values[other[near]].astype(np.float64) - values[one[near]]
+        same = near[(apart**2).sum(axis=1) <= distance**2]
+        if not len(same):
+            step += 1
+            continue
+        same_as[other[same]] = one[same]
+        left, step = np.delete(left, same + step), 1
+    while (same_as != same_as[same_as]).any():
+        same_as = same_as[same_as]
+    return rows[left], np.searchsorted(left, same_as)[number]
 
 
 def nearest_distances(mean: np.ndarray, reference: np.ndarray) -> np.ndarray:

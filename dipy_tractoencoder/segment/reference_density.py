@@ -11,8 +11,10 @@ from dipy_tractoencoder.errors import EmptyDataError
 from dipy_tractoencoder.segment.decisions import Decisions
 from dipy_tractoencoder.segment.neighbors import (
     SMALLEST_DISTANCE,
+    different_rows,
     fit,
     own_mean_distances,
+    same_distance,
 )
 from dipy_tractoencoder.utils.short_repr import short_repr
 
@@ -78,7 +80,7 @@ class ReferenceDensity:
             return np.empty(0), np.empty(0)
         n_near = min(N_LOCAL, len(self.mean))
         distances, rows = self._search.kneighbors(mean, n_neighbors=n_near)
-        return distances[:, 0].astype(np.float64), _remoteness(
+        return distances[:, 0].astype(np.float64), local_remoteness(
             distances, self.own[rows]
         )
 
@@ -125,7 +127,8 @@ def fit_reference_density(mean: np.ndarray, *, seed: int = 0) -> ReferenceDensit
     EmptyDataError
         If there are fewer than two different latents.
     """
-    mean = np.unique(np.asarray(mean), axis=0)
+    mean = np.asarray(mean)
+    mean = mean[different_rows(mean, same_distance(mean))[0]]
     if len(mean) < 2:
         raise EmptyDataError(
             "At least two different reference streamlines are needed to measure their "
@@ -135,22 +138,50 @@ def fit_reference_density(mean: np.ndarray, *, seed: int = 0) -> ReferenceDensit
     n_near = min(N_LOCAL, len(mean) - 1)
     # Without an argument a row is not counted as its own neighbour.
     distances, rows = fit(mean).kneighbors(n_neighbors=n_near)
-    known = _remoteness(distances, own[rows])
-    strangers = _as_strangers(mean, own, seed)
+    known = local_remoteness(distances, own[rows])
+    strangers = clustered_strangers(mean, own, seed)
     decisions = Decisions(
         known, np.zeros(len(known), int), strangers, np.zeros(len(strangers), int), 1
     )
     return ReferenceDensity(mean, own, decisions)
 
 
-def _remoteness(distances, own):
-    """Return logarithms of distances relative to those of the neighbours' own."""
+def local_remoteness(distances: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Compute remotenesses: logarithms of distances relative to the neighbours' own.
+
+    Parameters
+    ----------
+    distances : ndarray, shape (n_streamlines, n_near)
+        Distances to the nearest reference latents, the nearest first.
+    own : ndarray, shape (n_streamlines, n_near)
+        Mean distance of each of these to its five nearest others.
+
+    Returns
+    -------
+    remoteness : ndarray, shape (n_streamlines,), float64
+        See `ReferenceDensity.judge`.
+    """
     near = np.maximum(distances[:, :N_NEAR].mean(axis=1), SMALLEST_DISTANCE)
     return np.log(near / np.median(own, axis=1)).astype(np.float64)
 
 
-def _as_strangers(mean, own, seed):
-    """Judge streamlines of the reference without their group."""
+def clustered_strangers(mean: np.ndarray, own: np.ndarray, seed: int) -> np.ndarray:
+    """Judge streamlines of the reference without the group that they are in.
+
+    Parameters
+    ----------
+    mean : ndarray, shape (n_reference, latent_dim)
+        Different latents, sorted.
+    own : ndarray, shape (n_reference,)
+        Mean distance of each to its five nearest others.
+    seed : int
+        Seed of the groups, and of the choice of streamlines.
+
+    Returns
+    -------
+    remoteness : ndarray, shape (n_strangers,), float64
+        Their remotenesses; none if there are too few streamlines.
+    """
     from sklearn.cluster import KMeans
 
     n_groups = int(np.clip(len(mean) // GROUP_SIZE, FEWEST_GROUPS, MOST_GROUPS))
@@ -168,5 +199,5 @@ def _as_strangers(mean, own, seed):
             distances, near = fit(mean[others]).kneighbors(
                 mean[chosen], n_neighbors=n_near
             )
-            found.append(_remoteness(distances, own[others][near]))
+            found.append(local_remoteness(distances, own[others][near]))
     return np.concatenate(found)

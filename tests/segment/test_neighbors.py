@@ -5,7 +5,12 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from dipy_tractoencoder.errors import EmptyDataError
-from dipy_tractoencoder.segment.neighbors import nearest_distances, reference_distances
+from dipy_tractoencoder.segment.neighbors import (
+    different_rows,
+    nearest_distances,
+    reference_distances,
+    same_distance,
+)
 
 
 def test_nearest_distances_are_those_of_all_pairs(rng):
@@ -27,3 +32,19 @@ def test_own_distances_leave_out_the_streamline_itself(rng):
 def test_a_reference_of_one_is_refused(count):
     with pytest.raises(EmptyDataError, match=str(count)):
         reference_distances(np.zeros((count, 3)))
+
+
+def test_streamlines_rounded_differently_are_the_same():
+    rng = np.random.default_rng(0)
+    mean = rng.normal(0, 10, (500, 4)).astype(np.float32)
+    copies = [mean + rng.normal(0, 1e-6, mean.shape).astype(np.float32)] * 2
+    order = rng.permutation(2000)
+    doubled = np.concatenate([mean, mean, *copies])[order]
+    rows, number = different_rows(doubled, same_distance(doubled))
+    assert len(rows) == 500
+    np.testing.assert_allclose(doubled[rows[number]], doubled, atol=1e-4)
+    np.testing.assert_allclose(doubled[rows], mean[np.argsort(mean[:, 0])], atol=1e-4)
+    equal = np.zeros((3000, 2)) + rng.normal(0, 1e-9, (3000, 2))
+    rows, number = different_rows(equal, 1e-3)
+    assert len(rows) == 1 and set(number) == {0}
+    assert same_distance(mean[:0]) == 0
