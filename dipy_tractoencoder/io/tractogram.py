@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from copy import deepcopy
-from itertools import product
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nibabel.affines import apply_affine
 import numpy as np
 
 from dipy_tractoencoder.errors import (
@@ -35,6 +33,7 @@ from dipy_tractoencoder.io.trk_writer import write_without_points
 from dipy_tractoencoder.io.trx import TrxContents
 from dipy_tractoencoder.io.trx_writer import points_of, rows_of, write_trx
 from dipy_tractoencoder.io.vtk import read_vtk, write_vtk
+from dipy_tractoencoder.streamlines.inside import any_point_outside
 from dipy_tractoencoder.utils.atomic_files import check_free, check_readable, whole_file
 
 if TYPE_CHECKING:
@@ -42,8 +41,6 @@ if TYPE_CHECKING:
     from nibabel.streamlines import ArraySequence
 
 logger = logging.getLogger(__name__)
-
-POINTS_AT_A_TIME = 1_000_000
 
 
 def load_tractogram(
@@ -208,22 +205,7 @@ def points_outside(streamlines: ArraySequence, space: Mapping[str, Any]) -> bool
     outside : bool
         True if a point is more than half a voxel away from all voxel centres.
     """
-    to_voxels = np.linalg.inv(space["affine"])
-    points = streamlines._data  # All points, without a copy.
-
-    def outside(some):
-        with np.errstate(invalid="ignore"):  # Infinite points are rejected later.
-            voxels = apply_affine(to_voxels, some) + 0.5
-            return not ((voxels >= 0) & (voxels <= space["dimensions"])).all()
-
-    for start in range(0, len(points), POINTS_AT_A_TIME):
-        chunk = points[start : start + POINTS_AT_A_TIME]
-        ends = [(column.min(), column.max()) for column in chunk.T]
-        corners = np.array(list(product(*ends)), dtype=np.float64)
-        # If the corners of a box around the points are inside, all points are.
-        if outside(corners) and outside(chunk):
-            return True
-    return False
+    return any_point_outside(streamlines._data, space)  # All points, without a copy.
 
 
 def check_tractogram_path(

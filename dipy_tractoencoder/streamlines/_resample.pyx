@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 # cython: cdivision=True, initializedcheck=False
-"""Reject, orient and resample streamlines in one compiled loop.
+"""Reject, orient and resample streamlines in one compiled loop; find points outside.
 
 `streamlines.resampling` calls it, checks what is given, and does the same without it.
 Sums and products are in the order of NumPy's and DIPY's, so that results are theirs.
@@ -276,3 +276,43 @@ def resample_block(
     if n_rows < 0:
         raise MemoryError("No memory for the points of one streamline.")
     return n_rows
+
+
+def any_outside(
+    const number[:, ::1] points, const double[:, ::1] to_voxels, const double[::1] size
+):
+    """Return whether a point is outside of an image, or not finite.
+
+    Parameters
+    ----------
+    points : array of float32 or float64, shape (n_points, 3)
+        Points, mm.
+    to_voxels : array of float64, shape (4, 4)
+        Affine to voxels.
+    size : array of float64, shape (3,)
+        Number of voxels along each axis.
+
+    Returns
+    -------
+    outside : bool
+        True if a point is more than half a voxel away from all voxel centres.
+    """
+    cdef double matrix[3][4]
+    cdef double place, x, y, z
+    cdef Py_ssize_t i, k
+    cdef bint inside = True
+    for i in range(3):
+        for k in range(4):
+            matrix[i][k] = to_voxels[i, k]
+        matrix[i][3] += 0.5
+    with nogil:
+        for i in range(points.shape[0]):
+            x, y, z = points[i, 0], points[i, 1], points[i, 2]
+            for k in range(3):
+                place = x * matrix[k][0] + y * matrix[k][1] + z * matrix[k][2]
+                place = place + matrix[k][3]
+                # False for NaN.
+                inside &= (place >= 0) & (place <= size[k])
+            if not inside:
+                break
+    return not inside

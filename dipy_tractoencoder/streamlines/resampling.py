@@ -6,7 +6,7 @@ All coordinates are RASMM, in mm.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 import os
 from typing import Any
@@ -24,9 +24,9 @@ from dipy_tractoencoder.streamlines.orientation import (
 from dipy_tractoencoder.utils.cores import in_threads, n_cores
 
 try:
-    from dipy_tractoencoder.streamlines._resample import resample_block
+    from dipy_tractoencoder.streamlines._resample import any_outside, resample_block
 except ImportError:  # Installed without a C compiler.
-    resample_block = None
+    any_outside = resample_block = None
 
 # "0" in this variable of the environment turns the compiled loop off.
 SWITCH = "DIPY_TRACTOENCODER_COMPILED"
@@ -61,15 +61,9 @@ class Rules:
     max_length: float | None = None
 
 
-def compiled_loop() -> Callable[..., int] | None:
-    """Return the compiled loop.
-
-    Returns
-    -------
-    loop : callable or None
-        Function of `_resample.pyx`; None if it is not installed or switched off.
-    """
-    return None if os.environ.get(SWITCH) == "0" else resample_block
+def is_compiled() -> bool:
+    """Return whether the compiled loop is installed, and not switched off."""
+    return resample_block is not None and os.environ.get(SWITCH) != "0"
 
 
 def reject_codes(
@@ -118,7 +112,7 @@ def resample_lines(
     backwards : ndarray, shape (n_streamlines,), bool
         Streamlines that are kept, and reversed.
     """
-    if compiled_loop() is None:
+    if not is_compiled():
         return _with_numpy(streamlines, rules, out)
     numbers, begins, counts = _numbers(streamlines)
     codes = np.empty(len(counts), dtype=np.int8)
