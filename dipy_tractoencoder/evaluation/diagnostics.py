@@ -22,17 +22,15 @@ MOST_MEASURED = 2000  # Streamlines that KL and batch statistics are measured on
 
 
 def grouped_errors(
-    points: np.ndarray,
-    reconstructed: np.ndarray,
-    pca_reconstructed: np.ndarray,
-    groups: Sequence[str],
+    distance: np.ndarray, pca_distance: np.ndarray, groups: Sequence[str]
 ) -> dict:
-    """Measure the reconstruction errors of a model and of PCA in each group.
+    """Pool the reconstruction errors of a model and of PCA in each group.
 
     Parameters
     ----------
-    points, reconstructed, pca_reconstructed : ndarray, shape (n, n_points, 3)
-        Streamlines, and their reconstructions by the model and by PCA, mm.
+    distance, pca_distance : ndarray, shape (n,)
+        Root mean squared point distance of each streamline from its reconstruction by
+        the model and by PCA, mm.
     groups : sequence of str, length n
         Name of the file or bundle of each streamline.
 
@@ -43,13 +41,11 @@ def grouped_errors(
         mean square point distance, mm).
     """
     names = np.asarray(groups)
-    distances = [
-        point_distance(points, side) for side in (reconstructed, pca_reconstructed)
-    ]
+    sides = (distance, pca_distance)
     return {
         str(name): (
             int((names == name).sum()),
-            *(pooled_distance(distance[names == name]) for distance in distances),
+            *(pooled_distance(side[names == name]) for side in sides),
         )
         for name in dict.fromkeys(names.tolist())
     }

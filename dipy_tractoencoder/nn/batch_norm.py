@@ -31,7 +31,8 @@ def settle_statistics(
     model : StreamlineAutoencoder
         Model whose statistics are replaced.
     points : ndarray, shape (n_streamlines, n_points, 3), float32
-        Normalised training streamlines.
+        Normalised training streamlines; for the dense backbone also their whitened
+        principal coefficients, shape (n_streamlines, n_components).
     batch_size : int
         Number of streamlines per training batch.
     """
@@ -52,7 +53,10 @@ def settle_statistics(
     for number, batch in enumerate(batches):
         for layer in normalisations:
             layer.momentum = number / (number + 1)
-        batch = model.oriented(ops.convert_to_tensor(points[batch]), training=True)
-        model.encode_tensors(batch, training=True)
+        batch = ops.convert_to_tensor(points[batch])
+        if points.ndim == 2:
+            model._heads(None, batch, training=True)
+            continue
+        model.encode_tensors(model.oriented(batch, training=True), training=True)
     for layer, momentum in zip(normalisations, momenta):
         layer.momentum = momentum

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -147,6 +148,7 @@ def error_table(
     reconstructed: np.ndarray,
     pca_reconstructed: np.ndarray,
     caption: str,
+    distances: Sequence[np.ndarray] | None = None,
 ) -> Table:
     """Make a table of reconstruction errors of a model and of PCA.
 
@@ -156,6 +158,9 @@ def error_table(
         Streamlines, and their reconstructions by the model and by PCA, mm.
     caption : str
         Caption of the table.
+    distances : sequence of two ndarray, shape (n_all,), optional
+        Distances (mm) of all streamlines, of which ``points`` are a sample, from their
+        reconstructions by the model and by PCA.
 
     Returns
     -------
@@ -163,7 +168,8 @@ def error_table(
         Errors, mm.
     """
     sides = (reconstructed, pca_reconstructed)
-    distances = [point_distance(points, side) for side in sides]
+    if distances is None:
+        distances = [point_distance(points, side) for side in sides]
     mdf = [paired_mdf(points, side) for side in sides]
     length = curve_length(points)
     longer = [curve_length(side) - length for side in sides]
@@ -181,6 +187,8 @@ def error_table(
         "minimum average direct-flip distance. PCA has the same number of dimensions "
         "and is fitted to the same training streamlines."
     )
+    if len(points) < len(distances[0]):
+        note += f" MDF and length are those of a sample of {len(points):,}."
     columns = ("error", "model (mm)", "PCA (mm)")
     return Table(caption, columns, rows, note=note)
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from dipy_tractoencoder.evaluation.diagnostics import (
     batch_statistics_error,
     grouped_errors,
@@ -107,7 +109,6 @@ def training_report(
     rows = [{"file": str(file), **count} for file, count in zip(files, counts)]
     what, errors = run.what, run.errors()
     error, pca_error = errors["error_mm"], errors["pca_error_mm"]
-    sides = (run.points, run.reconstructed, run.pca_reconstructed)
     variance, kl = latent_use(model, run.points)
     by_batch = batch_statistics_error(model, run.points)
     n_training = record.data["n_training"]
@@ -141,7 +142,7 @@ def training_report(
                 )
             ),
         ),
-        Section("Errors", tuple(_errors(run, sides, files, what))),
+        Section("Errors", tuple(_errors(run, files, what))),
     ]
     if history.get("loss"):
         curves = curve_parts(record, pca_error=pca_error)
@@ -153,7 +154,7 @@ def training_report(
         Section("Pictures", (views(run.points, run.reconstructed, what.capitalize()),))
     )
     summary = [
-        f"Error on {len(run.points):,} {what}: {format_cell(error)} mm; PCA with "
+        f"Error on {len(run.distance):,} {what}: {format_cell(error)} mm; PCA with "
         f"{model.latent_dim} dimensions: {format_cell(pca_error)} mm."
     ]
     if given["refit"] and run.held_out:
@@ -227,11 +228,13 @@ def curve_parts(
     return [kept, picture(figure, alt, about, vector=True)]
 
 
-def _errors(run, sides, files, what):
+def _errors(run, files, what):
     """Make tables of the errors of all streamlines, and of each file."""
-    parts = [error_table(*sides, f"{len(run.points):,} {what}")]
-    names = [str(files[number]) for number in run.source]
-    by_file = grouped_errors(*sides, names)
+    sides = (run.points, run.reconstructed, run.pca_reconstructed)
+    distances = (run.distance, run.pca_distance)
+    parts = [error_table(*sides, f"{len(run.distance):,} {what}", distances)]
+    names = np.array([str(file) for file in files])[run.source]
+    by_file = grouped_errors(*distances, names)
     if len(by_file) > 1:
         parts.append(
             Table(

@@ -6,11 +6,13 @@ smooth, few principal components describe them well :footcite:p:`Corouge2006`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
+from dipy_tractoencoder.utils.blocks import FixedBlocks
 
 N_COMPONENTS = 64
 
@@ -79,6 +81,28 @@ class PrincipalDirections:
         """
         centred = points.reshape(len(points), len(self.mean)) - self.mean
         return centred @ self.directions[:, :n_components]
+
+    def whitened(self, points: np.ndarray) -> np.ndarray:
+        """Compute whitened coefficients of streamlines, and what they leave out.
+
+        Parameters
+        ----------
+        points : ndarray, shape (n_streamlines, n_points, 3), float32
+            Streamlines in the coordinates of the fit.
+
+        Returns
+        -------
+        rows : ndarray, shape (n_streamlines, n_components + 1), float32
+            Coefficients in standard deviations, and the squared norm of the part of the
+            streamline that they do not represent.
+        """
+        rows = np.empty((len(points), self.n_components + 1), dtype=np.float32)
+        centred = points.reshape(len(points), -1) - self.mean
+        projected = centred @ self.directions
+        rest = centred - projected @ self.directions.T
+        rows[:, :-1] = projected / self.spread
+        rows[:, -1] = np.einsum("ij,ij->i", rest, rest)
+        return rows
 
     def decode(self, coefficients: np.ndarray) -> np.ndarray:
         """Reconstruct streamlines from coefficients.
@@ -192,6 +216,134 @@ class PCABaseline:
         return self.preprocessing.denormalise(back)
 
 
+class Moments:
+    """Mean and covariance of streamlines, added up block by block in double precision.
+
+    Parameters
+    ----------
+    both_directions : bool, optional
+        Also include each streamline reversed.
+    chunk_size : int, optional
+        Number of streamlines that are added up at a time.
+
+    Attributes
+    ----------
+    count : int
+        Number of streamlines added up, in both directions if those are included.
+    """
+
+    def __init__(
+        self, *, both_directions: bool = False, chunk_size: int = 10_000
+    ) -> None:
+        self.both_directions = both_directions
+        self.count = 0
+        # Sums are those of differences from this: they lose fewer digits.
+        self._shift = self._total = np.zeros(0)
+        self._moment = np.zeros((0, 0))
+        self._blocks = FixedBlocks(chunk_size, self._add)
+
+    def add(self, points: np.ndarray) -> None:
+        """Add streamlines.
+
+        Parameters
+        ----------
+        points : ndarray, shape (n_streamlines, n_points, 3)
+            Oriented and resampled streamlines.
+        """
+        self._blocks.add(points)
+
+    def _add(self, points):
+        """Add a block of streamlines."""
+        if self.count == 0:
+            self._shift = np.asarray(points, dtype=np.float64).mean(axis=0).ravel()
+            size = len(self._shift)
+            self._total, self._moment = np.zeros(size), np.zeros((size, size))
+        for way in (points, points[:, ::-1])[: 2 if self.both_directions else 1]:
+            rows = way.reshape(len(way), -1) - self._shift
+            self._total += rows.sum(axis=0)
+            self._moment += rows.T @ rows
+            self.count += len(rows)
+
+    def __add__(self, other: Moments) -> Moments:
+        """Return the moments of the streamlines of both; neither takes more."""
+        self._blocks.finish()
+        other._blocks.finish()
+        if not other.count or not self.count:
+            return self if self.count else other
+        both = Moments(both_directions=self.both_directions)
+        both.count, both._shift = self.count + other.count, self._shift
+        step = other._shift - self._shift
+        cross = np.outer(step, other._total)
+        both._total = self._total + other._total + other.count * step
+        both._moment = self._moment + other._moment + cross + cross.T
+        both._moment += other.count * np.outer(step, step)
+        return both
+
+    def _mean(self):
+        """Return the mean streamline, flat."""
+        self._blocks.finish()
+        return self._shift + self._total / self.count
+
+    def normalisation(self) -> tuple[tuple, float]:
+        """Compute centre and scale as `preprocessing.fit_normalisation` does.
+
+        Returns
+        -------
+        centre : tuple of float, length 3
+            Mean of all points, RASMM, mm.
+        scale : float
+            Root mean square of the centred coordinates, mm; 1 if all points coincide.
+        """
+        mean = self._mean().reshape(-1, 3)
+        centre = mean.mean(axis=0)
+        variances = self._moment.diagonal() / self.count
+        variances = variances - np.square(self._total / self.count)
+        squared = np.maximum(variances, 0).mean() + np.square(mean - centre).mean()
+        scale = float(np.sqrt(squared))
+        return tuple(float(value) for value in centre), scale if scale > 0 else 1.0
+
+    def principal(
+        self,
+        n_components: int = N_COMPONENTS,
+        *,
+        centre: Sequence[float] = (0.0, 0.0, 0.0),
+        scale: float = 1.0,
+    ) -> PrincipalDirections:
+        """Compute mean and principal directions.
+
+        Parameters
+        ----------
+        n_components : int, optional
+            Number of directions, limited to 3 * n_points.
+        centre : sequence of float, length 3, optional
+            Point that is subtracted from each point.
+        scale : float, optional
+            Divisor of the coordinates after that.
+
+        Returns
+        -------
+        principal : PrincipalDirections
+            Mean and directions in the coordinates after centring and scaling.
+        """
+        mean = (self._mean().reshape(-1, 3) - np.asarray(centre)).ravel() / scale
+        covariance = self._moment / self.count
+        covariance -= np.outer(self._total, self._total) / self.count**2
+        variances, directions = np.linalg.eigh(covariance / scale**2)
+        variances = np.maximum(variances[::-1], 0.0)
+        directions = directions[:, ::-1][:, :n_components]
+        # The sign of eigenvectors is arbitrary; fixing it makes fits reproducible.
+        largest = np.abs(directions).argmax(axis=0)
+        signs = np.sign(directions[largest, np.arange(directions.shape[1])])
+        spread = np.sqrt(variances[:n_components])
+        floor = SMALLEST_SPREAD * spread[0] if spread[0] > 0 else 1.0
+        return PrincipalDirections(
+            mean.astype(np.float32),
+            (directions * signs).astype(np.float32),
+            np.maximum(spread, floor).astype(np.float32),
+            float(variances.sum()),
+        )
+
+
 def fit_principal(
     points: np.ndarray,
     n_components: int = N_COMPONENTS,
@@ -217,31 +369,6 @@ def fit_principal(
     principal : PrincipalDirections
         Mean and directions in the coordinates of ``points``.
     """
-    size = points.shape[1] * 3
-    n_components = min(n_components, size)
-    shift = np.asarray(points[:chunk_size], dtype=np.float64).mean(axis=0).ravel()
-    total = np.zeros(size)
-    moment = np.zeros((size, size))
-    count = 0
-    for start in range(0, len(points), chunk_size):
-        chunk = points[start : start + chunk_size]
-        for way in (chunk, chunk[:, ::-1])[: 2 if both_directions else 1]:
-            rows = way.reshape(len(way), size) - shift
-            total += rows.sum(axis=0)
-            moment += rows.T @ rows
-            count += len(rows)
-    covariance = moment / count - np.outer(total, total) / count**2
-    variances, directions = np.linalg.eigh(covariance)
-    variances = np.maximum(variances[::-1], 0.0)
-    directions = directions[:, ::-1][:, :n_components]
-    # The sign of eigenvectors is arbitrary; fixing it makes fits reproducible.
-    largest = np.abs(directions).argmax(axis=0)
-    directions = directions * np.sign(directions[largest, np.arange(n_components)])
-    spread = np.sqrt(variances[:n_components])
-    floor = SMALLEST_SPREAD * spread[0] if spread[0] > 0 else 1.0
-    return PrincipalDirections(
-        (shift + total / count).astype(np.float32),
-        directions.astype(np.float32),
-        np.maximum(spread, floor).astype(np.float32),
-        float(variances.sum()),
-    )
+    moments = Moments(both_directions=both_directions, chunk_size=chunk_size)
+    moments.add(points)
+    return moments.principal(n_components)

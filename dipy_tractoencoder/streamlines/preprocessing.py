@@ -16,6 +16,7 @@ from dipy_tractoencoder.errors import (
     format_received,
 )
 from dipy_tractoencoder.streamlines.array import (
+    CHUNK_SIZE,
     ORIENTATIONS,
     StreamlineArray,
     to_array,
@@ -197,8 +198,11 @@ def fit_axis(streamlines: np.ndarray, *, n_candidates: int = 512) -> tuple:
     axes = np.stack([radius * np.cos(angle), radius * np.sin(angle), height], axis=1)
     if len(ends) == 0:
         return (0.0, 0.0, 1.0)
-    # The constant limits the influence of single perpendicular streamlines.
-    clearance = np.log(np.abs(ends @ axes.T) + 0.05).mean(axis=0)
+    clearance = np.zeros(n_candidates)
+    for start in range(0, len(ends), CHUNK_SIZE):
+        some = ends[start : start + CHUNK_SIZE]
+        # The constant limits the influence of single perpendicular streamlines.
+        clearance += np.log(np.abs(some @ axes.T) + 0.05).sum(axis=0)
     return tuple(float(value) for value in axes[clearance.argmax()])
 
 

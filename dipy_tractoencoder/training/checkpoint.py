@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 named the data by all points.
 EXTENSION = ".checkpoint.npz"
 SECONDS_BETWEEN_WRITES = 5.0
 SECONDS_AFTER_FAILURE = 60.0

@@ -9,16 +9,18 @@ and the projections, two thirds of the multiplications of a step, are computed o
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 import numpy as np
 
-if TYPE_CHECKING:
-    import keras
+from dipy_tractoencoder.nn.keras_settings import standard_keras
 
+if TYPE_CHECKING:
     from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+    from dipy_tractoencoder.streamlines.pca import PrincipalDirections
     from dipy_tractoencoder.training.settings import TrainingSettings
 
 ROWS_AT_A_TIME = 8192
@@ -37,10 +39,24 @@ def trainer_of(model: StreamlineAutoencoder) -> keras.Model:
     trainer : keras.Model
         The model, or a `CoefficientTrainer` that shares its weights.
     """
-    # With random reversal the points of a streamline differ from step to step.
-    if model.backbone == "dense" and model.random_reverse is None:
-        return CoefficientTrainer(model)
-    return model
+    return CoefficientTrainer(model) if on_coefficients(model) else model
+
+
+def on_coefficients(model: StreamlineAutoencoder) -> bool:
+    """Return whether a model is trained on principal coefficients.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Model.
+
+    Returns
+    -------
+    trained : bool
+        False for convolutions, and with random reversal: with it, the points of a
+        streamline differ from step to step.
+    """
+    return model.backbone == "dense" and model.random_reverse is None
 
 
 def inputs_of(trainer: keras.Model, points: np.ndarray) -> np.ndarray:
@@ -63,16 +79,71 @@ def inputs_of(trainer: keras.Model, points: np.ndarray) -> np.ndarray:
     if not isinstance(trainer, CoefficientTrainer):
         return points
     principal = trainer.whole.principal_directions()
-    n_components = len(principal.spread)
-    inputs = np.empty((len(points), n_components + 1), dtype=np.float32)
+    inputs = np.empty((len(points), principal.n_components + 1), dtype=np.float32)
     for start in range(0, len(points), ROWS_AT_A_TIME):
         rows = slice(start, start + ROWS_AT_A_TIME)
-        centred = points[rows].reshape(len(points[rows]), -1) - principal.mean
-        projected = centred @ principal.directions
-        rest = centred - projected @ principal.directions.T
-        inputs[rows, :-1] = projected / principal.spread
-        inputs[rows, -1] = np.einsum("ij,ij->i", rest, rest)
+        inputs[rows] = principal.whitened(points[rows])
     return inputs
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """Training inputs of the dense networks.
+
+    Attributes
+    ----------
+    principal : PrincipalDirections
+        Principal directions of the training streamlines, in normalised coordinates.
+    inputs : ndarray, shape (n_streamlines, n_components + 1), float32
+        Whitened principal coefficients, and the squared norm of the part that they do
+        not represent.
+    """
+
+    principal: PrincipalDirections
+    inputs: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+@standard_keras()
+def coefficient_distances(
+    model: StreamlineAutoencoder, inputs: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Measure the distance of each streamline from its reconstructions.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Trained model with the "dense" backbone.
+    inputs : ndarray, shape (n_streamlines, n_components + 1), float32
+        Inputs from `inputs_of`.
+
+    Returns
+    -------
+    distance, pca_distance : ndarray, shape (n_streamlines,), float64
+        Root mean squared point distances from the reconstruction by the model, and from
+        that by PCA with as many dimensions, mm.
+    """
+    if model.encoder_body.layers[-1].compute_dtype != "float32":
+        weights = model.get_weights()
+        model = type(model).from_config(model.get_config())  # As it will be applied.
+        model.set_weights(weights)
+    trainer = CoefficientTrainer(model)
+    left_out = model.principal_directions().spread[model.latent_dim :]
+    squared = np.empty((2, len(inputs)), dtype=np.float64)
+    for start in range(0, len(inputs), ROWS_AT_A_TIME):
+        rows = slice(start, start + ROWS_AT_A_TIME)
+        some = inputs[rows]
+        found = trainer(ops.convert_to_tensor(some))["squared"]
+        squared[0, rows] = ops.convert_to_numpy(found)
+        off = some[:, model.latent_dim : -1] * left_out
+        squared[1, rows] = np.einsum("ij,ij->i", off, off) + some[:, -1]
+    preprocessing = model.preprocessing
+    distance, pca_distance = np.sqrt(
+        squared * (preprocessing.scale**2 / preprocessing.n_points)
+    )
+    return distance, pca_distance
 
 
 class CoefficientTrainer(keras.Model):

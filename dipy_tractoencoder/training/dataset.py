@@ -34,8 +34,25 @@ if TYPE_CHECKING:
 N_NAMED = 10  # streamlines that an error names one by one
 
 
+class ReadCounts:
+    """Sums over what was read, for classes with ``reads`` and ``source``."""
+
+    reads: tuple
+    source: np.ndarray
+
+    @property
+    def n_read(self) -> int:
+        """Number of streamlines read, rejected ones included."""
+        return sum(read["n_read"] for read in self.reads)
+
+    @property
+    def rejects(self) -> dict[str, int]:
+        """Number of rejected streamlines of all tractograms, by reason."""
+        return merge_rejects(read["rejects"] for read in self.reads)
+
+
 @dataclass(frozen=True)
-class TrainingData:
+class TrainingData(ReadCounts):
     """Streamlines to train on, and how they were preprocessed.
 
     Attributes
@@ -57,18 +74,23 @@ class TrainingData:
     preprocessing: Preprocessing
     reads: tuple
 
-    @property
-    def n_read(self) -> int:
-        """Number of streamlines read, rejected ones included."""
-        return sum(read["n_read"] for read in self.reads)
-
-    @property
-    def rejects(self) -> dict[str, int]:
-        """Number of rejected streamlines of all tractograms, by reason."""
-        return merge_rejects(read["rejects"] for read in self.reads)
-
     def __len__(self):
         return len(self.points)
+
+    def some(self, rows: np.ndarray) -> np.ndarray:
+        """Return streamlines in mm.
+
+        Parameters
+        ----------
+        rows : ndarray of int or bool
+            Which streamlines.
+
+        Returns
+        -------
+        points : ndarray, shape (n_rows, n_points, 3), float32
+            Streamlines in the orientation of the preprocessing, RASMM, mm.
+        """
+        return self.preprocessing.denormalise(self.points[rows])
 
 
 def gather(
@@ -121,14 +143,7 @@ def gather(
             count_chunk(reads[-1], array)
             sample.add(array.points, np.full(len(array), number))
     if len(sample) == 0:
-        rejects = merge_rejects(read["rejects"] for read in reads)
-        n_read = sum(read["n_read"] for read in reads)
-        reasons = ", ".join(f"{count} {reason}" for reason, count in rejects.items())
-        raise EmptyDataError(
-            f"No streamline is left to train on: of {n_read} read, "
-            f"{reasons or 'none'} were left out. Check the files and the limits "
-            "`min_length` and `max_length` (mm)."
-        )
+        raise nothing_left(reads)
     points, source = sample.columns()
     learned: dict = {}
     if preprocessing.orientation == "canonical":
@@ -140,6 +155,29 @@ def gather(
     preprocessing = replace(preprocessing, **learned)
     points = preprocessing.normalise(points)
     return TrainingData(points, source, preprocessing, tuple(reads))
+
+
+def nothing_left(reads: Sequence[dict]) -> EmptyDataError:
+    """Create the error for tractograms without a streamline to train on.
+
+    Parameters
+    ----------
+    reads : sequence of dict
+        "n_read" and "rejects" of each tractogram.
+
+    Returns
+    -------
+    error : EmptyDataError
+        The error, to be raised.
+    """
+    rejects = merge_rejects(read["rejects"] for read in reads)
+    n_read = sum(read["n_read"] for read in reads)
+    reasons = ", ".join(f"{count} {reason}" for reason, count in rejects.items())
+    return EmptyDataError(
+        f"No streamline is left to train on: of {n_read} read, "
+        f"{reasons or 'none'} were left out. Check the files and the limits "
+        "`min_length` and `max_length` (mm)."
+    )
 
 
 def count_chunk(read: dict, array: StreamlineArray) -> None:
@@ -325,12 +363,12 @@ def split(
     return np.isin(members, rng.choice(choices, n_held_out, replace=False))
 
 
-def counts_of(data: TrainingData, held_out: np.ndarray) -> list[dict]:
+def counts_of(data: ReadCounts, held_out: np.ndarray) -> list[dict]:
     """Count the streamlines read and used of each tractogram.
 
     Parameters
     ----------
-    data : TrainingData
+    data : TrainingData or CoefficientData
         Training and validation streamlines.
     held_out : ndarray, shape (n_streamlines,), bool
         True for validation streamlines.

@@ -28,6 +28,7 @@ from dipy_tractoencoder.io.chunks import each_chunk, each_tractogram
 from dipy_tractoencoder.streamlines.array import StreamlineArray, reject_codes
 from dipy_tractoencoder.training.dataset import refuse_rejects
 from dipy_tractoencoder.training.settings import TrainingSettings
+from dipy_tractoencoder.utils.again import Again
 
 REJECTS = ("raise", "nan")
 
@@ -247,14 +248,12 @@ class StreamlineEmbedding(
         settings = TrainingSettings(**values)
         chunks = self._chunks(X)
         if self.rejects == "raise":
-            low, high = self.min_length, self.max_length
-            refuse_rejects(
-                [reject_codes(x, min_length=low, max_length=high) for x in chunks]
-            )
+            limits = {k: values[k] for k in ("min_length", "max_length")}
+            refuse_rejects([reject_codes(chunk, **limits) for chunk in chunks])
         from dipy_tractoencoder.training.fit import train_with_settings
 
-        tractograms = each_tractogram(X, self.reference)
-        self.model_ = train_with_settings(tractograms, settings).model
+        again = Again(lambda: each_tractogram(X, self.reference))
+        self.model_ = train_with_settings(again, settings).model
         self.n_features_out_ = self._n_features_out = self.model_.latent_dim
         return self
 

@@ -20,8 +20,6 @@ from dipy_tractoencoder.errors import (
     InvalidArgumentError,
     format_received,
 )
-from dipy_tractoencoder.io.chunks import as_tractogram_list
-from dipy_tractoencoder.latent.reconstruction import reconstruct_points
 from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
 from dipy_tractoencoder.nn.batch_norm import STATISTICS_SAMPLE, settle_statistics
 from dipy_tractoencoder.nn.build import build_model, dtype_policy
@@ -40,26 +38,24 @@ from dipy_tractoencoder.training.callbacks import (
 )
 from dipy_tractoencoder.training.checkpoint import Checkpoint, FitState
 from dipy_tractoencoder.training.coefficient_trainer import (
+    Coefficients,
     evaluate,
     inputs_of,
+    on_coefficients,
     trainer_of,
 )
-from dipy_tractoencoder.training.dataset import (
-    add_held_out,
-    check_count,
-    counts_of,
-    gather,
-    split,
-)
+from dipy_tractoencoder.training.dataset import TrainingData, counts_of
+from dipy_tractoencoder.training.measure import measured_run
+from dipy_tractoencoder.training.reading import read_training_data, sides_of
 from dipy_tractoencoder.training.reference import store_training_reference
 from dipy_tractoencoder.training.resume import check_end, put_back, resume_fit
-from dipy_tractoencoder.training.run import TrainingRun
 from dipy_tractoencoder.training.schedule import learning_rate
 from dipy_tractoencoder.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from dipy_tractoencoder.align.alignment import Alignment
-    from dipy_tractoencoder.training.dataset import TrainingData
+    from dipy_tractoencoder.training.coefficient_data import CoefficientData
+    from dipy_tractoencoder.training.run import TrainingRun
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +82,10 @@ def train_with_settings(
     ----------
     tractograms : StatefulTractogram, or iterable of them or of sequences of ndarray
         Training tractograms, RASMM, mm; one item per file, for example. An array of
-        shape (n_streamlines, n_points, 3) is one tractogram.
+        shape (n_streamlines, n_points, 3) is one tractogram. An iterator can be read
+        only once: resampled points are kept, 12 bytes times ``n_points`` per
+        streamline. Otherwise a dense model keeps 260 bytes per streamline and reads
+        three times.
     settings : TrainingSettings
         Settings of the training.
     validation : StatefulTractogram, or iterable as ``tractograms``, optional
@@ -158,63 +157,45 @@ def train_with_settings(
         max_length=settings.max_length,
     )
     with standard_keras():  # Raises for wrong settings before reading.
-        build_model(preprocessing, settings)
+        empty = build_model(preprocessing, settings)
+    n_components = empty.principal.n_components
     keeper = None
     if checkpoint is not None:
         keeper = Checkpoint(checkpoint, settings, software_versions(), resume=resume)
-    data = gather(
-        as_tractogram_list(tractograms),
+    data, held_out = read_training_data(
+        tractograms,
         preprocessing,
-        max_streamlines=settings.max_streamlines,
-        normalise=settings.normalise,
-        seed=settings.seed,
+        settings,
+        as_coefficients=on_coefficients(empty),
+        validation=validation,
+        groups=groups,
         alignments=alignments,
+        bundles=bundles,
     )
-    check_count("bundles", bundles, len(data.reads))
-    if validation is None:
-        held_out = split(
-            data.source, settings.validation_fraction, groups=groups, seed=settings.seed
-        )
-    else:
-        data, held_out = add_held_out(data, validation, alignments=alignments)
-    logger.info(
-        "Training on %d streamlines, %d held out for validation; %d of %d read were "
-        "rejected%s.",
-        len(data) - held_out.sum(),
-        held_out.sum(),
-        sum(data.rejects.values()),
-        data.n_read,
-        "".join(f", {n} {reason}" for reason, n in data.rejects.items()),
-    )
-    check_count("alignments", alignments, len(data.reads))
-    if keeper:
-        keeper.bind(data.points, held_out, data.preprocessing)
+    if isinstance(data, TrainingData):
+        if keeper:
+            keeper.bind(data.points, held_out, data.preprocessing)
+    elif keeper:
+        keeper.bind(data.identity, held_out, preprocessing)
     with keeper or nullcontext():
+        sides = sides_of(data, held_out, n_components)
         model, history, best_epoch = fit(
-            data.points[~held_out],
-            data.points[held_out],
+            *sides,
             data.preprocessing,
             settings,
             tensorboard=tensorboard,
             callbacks=callbacks,
             checkpoint=keeper,
         )
-        shown = data.points[held_out] if held_out.any() else data.points
-        shown = data.preprocessing.denormalise(shown)
-        reconstructed = reconstruct_points(model, shown)
-        pca_reconstructed = model.pca_baseline().reconstruct(shown)
+        training, inputs = sides
+        if isinstance(training, Coefficients) and not held_out.any():
+            inputs = training.inputs
+        run = measured_run(model, data, held_out, inputs, settings.seed)
+        del sides, training, inputs  # Before others of the same size are made.
         if settings.refit and held_out.any():
-            model = refit(data, settings, best_epoch, keeper)
+            model = refit(data, settings, best_epoch, n_components, keeper)
+            run = replace(run, model=model)
     store_training_reference(model, data, held_out, settings, bundles)
-    held_any = bool(held_out.any())
-    run = TrainingRun(
-        model=model,
-        points=shown,
-        reconstructed=reconstructed,
-        pca_reconstructed=pca_reconstructed,
-        held_out=held_any,
-        source=data.source[held_out] if held_any else data.source,
-    )
     model.record = TrainingRecord(
         settings=settings.to_dict(),
         data={
@@ -223,7 +204,7 @@ def train_with_settings(
             "n_read": data.n_read,
             "rejects": data.rejects,
             "tractograms": counts_of(data, held_out),
-            "errors": {"held_out": held_any, **run.errors()},
+            "errors": {"held_out": run.held_out, **run.errors()},
         },
         history=history,
         best_epoch=best_epoch,
@@ -233,9 +214,10 @@ def train_with_settings(
 
 
 def refit(
-    data: TrainingData,
+    data: TrainingData | CoefficientData,
     settings: TrainingSettings,
     epochs: int,
+    n_components: int,
     checkpoint: Checkpoint | None = None,
 ) -> StreamlineAutoencoder:
     """Train a new model on all streamlines, for as many epochs as validation chose.
@@ -248,6 +230,8 @@ def refit(
         All other settings.
     epochs : int
         Epochs to train for; 0 gives PCA.
+    n_components : int
+        Number of principal directions of the model.
     checkpoint : Checkpoint, optional
         Checkpoint that stores the state.
 
@@ -264,8 +248,7 @@ def refit(
         )
     shorter = replace(settings, epochs=epochs)
     model, _, _ = fit(
-        data.points,
-        None,
+        *sides_of(data, None, n_components),
         data.preprocessing,
         shorter,
         checkpoint=checkpoint,
@@ -276,7 +259,7 @@ def refit(
 
 @standard_keras()
 def fit(
-    points: np.ndarray,
+    points: np.ndarray | Coefficients,
     validation: np.ndarray | None,
     preprocessing: Preprocessing,
     settings: TrainingSettings,
@@ -290,10 +273,11 @@ def fit(
 
     Parameters
     ----------
-    points : ndarray, shape (n_streamlines, n_points, 3), float32
-        Normalised training streamlines.
+    points : ndarray, shape (n_streamlines, n_points, 3), float32, or Coefficients
+        Normalised training streamlines, or for a dense model their coefficients.
     validation : ndarray, shape (n_validation, n_points, 3), float32, or None
-        Normalised streamlines to choose the best epoch on; None or empty for none.
+        Normalised streamlines to choose the best epoch on, or the inputs made of them
+        if ``points`` are coefficients; None or empty for none.
     preprocessing : Preprocessing
         Preprocessing of the streamlines.
     settings : TrainingSettings
@@ -325,8 +309,12 @@ def fit(
         model = build_model(preprocessing, settings)
         model.ensure_built()
     model.fold = settings.batch_size > FOLD_FACTOR * (settings.latent_dim + 1)
+    principal = None
+    if isinstance(points, Coefficients):
+        principal, points = points.principal, points.inputs
     model.set_principal(
-        fit_principal(
+        principal
+        or fit_principal(
             points,
             model.principal.n_components,
             both_directions=settings.orientation == "augment",
@@ -349,9 +337,9 @@ def fit(
     if tensorboard is not None:
         watchers.append(keras.callbacks.TensorBoard(log_dir=str(tensorboard)))
     keep_best = held_out = None
-    inputs = inputs_of(trainer, points)
+    inputs = points if principal else inputs_of(trainer, points)
     if validation is not None and len(validation):
-        held_out = inputs_of(trainer, validation)
+        held_out = validation if principal else inputs_of(trainer, validation)
         keep_best = KeepBest(evaluate(trainer, held_out, settings), settings.patience)
         watchers.append(keep_best)
     if checkpoint and state.epoch:
@@ -393,7 +381,8 @@ def fit(
     elif keep_best and settings.epochs:
         trainer.set_weights(keep_best.best_weights)
     model.fold = False
-    settle_statistics(model, points, settings.batch_size)
+    seen = inputs if trainer is model else inputs[:, :-1]
+    settle_statistics(model, seen, settings.batch_size)
     if keep_best is None:
         # The weights were updated once more after the last check of the loss.
         error = evaluate(trainer, inputs[:STATISTICS_SAMPLE], settings)

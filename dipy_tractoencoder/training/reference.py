@@ -15,6 +15,7 @@ from dipy_tractoencoder.nn.alignment import store_alignment_reference
 if TYPE_CHECKING:
     from dipy_tractoencoder.align.reference import AlignmentReference
     from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+    from dipy_tractoencoder.training.coefficient_data import CoefficientData
     from dipy_tractoencoder.training.dataset import TrainingData
     from dipy_tractoencoder.training.settings import TrainingSettings
 
@@ -25,7 +26,7 @@ FEWEST = 20  # streamlines; of fewer, two halves have too little in common
 
 def store_training_reference(
     model: StreamlineAutoencoder,
-    data: TrainingData,
+    data: TrainingData | CoefficientData,
     held_out: np.ndarray,
     settings: TrainingSettings,
     bundles: Sequence[str] | None = None,
@@ -36,7 +37,7 @@ def store_training_reference(
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model, changed in place.
-    data : TrainingData
+    data : TrainingData or CoefficientData
         Training and validation streamlines.
     held_out : ndarray, shape (n_streamlines,), bool
         True for validation streamlines, which are left out.
@@ -58,8 +59,30 @@ def store_training_reference(
         logger.info("No reference for alignment is stored in the model. %s", err)
 
 
+def reference_rows(held_out: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Draw the training streamlines that are summarised.
+
+    Parameters
+    ----------
+    held_out : ndarray, shape (n_streamlines,), bool
+        True for validation streamlines, which are left out.
+    seed : int, optional
+        Seed of the draw.
+
+    Returns
+    -------
+    rows : ndarray of int
+        Their rows, sorted.
+    """
+    rows = np.flatnonzero(~held_out)
+    if len(rows) > N_SAMPLE:
+        rows = np.random.default_rng(seed).choice(rows, N_SAMPLE, replace=False)
+        rows.sort()
+    return rows
+
+
 def training_reference(
-    data: TrainingData,
+    data: TrainingData | CoefficientData,
     held_out: np.ndarray,
     *,
     keep_sample: bool = True,
@@ -70,7 +93,7 @@ def training_reference(
 
     Parameters
     ----------
-    data : TrainingData
+    data : TrainingData or CoefficientData
         Training and validation streamlines.
     held_out : ndarray, shape (n_streamlines,), bool
         True for validation streamlines, which are left out.
@@ -93,13 +116,10 @@ def training_reference(
     InvalidArgumentError
         If they lie too far away.
     """
-    rows = np.flatnonzero(~held_out)
+    rows = reference_rows(held_out, seed)
     if len(rows) < FEWEST:
         raise EmptyDataError(f"{len(rows)} training streamlines are too few.")
-    if len(rows) > N_SAMPLE:
-        rows = np.random.default_rng(seed).choice(rows, N_SAMPLE, replace=False)
-        rows.sort()
-    points = data.preprocessing.denormalise(data.points[rows])
+    points = data.some(rows)
     if bundles is None:
         return fit_alignment_reference(points, keep_sample=keep_sample, seed=seed)
     of = np.array(bundles)[data.source[rows]]

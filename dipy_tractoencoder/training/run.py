@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,20 +19,23 @@ class TrainingRun:
     ----------
     model : StreamlineAutoencoder or StreamlineVAE
         Trained model with its ``record``.
-    points : ndarray, shape (n_streamlines, n_points, 3), float32
+    points : ndarray, shape (n_shown, n_points, 3), float32
         Validation streamlines, or training streamlines if none were held out; RASMM,
-        mm, in the model's orientation.
-    reconstructed : ndarray, shape (n_streamlines, n_points, 3), float32
+        mm, in the model's orientation. Of more than 2,000 a random sample.
+    reconstructed : ndarray, shape (n_shown, n_points, 3), float32
         Reconstruction of ``points`` by the model, mm. With ``refit``, by the model
         before the refit, which was not trained on them.
-    pca_reconstructed : ndarray, shape (n_streamlines, n_points, 3), float32
+    pca_reconstructed : ndarray, shape (n_shown, n_points, 3), float32
         PCA reconstruction with the same number of components, fitted to the same
         training streamlines, mm.
     held_out : bool
         Whether ``points`` were held out of the training.
     source : ndarray, shape (n_streamlines,), int
-        Index of the tractogram of each of ``points``: training tractograms first, then
-        validation tractograms.
+        Index of the tractogram of each streamline that ``points`` were sampled from:
+        training tractograms first, then validation tractograms.
+    distance, pca_distance : ndarray, shape (n_streamlines,), float64
+        Root mean squared point distance of each of these streamlines from its
+        reconstruction by the model, and by PCA, mm; by default those of ``points``.
 
     Examples
     --------
@@ -51,6 +54,14 @@ class TrainingRun:
     pca_reconstructed: np.ndarray
     held_out: bool
     source: np.ndarray
+    distance: np.ndarray = field(default_factory=lambda: np.empty(0))
+    pca_distance: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+    def __post_init__(self) -> None:
+        if len(self.distance) == 0:
+            sides = (self.reconstructed, self.pca_reconstructed)
+            for name, side in zip(("distance", "pca_distance"), sides):
+                object.__setattr__(self, name, point_distance(self.points, side))
 
     __repr__ = short_repr
 
@@ -60,7 +71,7 @@ class TrainingRun:
         return "held-out streamlines" if self.held_out else "training streamlines"
 
     def errors(self) -> dict:
-        """Measure the reconstruction errors of ``points``.
+        """Measure the reconstruction errors of all streamlines that were measured.
 
         Returns
         -------
@@ -69,12 +80,8 @@ class TrainingRun:
             "error_mm" of the model, "pca_error_mm" of PCA with the same number of
             dimensions.
         """
-        error, pca_error = (
-            pooled_distance(point_distance(self.points, points))
-            for points in (self.reconstructed, self.pca_reconstructed)
-        )
         return {
-            "n_streamlines": len(self.points),
-            "error_mm": error,
-            "pca_error_mm": pca_error,
+            "n_streamlines": len(self.distance),
+            "error_mm": pooled_distance(self.distance),
+            "pca_error_mm": pooled_distance(self.pca_distance),
         }

@@ -64,7 +64,10 @@ def train(
     ----------
     tractograms : StatefulTractogram, or iterable of them or of sequences of ndarray
         Training tractograms, RASMM, mm; one item per file, for example. An array of
-        shape (n_streamlines, n_points, 3) is one tractogram.
+        shape (n_streamlines, n_points, 3) is one tractogram. An iterator can be read
+        only once: resampled points are kept, 12 bytes times ``n_points`` per
+        streamline. Otherwise a dense model keeps 260 bytes per streamline and reads
+        three times.
     model : {"vae", "ae"}, optional
         Type of model: vae (variational autoencoder) or ae (autoencoder).
     backbone : {"dense", "compact", "finta"}, optional
@@ -233,7 +236,10 @@ def run_training(
     ----------
     tractograms : StatefulTractogram, or iterable of them or of sequences of ndarray
         Training tractograms, RASMM, mm; one item per file, for example. An array of
-        shape (n_streamlines, n_points, 3) is one tractogram.
+        shape (n_streamlines, n_points, 3) is one tractogram. An iterator can be read
+        only once: resampled points are kept, 12 bytes times ``n_points`` per
+        streamline. Otherwise a dense model keeps 260 bytes per streamline and reads
+        three times.
     model : {"vae", "ae"}, optional
         Type of model: vae (variational autoencoder) or ae (autoencoder).
     backbone : {"dense", "compact", "finta"}, optional

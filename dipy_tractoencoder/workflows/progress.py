@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from dipy_tractoencoder.utils.again import Again
 
 if TYPE_CHECKING:
     from dipy_tractoencoder.io.chunks import TractogramChunks
@@ -89,7 +92,7 @@ def logging_beside_bars() -> Any:
 
 def chunked(
     paths: Sequence[Path], what: str, *, reference: str | Path | None = None
-) -> Iterator[TractogramChunks]:
+) -> Again:
     """Open tractograms one after the other, with one bar over their streamlines.
 
     Parameters
@@ -101,11 +104,19 @@ def chunked(
     reference : str or Path, optional
         Reference image or TRK for formats without a header (TCK, VTK, ...).
 
-    Yields
-    ------
-    chunks : TractogramChunks
-        Tractogram to read before the next one.
+    Returns
+    -------
+    tractograms : Again
+        Iterable over a TractogramChunks per file, to be read before the next one; each
+        iteration opens the files again.
     """
+    return Again(partial(_opened, paths, what, reference))
+
+
+def _opened(
+    paths: Sequence[Path], what: str, reference: str | Path | None
+) -> Iterator[TractogramChunks]:
+    """Open tractograms one after the other, once."""
     from dipy_tractoencoder.io.chunks import TractogramChunks
 
     with streamlines_bar(paths, what, reference=reference) as advance:

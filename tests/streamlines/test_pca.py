@@ -4,10 +4,14 @@ from sklearn.decomposition import PCA
 
 from dipy_tractoencoder.streamlines.pca import (
     SMALLEST_SPREAD,
+    Moments,
     PCABaseline,
     fit_principal,
 )
-from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
+from dipy_tractoencoder.streamlines.preprocessing import (
+    Preprocessing,
+    fit_normalisation,
+)
 
 
 @pytest.fixture
@@ -85,6 +89,48 @@ def test_chunks_do_not_matter(points, chunk_size):
     np.testing.assert_allclose(chunked.spread, whole.spread, rtol=1e-5)
     np.testing.assert_allclose(chunked.directions, whole.directions, atol=1e-4)
     np.testing.assert_allclose(chunked.total_variance, whole.total_variance)
+
+
+def test_moments_of_parts_are_those_of_the_whole(points):
+    """Also where the parts lie far from each other, and one is empty."""
+    points = 30 * points + np.float32([400, -20, 3])
+    points[50:] += 100
+    parts = Moments(), Moments(chunk_size=7), Moments()
+    parts[0].add(points[:50])
+    for start in range(50, 60, 3):
+        parts[1].add(points[start : start + 3])
+    joined = parts[0] + parts[2] + parts[1] + parts[2]
+    assert joined.count == 60
+    centre, scale = fit_normalisation(points)
+    found = joined.normalisation()
+    np.testing.assert_allclose(found[0], centre, rtol=1e-6)
+    assert found[1] == pytest.approx(scale, rel=1e-6)
+    principal = joined.principal(6, centre=centre, scale=scale)
+    preprocessing = Preprocessing(n_points=32, centre=centre, scale=scale)
+    wanted = fit_principal(preprocessing.normalise(points), 6)
+    np.testing.assert_allclose(principal.mean, wanted.mean, atol=1e-5)
+    np.testing.assert_allclose(principal.spread, wanted.spread, rtol=1e-4)
+    assert_same_span(principal.directions, wanted.directions, atol=1e-5)
+    assert principal.total_variance == pytest.approx(wanted.total_variance, rel=1e-5)
+
+
+def test_moments_of_one_point():
+    moments = Moments()
+    moments.add(np.full((3, 4, 3), 7, dtype=np.float32))
+    assert moments.normalisation() == ((7.0, 7.0, 7.0), 1.0)
+
+
+def test_whitened_coefficients_and_their_rest(points):
+    principal = fit_principal(points, 5)
+    rows = principal.whitened(points)
+    assert rows.dtype == np.float32 and rows.shape == (60, 6)
+    coefficients = principal.encode(points, 5)
+    np.testing.assert_allclose(rows[:, :-1] * principal.spread, coefficients, atol=1e-5)
+    np.testing.assert_allclose(rows[:, :-1].std(axis=0), 1, rtol=1e-3)
+    off = points - principal.decode(coefficients)
+    np.testing.assert_allclose(
+        rows[:, -1], np.square(off).sum(axis=(1, 2)), rtol=1e-3, atol=1e-6
+    )
 
 
 def test_points_far_from_the_origin(points):
