@@ -19,7 +19,6 @@ from dipy_tractoencoder.segment.bundle_files import LabelledLatents, bundle_late
 from dipy_tractoencoder.segment.neighbors import (
     SMALLEST_DISTANCE,
     different_rows,
-    fit,
     same_distance,
 )
 from dipy_tractoencoder.segment.reference_density import (
@@ -28,6 +27,7 @@ from dipy_tractoencoder.segment.reference_density import (
     clustered_strangers,
     local_remoteness,
 )
+from dipy_tractoencoder.segment.search import NeighborSearch
 from dipy_tractoencoder.segment.thinning import thin_bundles
 from dipy_tractoencoder.streamlines.array import CHUNK_SIZE
 from dipy_tractoencoder.utils.colours import distinct_colours
@@ -234,7 +234,7 @@ def _densities(mean, thinned, seed):
     kept, same = mean[thinned.row], same_distance(mean)
     rows, number = different_rows(kept, same)
     kept = kept[rows]
-    search = fit(kept)
+    search = NeighborSearch(kept)
     n_near = min(N_LOCAL, len(kept) - 1)
     # Without an argument a row is not counted as its own neighbour.
     distances, rows = search.kneighbors(n_neighbors=n_near)

@@ -18,9 +18,9 @@ from dipy_tractoencoder.segment.decisions import (
 )
 from dipy_tractoencoder.segment.neighbors import (
     SMALLEST_DISTANCE,
-    fit,
     mean_distances,
 )
+from dipy_tractoencoder.segment.search import NeighborSearch
 from dipy_tractoencoder.segment.thinning import ThinnedBundles, thin_bundles
 from dipy_tractoencoder.segment.votes import UNASSIGNED, Judgement, vote
 from dipy_tractoencoder.utils.short_repr import short_repr
@@ -78,12 +78,15 @@ class BundleClassifier:
 
     @cached_property
     def _search(self):
-        return fit(self.mean)
+        return NeighborSearch(self.mean)
 
     @cached_property
     def _searches(self):
         """Neighbour search within each bundle, by its index."""
-        return {code: fit(self.mean[self.bundle == code]) for code in set(self.bundle)}
+        return {
+            code: NeighborSearch(self.mean[self.bundle == code])
+            for code in set(self.bundle)
+        }
 
     def judge(self, mean: np.ndarray) -> Judgement:
         """Find the bundle of streamlines by the majority vote of nearest neighbours.
@@ -111,7 +114,7 @@ class BundleClassifier:
         bundle, share, _ = vote(
             labels[:, :n_voting], distances[:, :n_voting], len(self.names)
         )
-        distance, remoteness = self._remoteness(mean, bundle)
+        distance, remoteness = self._remoteness(mean, bundle, distances, labels)
         other = labels != bundle[:, None]
         second = labels[np.arange(len(mean)), other.argmax(axis=1)]
         second = np.where(other.any(axis=1), second, UNASSIGNED)
@@ -202,11 +205,23 @@ class BundleClassifier:
         """
         return self.decisions.fit_factor(self.judge(mean).remoteness)
 
-    def _remoteness(self, mean, bundle):
-        """Return distances from bundles, and their logarithms relative to the scale."""
-        distance = np.empty(len(mean))
-        for code in np.unique(bundle):
-            rows = bundle == code
+    def _remoteness(self, mean, bundle, near=None, labels=None):
+        """Return distances from bundles, and their logarithms relative to the scale.
+
+        ``near`` and ``labels`` are distances and bundles of nearest streamlines of all
+        bundles: those of the bundle may be among them.
+        """
+        distance = np.full(len(mean), np.nan)
+        if labels is not None:
+            own = labels == bundle[:, None]
+            rank = own.cumsum(axis=1)
+            own &= rank <= self.n_neighbors
+            sums = np.where(own, near, 0).sum(axis=1)
+            there = rank[:, -1] >= self.n_neighbors
+            distance[there] = sums[there] / self.n_neighbors
+        left = np.isnan(distance)
+        for code in np.unique(bundle[left]):
+            rows = left & (bundle == code)
             search = self._searches[code]
             distance[rows] = mean_distances(mean[rows], search, self.n_neighbors)
         relative = np.maximum(distance, SMALLEST_DISTANCE) / self.scale[bundle]
@@ -380,7 +395,7 @@ def with_strangers(
         others = np.flatnonzero(classifier.bundle != code)
         if not len(others):
             continue
-        distances, found = fit(classifier.mean[others]).kneighbors(
+        distances, found = NeighborSearch(classifier.mean[others]).kneighbors(
             mean[chosen], n_neighbors=min(classifier.n_neighbors, len(others))
         )
         labels = classifier.bundle[others][found]

@@ -17,11 +17,12 @@ from dipy_tractoencoder.segment.bundle_classifier import (
     with_strangers,
 )
 from dipy_tractoencoder.segment.decisions import Decisions
-from dipy_tractoencoder.segment.neighbors import different_rows, fit, same_distance
+from dipy_tractoencoder.segment.neighbors import different_rows, same_distance
 from dipy_tractoencoder.segment.reference_density import (
     ReferenceDensity,
     fit_reference_density,
 )
+from dipy_tractoencoder.segment.search import NeighborSearch
 
 if TYPE_CHECKING:
     from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
@@ -138,7 +139,7 @@ def atlas_density(
     if len(codes) < len(atlas.names):
         mean = atlas.mean[np.isin(atlas.bundle, codes)]
         density = fit_reference_density(mean, seed=seed)
-        strangers, far = density.decisions.strangers, fit(density.mean)
+        strangers, far = density.decisions.strangers, NeighborSearch(density.mean)
         nearest = far.kneighbors(n_neighbors=1)[0][:, 0]
         if not atlas.thinned:
             return density, nearest

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from dipy_tractoencoder.errors import (
-    EmptyDataError,
-)
+from dipy_tractoencoder.errors import EmptyDataError
+from dipy_tractoencoder.segment.search import NeighborSearch
 
 SMALLEST_DISTANCE = 1e-6  # mm; keeps logarithms of distances finite
 # Of the latents' root mean square distance from their mean: closer ones are the same
 # streamline, whose points were rounded differently in two files.
 SAME = 1e-5
-
-if TYPE_CHECKING:
-    from sklearn.neighbors import NearestNeighbors
 
 
 def same_distance(mean: np.ndarray) -> float:
@@ -79,7 +73,9 @@ def different_rows(mean: np.ndarray, distance: float) -> tuple[np.ndarray, np.nd
     return rows[left], np.searchsorted(left, same_as)[number]
 
 
-def nearest_distances(mean: np.ndarray, reference: np.ndarray) -> np.ndarray:
+def nearest_distances(
+    mean: np.ndarray, reference: np.ndarray | NeighborSearch
+) -> np.ndarray:
     """Compute the distance of each latent to the nearest reference latent.
 
     This is the score of FINTA's filter :footcite:p:`Legarreta2021`: small for
@@ -89,8 +85,8 @@ def nearest_distances(mean: np.ndarray, reference: np.ndarray) -> np.ndarray:
     ----------
     mean : ndarray, shape (n_streamlines, latent_dim)
         Latents; in mm for a model with the linear skip.
-    reference : ndarray, shape (n_reference, latent_dim)
-        Latents of plausible streamlines, or a ``NearestNeighbors`` fitted to them.
+    reference : ndarray, shape (n_reference, latent_dim), or NeighborSearch
+        Latents of plausible streamlines, or the search in them.
 
     Returns
     -------
@@ -99,8 +95,10 @@ def nearest_distances(mean: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """
     if len(mean) == 0:
         return np.empty(0)
-    neighbors = reference if hasattr(reference, "kneighbors") else fit(reference)
-    return neighbors.kneighbors(mean, n_neighbors=1)[0][:, 0].astype(np.float64)
+    search = reference
+    if not isinstance(search, NeighborSearch):
+        search = NeighborSearch(search)
+    return search.kneighbors(mean, n_neighbors=1)[0][:, 0]
 
 
 def reference_distances(reference: np.ndarray) -> np.ndarray:
@@ -127,12 +125,11 @@ def reference_distances(reference: np.ndarray) -> np.ndarray:
             f"Received: {len(reference)}."
         )
     # Without an argument a row is not counted as its own neighbour.
-    found = fit(reference).kneighbors(n_neighbors=1)[0]
-    return found[:, 0].astype(np.float64)
+    return NeighborSearch(reference).kneighbors(n_neighbors=1)[0][:, 0]
 
 
 def mean_distances(
-    mean: np.ndarray, reference: NearestNeighbors, n_neighbors: int
+    mean: np.ndarray, reference: NeighborSearch, n_neighbors: int
 ) -> np.ndarray:
     """Compute the mean distance of each latent to the nearest reference latents.
 
@@ -140,8 +137,8 @@ def mean_distances(
     ----------
     mean : ndarray, shape (n_streamlines, latent_dim)
         Latents.
-    reference : sklearn.neighbors.NearestNeighbors
-        From `fit`.
+    reference : NeighborSearch
+        Search in the reference latents.
     n_neighbors : int
         Number of reference latents, as far as there are so many.
 
@@ -150,7 +147,7 @@ def mean_distances(
     distance : ndarray, shape (n_streamlines,), float64
         Mean distances, in the unit of the latents.
     """
-    n_neighbors = min(n_neighbors, reference.n_samples_fit_)
+    n_neighbors = min(n_neighbors, len(reference))
     return reference.kneighbors(mean, n_neighbors=n_neighbors)[0].mean(axis=1)
 
 
@@ -171,29 +168,5 @@ def own_mean_distances(reference: np.ndarray, n_neighbors: int) -> np.ndarray:
     """
     n_neighbors = min(n_neighbors, len(reference) - 1)
     # Without an argument a row is not counted as its own neighbour.
-    return fit(reference).kneighbors(n_neighbors=n_neighbors)[0].mean(axis=1)
-
-
-def fit(reference: np.ndarray) -> NearestNeighbors:
-    """Fit a Euclidean nearest-neighbour search to latents.
-
-    Parameters
-    ----------
-    reference : ndarray, shape (n_reference, latent_dim)
-        Latents, at least one.
-
-    Returns
-    -------
-    neighbors : sklearn.neighbors.NearestNeighbors
-        The fitted search.
-
-    Raises
-    ------
-    EmptyDataError
-        If there are no latents.
-    """
-    from sklearn.neighbors import NearestNeighbors
-
-    if len(reference) == 0:
-        raise EmptyDataError("There are no reference streamlines to search.")
-    return NearestNeighbors().fit(reference)
+    search = NeighborSearch(reference)
+    return search.kneighbors(n_neighbors=n_neighbors)[0].mean(axis=1)

@@ -12,10 +12,10 @@ from dipy_tractoencoder.segment.decisions import Decisions
 from dipy_tractoencoder.segment.neighbors import (
     SMALLEST_DISTANCE,
     different_rows,
-    fit,
     own_mean_distances,
     same_distance,
 )
+from dipy_tractoencoder.segment.search import NeighborSearch
 from dipy_tractoencoder.utils.short_repr import short_repr
 
 N_NEAR = 5  # nearest reference streamlines that a distance is measured to
@@ -58,7 +58,7 @@ class ReferenceDensity:
 
     @cached_property
     def _search(self):
-        return fit(self.mean)
+        return NeighborSearch(self.mean)
 
     def judge(self, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Measure how far streamlines lie from the reference.
@@ -137,7 +137,7 @@ def fit_reference_density(mean: np.ndarray, *, seed: int = 0) -> ReferenceDensit
     own = np.maximum(own_mean_distances(mean, N_NEAR), SMALLEST_DISTANCE)
     n_near = min(N_LOCAL, len(mean) - 1)
     # Without an argument a row is not counted as its own neighbour.
-    distances, rows = fit(mean).kneighbors(n_neighbors=n_near)
+    distances, rows = NeighborSearch(mean).kneighbors(n_neighbors=n_near)
     known = local_remoteness(distances, own[rows])
     strangers = clustered_strangers(mean, own, seed)
     decisions = Decisions(
@@ -196,7 +196,7 @@ def clustered_strangers(mean: np.ndarray, own: np.ndarray, seed: int) -> np.ndar
         chosen, others = rows[groups[rows] == group], groups != group
         if others.any():
             n_near = min(N_LOCAL, int(others.sum()))
-            distances, near = fit(mean[others]).kneighbors(
+            distances, near = NeighborSearch(mean[others]).kneighbors(
                 mean[chosen], n_neighbors=n_near
             )
             found.append(local_remoteness(distances, own[others][near]))

@@ -14,10 +14,10 @@ import numpy as np
 
 from dipy_tractoencoder.segment.neighbors import (
     different_rows,
-    fit,
     own_mean_distances,
     same_distance,
 )
+from dipy_tractoencoder.segment.search import NeighborSearch
 from dipy_tractoencoder.utils.short_repr import short_repr
 
 MOST_CANDIDATES = 20_000  # streamlines of a bundle that latents are chosen from
@@ -187,7 +187,7 @@ def _own_distances(mean, kept, judged, n_neighbors):
     if len(kept) == len(mean):
         return own_mean_distances(mean, n_neighbors), substitute
     n_near = min(n_neighbors, len(kept) - 1)
-    search = fit(mean[kept])
+    search = NeighborSearch(mean[kept])
     left_out = np.ones(len(mean), dtype=bool)
     left_out[kept] = False
     outside = left_out[judged]

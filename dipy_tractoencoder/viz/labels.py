@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dipy_tractoencoder.streamlines.array import as_sequence
 from dipy_tractoencoder.viz.base import VIEWS, bundle_colours, equal_scales
 from dipy_tractoencoder.viz.text import (
     MOST_LETTERS,
@@ -79,6 +80,7 @@ def bundles_figure(
     else:
         above = figure = Figure(figsize=(WIDTH, VIEWS_HEIGHT), layout="constrained")
     *axes, key = above.subplots(1, 4)
+    lines = as_sequence(streamlines)
     rng = np.random.default_rng(seed)
     colours = bundle_colours(members)
     handles, labels = [], []
@@ -89,10 +91,7 @@ def bundles_figure(
         colour = colours[name]
         handles.append(Line2D([], [], color=colour, lw=3))
         labels.append(f"{name}: {len(rows)}")
-        drawn = [
-            np.asarray(streamlines[row])
-            for row in rng.permutation(rows)[:MOST_PER_BUNDLE]
-        ]
+        drawn = lines[rng.permutation(rows)[:MOST_PER_BUNDLE]]
         for axis, (_, across, up, _, _) in zip(axes, VIEWS):
             flat = [line[:, [across, up]] for line in drawn if len(line) > 1]
             axis.add_collection(LineCollection(flat, colors=[colour], linewidths=0.5))
