@@ -84,7 +84,7 @@ class Samples:
     @property
     def acceptance(self) -> float:
         """Fraction of the draws that were accepted."""
-        return len(self) / self.n_tried
+        return len(self) / max(self.n_tried, 1)
 
 
 def fit_bundle_density(

@@ -14,6 +14,7 @@ from dipy_tractoencoder.evaluation.diagnostics import (
     latent_use,
 )
 from dipy_tractoencoder.nn.alignment import alignment_reference
+from dipy_tractoencoder.nn.atlas import describe_atlas, model_atlas
 from dipy_tractoencoder.nn.provenance import fingerprint as fingerprint_of
 from dipy_tractoencoder.report.data_checks import (
     applicable,
@@ -170,6 +171,8 @@ def training_report(
             "streamlines (20 points each), for aligning subjects. Whoever has the file "
             "can read them."
         )
+    if (atlas := model_atlas(model)) is not None:
+        summary.append(describe_atlas(atlas))
     return Report(
         title=f"Training of {name}",
         summary=tuple(summary),

@@ -33,6 +33,7 @@ def bundles_figure(
     *,
     what: str,
     confusion: Sequence[dict] = (),
+    colours: dict | None = None,
     seed: int = 0,
 ) -> Figure:
     """Plot bundles in three views and, if known, true against predicted bundles.
@@ -47,6 +48,8 @@ def bundles_figure(
         Description of the streamlines, for the title.
     confusion : sequence of dict, optional
         Rows of `segment.label_metrics.confusion_table`.
+    colours : dict of tuple, optional
+        Colour of each bundle, by name; by default by the order of the names.
     seed : int, optional
         Seed of the choice of streamlines that are drawn.
 
@@ -82,7 +85,7 @@ def bundles_figure(
     *axes, key = above.subplots(1, 4)
     lines = as_sequence(streamlines)
     rng = np.random.default_rng(seed)
-    colours = bundle_colours(members)
+    colours = {**bundle_colours(members), **(colours or {})}
     handles, labels = [], []
     # Unassigned streamlines first, below the others.
     order = sorted(members, key=lambda name: name != "unassigned")

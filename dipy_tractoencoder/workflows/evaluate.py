@@ -233,7 +233,15 @@ class EvaluateVAEFlow(TractoWorkflow):
         )
         outputs = rows[0][1]
         save_table(result.rows, outputs["out_table"])
-        save_table(result.bundles, outputs["out_bundles"])
+        empty = [name for name, lines in points["test"].items() if not len(lines)]
+        if empty:
+            logger.warning(
+                "No streamline of %d bundles can be encoded: %s.",
+                len(empty),
+                ", ".join(empty),
+            )
+        rows_of_none = [{"bundle": name, "n_streamlines": 0} for name in empty]
+        save_table([*result.bundles, *rows_of_none], outputs["out_bundles"])
         figure = evaluation_figure(result, method=projection)
         save_figure(figure, outputs["out_figure"])
         self.table, self.bundles = result.rows, result.bundles

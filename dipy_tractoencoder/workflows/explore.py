@@ -15,6 +15,10 @@ from dipy_tractoencoder.workflows.base import (
 from dipy_tractoencoder.workflows.inputs import as_reference
 from dipy_tractoencoder.workflows.pooled import Pool
 from dipy_tractoencoder.workflows.progress import streamlines_bar
+from dipy_tractoencoder.workflows.reference_bundles import (
+    asks_for_model,
+    held_bundles,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -65,9 +69,11 @@ class ExploreVAEFlow(TractoWorkflow):
         input_files : variable string or Path
             Tractograms to show (trk, tck, trx, vtk, vtp, fib, dpy, trk.gz, tck.gz,
             tt.gz), or folders of them. Wildcards can be used; 'FOLDER/**' also reads
-            the folders in it.
+            the folders in it. Or the model itself, for the bundles that it holds, see
+            --keep_bundles of dipy_train_vae.
         groups : variable string, optional
-            Groups of trx files that are bundles; wildcards can be used.
+            Groups of trx files that are bundles, or bundles that the model holds;
+            wildcards can be used.
         max_streamlines : int, optional
             Largest number of streamlines shown, up to 10000, spread evenly over the
             bundles.
@@ -120,7 +126,9 @@ class ExploreVAEFlow(TractoWorkflow):
             "align_to": align_to,
             "subject_by": subject_by,
         }
-        planned = plan_alignment(io_it.inputs[1], out_transform, out_alignment, **kind)
+        held = asks_for_model(io_it.inputs[1], model_file)
+        files = [] if held else io_it.inputs[1]
+        planned = plan_alignment(files, out_transform, out_alignment, **kind)
         rows = self.plan(
             io_it,
             inputs=1,
@@ -137,9 +145,10 @@ class ExploreVAEFlow(TractoWorkflow):
         )
 
         check_model_file(model_file)
-        inputs = check_bundle_paths(
-            [path for path, _ in rows], reference, latents=False
-        )
+        inputs = check_bundle_paths(files, reference, latents=False)
+        if held:
+            needed = "The explorer needs streamlines: give tractograms."
+            held_bundles(model_file, needed, groups)
         bundle_names(inputs, groups)  # Raises for a wrong group before the work.
         load_backend()
 
@@ -148,6 +157,7 @@ class ExploreVAEFlow(TractoWorkflow):
             check_plotly,
             explore,
         )
+        from dipy_tractoencoder.segment.from_atlas import atlas_points
 
         check_plotly()
         check_max_streamlines(max_streamlines)
@@ -155,10 +165,14 @@ class ExploreVAEFlow(TractoWorkflow):
         options = {"align_anyway": align_anyway, "seed": seed, **kind}
         aligner = SubjectAligner(model, inputs, reference=reference, **options)
         pool = Pool(aligner, inputs)
+        bundles = pool.files
+        if held:
+            points = atlas_points(model, groups)
+            bundles = {name: some for name, some in points.items() if len(some)}
         with streamlines_bar(pool.files, "Reading", reference=reference) as advance:
             about = explore(
                 model,
-                pool.files,
+                bundles,
                 rows[0][1]["out_page"],
                 model_name=Path(model_file).name,
                 max_streamlines=max_streamlines,
@@ -167,7 +181,7 @@ class ExploreVAEFlow(TractoWorkflow):
                 groups=groups,
                 reference=reference,
                 progress=advance,
-                alignment_of=aligner.alignment,
+                alignment_of=None if held else aligner.alignment,
                 overwrite=True,
             )
         self.about = about

@@ -2,8 +2,7 @@
 
 import logging
 
-from dipy_tractoencoder.errors import InvalidArgumentError, check_number
-from dipy_tractoencoder.io.formats import file_format
+from dipy_tractoencoder.errors import check_number
 from dipy_tractoencoder.io.paths import tractogram_files
 from dipy_tractoencoder.utils.tables import rejects_text
 from dipy_tractoencoder.workflows.alignment import SubjectAligner
@@ -24,6 +23,7 @@ from dipy_tractoencoder.workflows.decisions import (
 )
 from dipy_tractoencoder.workflows.inputs import as_reference
 from dipy_tractoencoder.workflows.progress import streamlines_bar
+from dipy_tractoencoder.workflows.reference_bundles import held_bundles, tractograms_of
 
 logger = logging.getLogger(__name__)
 
@@ -103,9 +103,11 @@ class FilterVAEFlow(TractoWorkflow):
             the folders in it.
         plausible_files : variable string or Path, optional
             Plausible streamlines: tractograms, folders of them, trx files with groups,
-            or latents (h5) made by the same model.
+            or latents (h5) made by the same model; by default the bundles that the
+            model holds, see --keep_bundles of dipy_train_vae.
         groups : variable string, optional
-            Groups of trx files that are plausible; wildcards can be used.
+            Groups of trx files that are plausible, or bundles that the model holds;
+            wildcards can be used.
         validation_file : string or Path, optional
             Tractogram (trx or trk) with labelled streamlines, to find the threshold.
         label_name : string, optional
@@ -173,10 +175,9 @@ class FilterVAEFlow(TractoWorkflow):
         if threshold is not None:
             check_number("threshold", threshold)
         if not plausible_files:
-            raise InvalidArgumentError(
-                "Plausible streamlines are needed: give tractograms, folders or "
-                "latents with --plausible_files."
-            )
+            needed = "Plausible streamlines are needed: give tractograms, folders or "
+            needed += "latents with --plausible_files."
+            held_bundles(model_file, needed, as_list(groups))
         plausible_files = tractogram_files(as_list(plausible_files))
         kind = {
             "align": align,
@@ -237,12 +238,12 @@ class FilterVAEFlow(TractoWorkflow):
             model, inputs, align_anyway=align_anyway, reference=reference, **kind
         )
         options = {"reference": reference, "chunk_size": chunk_size}
-        tractograms = [p for p in known if file_format(p) not in (".h5", ".hdf5")]
+        tractograms = tractograms_of(known)
         aligner.check_known(tractograms, "plausible streamlines")
         with streamlines_bar(tractograms, "Reference", reference=reference) as advance:
             scorer = fit_plausibility_scorer(
                 model,
-                known,
+                known or None,
                 **{**options, "score": score, "groups": as_list(groups)},
                 progress=advance,
             )

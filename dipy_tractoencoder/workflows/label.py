@@ -7,11 +7,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dipy_tractoencoder.errors import (
-    InvalidArgumentError,
-    OutputFileError,
-    check_number,
-)
+from dipy_tractoencoder.errors import OutputFileError, check_number
 from dipy_tractoencoder.io.formats import file_format
 from dipy_tractoencoder.utils.tables import rejects_text
 from dipy_tractoencoder.workflows.alignment import SubjectAligner
@@ -32,6 +28,12 @@ from dipy_tractoencoder.workflows.decisions import (
 )
 from dipy_tractoencoder.workflows.inputs import as_reference
 from dipy_tractoencoder.workflows.progress import streamlines_bar
+from dipy_tractoencoder.workflows.reference_bundles import (
+    fit_classifier,
+    held_colours,
+    labelled_bundles,
+    tractograms_of,
+)
 
 if TYPE_CHECKING:
     from dipy_tractoencoder.io.mapped import MappedTractogram
@@ -106,9 +108,11 @@ class LabelVAEFlow(TractoWorkflow):
             the folders in it.
         bundle_files : variable string or Path, optional
             Labelled bundles: tractograms named by bundle, folders of them, trx files
-            with groups, or latents (h5) of the same model.
+            with groups, or latents (h5) of the same model; by default the bundles that
+            the model holds, see --keep_bundles of dipy_train_vae.
         groups : variable string, optional
-            Groups of trx files that are bundles; wildcards can be used.
+            Groups of trx files that are bundles, or bundles that the model holds, to
+            label by; wildcards can be used.
         n_neighbors : int, optional
             Number of neighbours that vote.
         alpha : float, optional
@@ -168,11 +172,6 @@ class LabelVAEFlow(TractoWorkflow):
         check_number("alpha", alpha, low=0, high=1)
         given = check_subject_factor(subject_factor)
         check_number("chunk_size", chunk_size, low=1, integer=True)
-        if not bundle_files:
-            raise InvalidArgumentError(
-                "Labelled bundles are needed: give tractograms named by bundle, a "
-                "folder of them, or a trx file with groups with --bundle_files."
-            )
         if one_file and file_format(out_tractogram) != ".trx":
             raise OutputFileError(
                 f"Cannot write {out_tractogram}: only trx files have groups. Let "
@@ -185,19 +184,10 @@ class LabelVAEFlow(TractoWorkflow):
             check_tractogram_path,
         )
         from dipy_tractoencoder.nn.model_file import check_model_file
-        from dipy_tractoencoder.segment.bundle_names import (
-            bundle_names,
-            check_bundle_paths,
-        )
 
-        known = check_bundle_paths(as_list(bundle_files), reference)
         groups = as_list(groups)
-        names = [*bundle_names(known, groups), "unassigned"]
-        if names.count("unassigned") > 1:
-            raise InvalidArgumentError(
-                "A bundle is called unassigned, which is the name for streamlines "
-                "without a bundle. Leave it out or rename it."
-            )
+        known, names = labelled_bundles(bundle_files, model_file, groups, reference)
+        names = [*names, "unassigned"]
         kind = {
             "align": align,
             "transform": transform,
@@ -234,32 +224,21 @@ class LabelVAEFlow(TractoWorkflow):
             confusion_table,
             label_metrics,
         )
-        from dipy_tractoencoder.segment.labelling import (
-            fit_bundle_classifier,
-            label_file,
-        )
+        from dipy_tractoencoder.segment.labelling import label_file
         from dipy_tractoencoder.utils.tables import format_table, save_table
         from dipy_tractoencoder.workflows.reconstruct import distinct_file_names
 
         aligner = SubjectAligner(
             model, inputs, align_anyway=align_anyway, reference=reference, **kind
         )
-        tractograms = [p for p in known if file_format(p) not in (".h5", ".hdf5")]
-        aligner.check_known(tractograms, "labelled bundles")
-        with streamlines_bar(tractograms, "Bundles", reference=reference) as advance:
-            neighbors = fit_bundle_classifier(
-                model,
-                known,
-                n_neighbors=n_neighbors,
-                groups=groups,
-                reference=reference,
-                chunk_size=chunk_size,
-                progress=advance,
-            )
-        logger.info(
-            "Bundles: %d, of %d streamlines",
-            len(neighbors.names),
-            len(neighbors.bundle),
+        aligner.check_known(tractograms_of(known), "labelled bundles")
+        neighbors = fit_classifier(
+            model,
+            known,
+            n_neighbors=n_neighbors,
+            groups=groups,
+            reference=reference,
+            chunk_size=chunk_size,
         )
         alpha = 0.0 if assign_all else alpha
         judge = neighbors.decisions
@@ -285,7 +264,10 @@ class LabelVAEFlow(TractoWorkflow):
                         chunk_size=chunk_size,
                         progress=advance,
                         on_labelled=partial(
-                            draw_bundles, path=path, target=outputs["out_figure"]
+                            draw_bundles,
+                            path=path,
+                            target=outputs["out_figure"],
+                            colours=held_colours(model, known),
                         ),
                         overwrite=True,
                     )
@@ -371,7 +353,12 @@ def bundle_rows(
 
 
 def draw_bundles(
-    source: MappedTractogram, labels: Labels, *, path: Path, target: Path
+    source: MappedTractogram,
+    labels: Labels,
+    *,
+    path: Path,
+    target: Path,
+    colours: dict | None = None,
 ) -> None:
     """Plot the bundles of a labelled tractogram.
 
@@ -385,6 +372,8 @@ def draw_bundles(
         File of the tractogram.
     target : Path
         Picture to write.
+    colours : dict of tuple, optional
+        Colour of each bundle, by name.
     """
     from dipy_tractoencoder.segment.label_metrics import confusion_table
     from dipy_tractoencoder.viz.base import save_figure
@@ -394,7 +383,11 @@ def draw_bundles(
     if labels.truth is not None:
         confusion = confusion_table(labels.names, labels.truth, labels.bundle)
     figure = bundles_figure(
-        source.streamlines, labels.members(), what=path.name, confusion=confusion
+        source.streamlines,
+        labels.members(),
+        what=path.name,
+        confusion=confusion,
+        colours=colours,
     )
     save_figure(figure, target)
 

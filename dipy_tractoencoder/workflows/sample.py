@@ -27,8 +27,12 @@ from dipy_tractoencoder.workflows.base import (
 from dipy_tractoencoder.workflows.inputs import as_reference
 from dipy_tractoencoder.workflows.pooled import Pool
 from dipy_tractoencoder.workflows.progress import streamlines_bar
+from dipy_tractoencoder.workflows.reference_bundles import held_bundles
 from dipy_tractoencoder.workflows.sample_checks import (
     check_bundle_in_mask,
+    empty_row,
+    leave_out_small,
+    no_samples,
     refuse_latents,
     transform_of_densities,
 )
@@ -108,12 +112,14 @@ class SampleVAEFlow(TractoWorkflow):
             Model of dipy_train_vae.
         bundle_files : variable string or Path, optional
             Bundles: tractograms named by bundle, folders of them, or trx files with
-            groups. Files with the same name in several folders are one bundle.
+            groups. Files with the same name in several folders are one bundle. By
+            default the bundles that the model holds, see --keep_bundles of
+            dipy_train_vae.
         density_file : string or Path, optional
             Densities (h5) of an earlier run with the same model, instead of bundles.
         groups : variable string, optional
-            Groups of trx files that are bundles, or bundles to use of the densities;
-            wildcards can be used.
+            Groups of trx files that are bundles, or bundles to use of the densities or
+            of those that the model holds; wildcards can be used.
         n_streamlines : int, optional
             Number of new streamlines per bundle.
         density : string, optional
@@ -190,13 +196,14 @@ class SampleVAEFlow(TractoWorkflow):
         check_number("seed", seed, low=0, high=2**31 - 1, integer=True)
         if max_tries is not None:
             check_number("max_tries", max_tries, low=1, integer=True)
-        if bool(bundle_files) == bool(density_file):
-            raise InvalidArgumentError(
-                "Give either bundles, with --bundle_files (tractograms, folders of "
-                "them, a trx with groups), or the densities of an earlier run, with "
-                "--density_file. The density prior needs one of them too, for the "
-                "limits of plausible streamlines."
-            )
+        needed = (
+            "Give either bundles, with --bundle_files (tractograms, folders of them, a "
+            "trx with groups), or the densities of an earlier run, with "
+            "--density_file. The density prior needs one of them too, for the limits "
+            "of plausible streamlines."
+        )
+        if bundle_files and density_file:
+            raise InvalidArgumentError(needed)
         if one_file and file_format(out_tractogram) != ".trx":
             raise OutputFileError(
                 f"Cannot write {out_tractogram}: only trx files have groups. Let "
@@ -225,13 +232,19 @@ class SampleVAEFlow(TractoWorkflow):
             given = transform_of_densities(align, transform)
             files = []
             names = [b.name for b in load_densities(density_file, groups=groups)]
+        elif not bundle_files:
+            given = transform_of_densities(align, transform)
+            files, names = [], held_bundles(model_file, needed, groups)
+            check_latents_extension(out_densities)
         else:
             files = check_bundle_paths(as_list(bundle_files), reference)
             refuse_latents(files)
             names = bundle_names(files, groups)
             check_latents_extension(out_densities)
         planned = plan_alignment(files, out_transform, out_alignment, **kind)
-        unused = ("out_densities", *OUTPUTS) if density_file else planned.unused
+        unused = planned.unused if files else OUTPUTS
+        if density_file:
+            unused = ("out_densities", *unused)
         ((_, outputs),) = self.plan(
             io_it,
             inputs=0,
@@ -256,6 +269,7 @@ class SampleVAEFlow(TractoWorkflow):
         )
         from dipy_tractoencoder.nn.provenance import fingerprint
         from dipy_tractoencoder.segment.bundle_files import bundle_arrays
+        from dipy_tractoencoder.segment.from_atlas import atlas_points
         from dipy_tractoencoder.utils.tables import format_table, save_table
         from dipy_tractoencoder.viz.base import save_figure
         from dipy_tractoencoder.viz.sampling import samples_figure
@@ -265,6 +279,10 @@ class SampleVAEFlow(TractoWorkflow):
             bundles = load_densities(density_file, model, groups=groups)
             if given is not None:
                 bundles = [replace(b, alignment=given, space={}) for b in bundles]
+        elif not files:
+            real, home = atlas_points(model, groups), given
+            spaces = dict.fromkeys(real, {})
+            logger.info("Bundles: %d that the model holds, decoded.", len(real))
         else:
             options = {"align_anyway": align_anyway, "seed": seed, **kind}
             aligner = SubjectAligner(model, files, reference=reference, **options)
@@ -282,6 +300,8 @@ class SampleVAEFlow(TractoWorkflow):
                 )
             if pool.moved and home is None:  # No file has the space of the model.
                 spaces = dict.fromkeys(spaces, {})
+        left_out = {} if density_file else leave_out_small(real)
+        if not density_file:
             bundles = [
                 fit_bundle_density(
                     model,
@@ -313,11 +333,14 @@ class SampleVAEFlow(TractoWorkflow):
             summary_row(bundle, samples[bundle.name], real.get(bundle.name))
             for bundle in bundles
         ]
+        self.table += [empty_row(*item, density) for item in left_out.items()]
         spaces = {
             bundle.name: bundle.space or space_around(samples[bundle.name].points)
             for bundle in bundles
         }
-        save_samples(samples, spaces, outputs["out_tractogram"])
+        spaces.update(dict.fromkeys(left_out, next(iter(spaces.values()))))
+        nothing = dict.fromkeys(left_out, no_samples(model))
+        save_samples({**samples, **nothing}, spaces, outputs["out_tractogram"])
         save_table(self.table, outputs["out_table"])
         points = {b.name: model_space_points(b, samples[b.name]) for b in bundles}
         save_figure(samples_figure(points, real), outputs["out_figure"])

@@ -16,6 +16,7 @@ from dipy_tractoencoder.workflows.alignment_options import FITTED, known_transfo
 if TYPE_CHECKING:
     from dipy_tractoencoder.align.alignment import Alignment
     from dipy_tractoencoder.generation.bundle_density import BundleDensity
+    from dipy_tractoencoder.generation.sampling import Samples
     from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
 
 logger = logging.getLogger(__name__)
@@ -45,9 +46,9 @@ def transform_of_densities(
     """
     if align in FITTED:
         raise InvalidArgumentError(
-            f"--align {align} needs the streamlines of --bundle_files; densities are "
-            "in the space of the model. Give the transform of the subject that new "
-            "streamlines are for with --transform."
+            f"--align {align} needs the streamlines of --bundle_files; densities, and "
+            "bundles that a model holds, are in the space of the model. Give the "
+            "transform of the subject that new streamlines are for with --transform."
         )
     return known_transforms(transform, [""]).get("")
 
@@ -72,6 +73,78 @@ def refuse_latents(paths: Sequence[Path]) -> None:
                 "--density_file. Latents contain neither length nor curvature of "
                 "streamlines: give their tractogram."
             )
+
+
+def leave_out_small(real: dict[str, np.ndarray]) -> dict[str, int]:
+    """Leave out bundles with too few streamlines for a density, with one warning.
+
+    Parameters
+    ----------
+    real : dict of ndarray, shape (n_streamlines, n_points, 3)
+        Streamlines of each bundle, by name; small bundles are removed, unless all are
+        small.
+
+    Returns
+    -------
+    left_out : dict of int
+        Number of streamlines of each bundle that was removed, by name.
+    """
+    from dipy_tractoencoder.generation.density import FEWEST
+
+    small = {name: len(p) for name, p in real.items() if len(p) < FEWEST}
+    if not small or len(small) == len(real):
+        return {}
+    for name in small:
+        del real[name]
+    logger.warning(
+        "No new streamlines of %d bundles with fewer than %d streamlines: %s. Give "
+        "more streamlines of them.",
+        len(small),
+        FEWEST,
+        ", ".join(f"{name} ({count})" for name, count in small.items()),
+    )
+    return small
+
+
+def no_samples(model: StreamlineAutoencoder) -> Samples:
+    """Return the new streamlines of a bundle that has none.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Model.
+
+    Returns
+    -------
+    samples : Samples
+        No streamlines.
+    """
+    from dipy_tractoencoder.generation.sampling import Samples
+
+    points = np.empty((0, model.preprocessing.n_points, 3), np.float32)
+    latents = np.empty((0, model.latent_dim), np.float32)
+    return Samples(points, latents, np.empty(0), 0, {})
+
+
+def empty_row(name: str, n_real: int, density: str) -> dict:
+    """Summarise a bundle without new streamlines in a row of the table.
+
+    Parameters
+    ----------
+    name : str
+        Name of the bundle.
+    n_real : int
+        Number of its real streamlines.
+    density : str
+        Kind of density.
+
+    Returns
+    -------
+    row : dict
+        As of `generation.summary.summary_row`, with nothing accepted.
+    """
+    row = {"bundle": name, "density": density, "n_parts": 0, "n_real": n_real}
+    return {**row, "tried": 0, "accepted": 0, "yield": 0.0}
 
 
 def check_bundle_in_mask(

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 import shlex
 
-from dipy_tractoencoder.errors import OutputFileError, check_choice
+from dipy_tractoencoder.errors import OutputFileError, check_choice, check_number
 from dipy_tractoencoder.io.paths import existing, has_wildcard, tractogram_files
 from dipy_tractoencoder.io.subjects import SUBJECT_BY
 from dipy_tractoencoder.report.page import check_report_extension
@@ -77,6 +77,8 @@ class TrainVAEFlow(TractoWorkflow):
         seed=Defaults.seed,
         tensorboard=None,
         no_alignment_sample=False,
+        keep_bundles=False,
+        per_bundle=500,
         align="check",
         align_to=None,
         subject_by="auto",
@@ -185,6 +187,15 @@ class TrainVAEFlow(TractoWorkflow):
         no_alignment_sample : bool, optional
             Store only centroids of clusters in the model, for aligning subjects to it,
             and no training streamlines.
+        keep_bundles : bool, optional
+            Store bundles in the model, by which dipy_label_vae, dipy_filter_vae,
+            dipy_sample_vae and dipy_explore_vae work without files of bundles. Each
+            training file, or group of a trx file, is a bundle; files with the same
+            name in several folders are one. Whoever has the model can decode
+            streamlines from them.
+        per_bundle : int, optional
+            Largest number of latents of a bundle that --keep_bundles stores; they are
+            drawn so that they cover the bundle.
         align : string, optional
             off; check (measure whether the subjects lie in one space, and warn if they
             do not); or rigid, similarity or affine (align each subject to the first, or
@@ -217,6 +228,7 @@ class TrainVAEFlow(TractoWorkflow):
         check_figure_extension(out_figure)
         outputs = ("out_model", "out_history", "out_figure", "out_report")
         validation_paths = tractogram_files(as_list(validation_files)) or None
+        check_number("per_bundle", per_bundle, low=10, integer=True)
         check_choice("align", align, ALIGN)
         check_choice("subject_by", subject_by, SUBJECT_BY)
         others = [path for path in as_list(align_to) if str(path) != MEAN]
@@ -288,5 +300,6 @@ class TrainVAEFlow(TractoWorkflow):
             bundles=file_bundles(paths, subject_by),
             tensorboard=tensorboard,
             resume=resume,
+            per_bundle=per_bundle if keep_bundles else None,
         )
         logger.info("Next: dipy_encode_vae %s FILES", shlex.quote(str(model_path)))

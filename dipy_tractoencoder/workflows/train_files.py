@@ -12,6 +12,10 @@ from dipy_tractoencoder.training.checkpoint import checkpoint_path
 from dipy_tractoencoder.utils.atomic_files import check_writable
 from dipy_tractoencoder.workflows.base import load_backend, shared_files
 from dipy_tractoencoder.workflows.progress import chunked
+from dipy_tractoencoder.workflows.reference_bundles import (
+    check_unassigned,
+    store_bundles,
+)
 
 if TYPE_CHECKING:
     from dipy_tractoencoder.report.page import Report
@@ -37,6 +41,7 @@ def train_files(
     bundles: list[str] | None = None,
     tensorboard: str | Path | None = None,
     resume: bool = False,
+    per_bundle: int | None = None,
 ) -> Report:
     """Train on files, and write model, history, figure and report.
 
@@ -67,6 +72,8 @@ def train_files(
         Folder for TensorBoard logs.
     resume : bool, optional
         Resume from the checkpoint, if there is one.
+    per_bundle : int, optional
+        Store up to so many latents of each bundle of ``paths`` in the model.
 
     Returns
     -------
@@ -76,6 +83,7 @@ def train_files(
     from dipy_tractoencoder.io.open_file import check_common_space
     from dipy_tractoencoder.io.tractogram import check_tractogram_path
     from dipy_tractoencoder.nn.model_file import check_model_extension, save_model
+    from dipy_tractoencoder.segment.bundle_names import bundle_names
     from dipy_tractoencoder.utils.tables import history_rows, save_table
     from dipy_tractoencoder.viz.base import save_figure, training_figure
 
@@ -88,6 +96,8 @@ def train_files(
     for path in (*paths, *(validation_paths or ())):
         check_tractogram_path(path, reference)
     check_common_space((*paths, *(validation_paths or ())), reference)
+    if per_bundle is not None:
+        check_unassigned(bundle_names(paths))
     if tensorboard is not None:
         check_writable(Path(tensorboard) / "events")
     alignments = None if subjects is None else subjects.alignments()
@@ -114,6 +124,16 @@ def train_files(
     record.data["files"] = [Path(path).name for path in paths]
     if alignments is not None and subjects is not None:
         record.data["subjects"] = subjects.rows
+    if per_bundle is not None:
+        moved = {} if alignments is None else dict(zip(paths, alignments))
+        store_bundles(
+            model,
+            paths,
+            per_bundle=per_bundle,
+            reference=reference,
+            seed=settings.seed,
+            alignment_of=moved.get,
+        )
     what, errors = run.what, run.errors()
     pca_error = errors["pca_error_mm"]
     figure = training_figure(
