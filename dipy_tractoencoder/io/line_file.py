@@ -29,6 +29,8 @@ class SequenceOnDisk(ArraySequence):
         Number of rows of each streamline.
     n_columns : int
         Number of columns.
+    dtype : numpy.dtype, optional
+        Type of the rows.
     """
 
     def __init__(
@@ -36,9 +38,10 @@ class SequenceOnDisk(ArraySequence):
         read: Callable[[np.ndarray], np.ndarray],
         lengths: np.ndarray,
         n_columns: int,
+        dtype: Any = np.float32,
     ) -> None:
         self._read, self.n_columns = read, n_columns
-        self._lengths = lengths
+        self._lengths, self.dtype = lengths, np.dtype(dtype)
 
     @property
     def _offsets(self) -> np.ndarray:
@@ -175,6 +178,24 @@ def n_columns(sequence: ArraySequence) -> int:
     """
     shape = sequence.common_shape
     return shape[0] if shape else 1
+
+
+def number_type(sequence: ArraySequence) -> np.dtype:
+    """Return the type of streamlines or data per point, without reading.
+
+    Parameters
+    ----------
+    sequence : ArraySequence
+        Streamlines, or data per point.
+
+    Returns
+    -------
+    dtype : numpy.dtype
+        Type of the numbers.
+    """
+    if isinstance(sequence, SequenceOnDisk):
+        return sequence.dtype
+    return sequence._data.dtype
 
 
 def _nothing(rows):

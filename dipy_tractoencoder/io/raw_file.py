@@ -107,6 +107,7 @@ class RawFile:
         begins: np.ndarray,
         ends: np.ndarray,
         dtype: np.dtype,
+        kind: Any = np.float32,
     ) -> np.ndarray:
         """Read pieces of an array of numbers, and join them.
 
@@ -119,14 +120,16 @@ class RawFile:
             before the next begins, but pieces may be empty.
         dtype : numpy.dtype
             Type of the numbers in the file.
+        kind : numpy.dtype, optional
+            Type of the result.
 
         Returns
         -------
-        numbers : ndarray, shape (n_numbers,), float32
+        numbers : ndarray, shape (n_numbers,)
             Numbers of all pieces.
         """
         counts = np.cumsum(ends - begins)
-        joined = np.empty(int(counts[-1]) if len(counts) else 0, np.float32)
+        joined = np.empty(int(counts[-1]) if len(counts) else 0, kind)
         far = (begins[1:] - ends[:-1] > LARGEST_GAP) | (np.diff(begins // AT_ONCE) > 0)
         cuts = np.flatnonzero(far) + 1
         done = 0

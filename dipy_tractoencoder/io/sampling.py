@@ -215,7 +215,8 @@ def _sample(path, reference, n, rng, groups):
             lines, rows = _usable(as_sequence(reader.tractogram)[rows], rows)
             return FileSample(path, count, rows, lines)
         lines, rows = _usable(contents.streamlines[rows], rows)
-        forget_pages(getattr(contents.streamlines, "_data", None))
+        if type(contents.streamlines) is ArraySequence:  # Unpacked to a file.
+            forget_pages(contents.streamlines._data)
         wanted = contents.groups if groups is None else groups
         members = {
             name: np.flatnonzero(np.isin(rows, contents.groups[name]))

@@ -27,6 +27,7 @@ from dipy_tractoencoder.io.formats import (
     why_unreadable,
     without_fury,
 )
+from dipy_tractoencoder.io.line_file import number_type
 from dipy_tractoencoder.io.open_file import open_in_place, reference_space
 from dipy_tractoencoder.io.space import tractogram_space
 from dipy_tractoencoder.io.trk_writer import write_without_points
@@ -140,7 +141,7 @@ def _load_in_place(path, reference):
         is_trx = isinstance(contents, TrxContents)
         kinds = {
             "positions": points._data.dtype,
-            "dpp": {n: lines._data.dtype for n, lines in contents.per_point.items()},
+            "dpp": {n: number_type(of) for n, of in contents.per_point.items()},
             "dps": {n: values.dtype for n, values in contents.per_streamline.items()},
         }
         tractogram = StatefulTractogram(

@@ -1,4 +1,4 @@
-"""Read TRX files in place: a zip of arrays and a header, memory-mapped read-only.
+"""Read TRX files in place: a zip of arrays and a header.
 
 All numbers in the header are compared with the content of the file before use.
 Format: https://tractometry.org/trx-spec.
@@ -6,9 +6,7 @@ Format: https://tractometry.org/trx-spec.
 
 from __future__ import annotations
 
-from contextlib import suppress
 import logging
-import os
 from pathlib import Path
 import re
 from typing import Any
@@ -17,10 +15,13 @@ import zipfile
 from nibabel.streamlines import ArraySequence
 import numpy as np
 
-from dipy_tractoencoder.errors import InputFileError, OutputFileError
-from dipy_tractoencoder.io.checks import DAMAGE, broken, changed, check_space
+from dipy_tractoencoder.errors import InputFileError, TractoencoderError
+from dipy_tractoencoder.io.checks import DAMAGE, broken, check_space
+from dipy_tractoencoder.io.line_file import SequenceOnDisk
 from dipy_tractoencoder.io.names import read_names, short
+from dipy_tractoencoder.io.raw_file import RawFile
 from dipy_tractoencoder.io.space import named_space
+from dipy_tractoencoder.io.stored_array import StoredArray
 from dipy_tractoencoder.io.zip_arrays import ZipArrays
 from dipy_tractoencoder.utils.prefetch import forget_pages
 
@@ -44,7 +45,7 @@ PART = re.compile(
 
 
 class TrxContents:
-    """Content of a TRX file; its arrays are memory-mapped and read-only.
+    """Content of a TRX file; points and data are read when they are needed.
 
     Parameters
     ----------
@@ -55,13 +56,14 @@ class TrxContents:
     ----------
     path : Path
         TRX file.
-    streamlines : ArraySequence
-        Streamlines, RASMM, mm, in the dtype of the file.
+    streamlines : SequenceOnDisk or ArraySequence
+        Streamlines, RASMM, mm, in the dtype of the file; in memory, or a temporary
+        file, if the file is compressed.
     space : dict
         "affine", "dimensions", "voxel_sizes" (mm) and "voxel_order".
-    per_streamline : dict of ndarray, shape (n_streamlines, n_columns)
+    per_streamline : dict of StoredArray or ndarray, shape (n_streamlines, n_columns)
         Data per streamline (``dps``).
-    per_point : dict of ArraySequence
+    per_point : dict of SequenceOnDisk or ArraySequence
         Data per point (``dpv``).
     groups : dict of ndarray of int, shape (n_members,)
         Indices of streamlines by name of the group, in the dtype of the file.
@@ -71,10 +73,10 @@ class TrxContents:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._opened: os.stat_result | None = None
+        self._raw: RawFile | None = None
         self.streamlines = ArraySequence()
         self.space: dict[str, Any] = {}
-        self.per_streamline: dict[str, np.ndarray] = {}
+        self.per_streamline: dict[str, Any] = {}
         self.per_point: dict[str, ArraySequence] = {}
         self.groups: dict[str, np.ndarray] = {}
         self.per_group: dict[str, dict[str, np.ndarray]] = {}
@@ -99,28 +101,11 @@ class TrxContents:
             Copy in memory, in the dtype of the file.
         """
         lines = self.streamlines if name is None else self.per_point[name]
-        # `open_trx` checked that streamlines are contiguous and in order.
-        lengths = np.array(lines._lengths[start:stop])
-        ends = np.cumsum(lengths)
-        first = int(lines._offsets[start]) if len(lengths) else 0
-        last = first + int(ends[-1]) if len(lengths) else 0
-        self._check_unchanged()
-        copy = np.array(lines._data[first:last])
-        forget_pages(lines._data)
-        return _sequence(copy, ends - lengths, lengths)
-
-    def _check_unchanged(self):
-        """Raise an error if the file has changed: reading beyond its end is fatal."""
-        now = opened = self._opened
-        with suppress(OSError):  # It still exists for us if it has been removed.
-            now = self.path.stat()
-        if now is None or opened is None:
-            return
-        # A file that has taken its place does not matter.
-        same_file = (now.st_dev, now.st_ino) == (opened.st_dev, opened.st_ino)
-        states = [(state.st_size, state.st_mtime_ns) for state in (now, opened)]
-        if same_file and states[0] != states[1]:
-            raise changed(self.path)
+        some = lines[start:stop]
+        if not isinstance(lines, SequenceOnDisk):
+            some = some.copy()
+            forget_pages(lines._data)
+        return some
 
     def reference(self) -> dict[str, Any]:
         """Return the image space in a form that DIPY accepts as reference.
@@ -132,13 +117,15 @@ class TrxContents:
         """
         return {
             "NB_STREAMLINES": len(self),
-            "NB_VERTICES": len(self.streamlines._data),
+            "NB_VERTICES": self.streamlines.total_nb_rows,
             "VOXEL_TO_RASMM": self.space["affine"].astype(np.float32),
             "DIMENSIONS": self.space["dimensions"].astype(np.uint16),
         }
 
     def close(self) -> None:
-        """Release the file; arrays with other references remain valid."""
+        """Close the file; arrays with other references remain valid."""
+        if self._raw is not None:
+            self._raw.close()
         vars(self).update(vars(TrxContents(self.path)))
 
 
@@ -153,8 +140,8 @@ def open_trx(path: str | Path) -> TrxContents:
     Returns
     -------
     contents : TrxContents
-        Content of the file. Stored arrays are memory-mapped; compressed ones are
-        unpacked to memory, or to an anonymous temporary file if they are large.
+        Content of the file. Compressed arrays are unpacked to memory, or to an
+        anonymous temporary file if they are large.
 
     Raises
     ------
@@ -163,27 +150,27 @@ def open_trx(path: str | Path) -> TrxContents:
     OutputFileError
         If there is no space to unpack it.
     """
+    raw = RawFile(path)
     try:
-        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
-            opened = os.fstat(file.fileno())
-            contents = _contents(path, ZipArrays(path, file, archive))
-            contents._opened = opened
-            return contents
-    except (InputFileError, OutputFileError):
+        with zipfile.ZipFile(raw.file) as archive:
+            return _contents(path, ZipArrays(path, raw.file, archive), raw)
+    except BaseException as err:
+        raw.close()
+        if isinstance(err, DAMAGE) and not isinstance(err, TractoencoderError):
+            raise broken(path, f"{type(err).__name__}: {err}") from err
         raise
-    except DAMAGE as err:
-        raise broken(path, f"{type(err).__name__}: {err}") from err
 
 
-def _contents(path, parts):
+def _contents(path, parts, raw):
     """Read the header, and assemble the parts."""
     header = parts.json("header.json")
     counts = header["NB_STREAMLINES"], header["NB_VERTICES"]
     if not all(type(count) is int and count >= 0 for count in counts):
         raise broken(path, "its header says {} streamlines, {} points".format(*counts))
     trx = TrxContents(path)
+    trx._raw = raw
     trx.space = _space(path, header)
-    arrays = _arrays(path, parts)
+    arrays = _arrays(path, parts, raw)
     points, offsets = _points_and_offsets(path, arrays.pop("", {}), *counts)
     starts, lengths = _cut(path, offsets, *counts)
     trx.streamlines = _sequence(points, starts, lengths)
@@ -195,7 +182,7 @@ def _contents(path, parts):
                 f"its {folder} {short(name)} has {len(values)} numbers, not {n_rows} "
                 f"times {width}",
             )
-        return values.reshape(n_rows, width)
+        return _matrix(values, n_rows, width)
 
     for name, (values, width) in _named(arrays.get("dps", {})):
         trx.per_streamline[name] = rows("dps", name, values, counts[0], width)
@@ -240,7 +227,7 @@ def _space(path, header):
     return named_space((affine, dimensions, voxel_sizes(affine), order))
 
 
-def _arrays(path, parts):
+def _arrays(path, parts, raw):
     """Group arrays and widths by folder ("" for the top level) and written name."""
     arrays = {}
     for part, info in parts.members.items():
@@ -258,7 +245,8 @@ def _arrays(path, parts):
         found = arrays.setdefault(folder or "", {})
         if name in found:
             raise broken(path, f"it has two parts named {short(name)}")
-        found[name] = parts.array(part, TYPES[kind]), int(width or 1)
+        later = folder in ("dps", "dpv") or (folder, name) == (None, "positions")
+        found[name] = _numbers(parts, raw, part, TYPES[kind], later), int(width or 1)
     return arrays
 
 
@@ -284,7 +272,26 @@ def _points_and_offsets(path, top, n_streamlines, n_points):
                 f"its header promises {n_streamlines} streamlines of {n_points} "
                 f"points, but its {name} has {len(values)} numbers",
             )
-    return top["positions"][0].reshape(-1, 3), top["offsets"][0]
+    return _matrix(top["positions"][0], n_points, 3), top["offsets"][0]
+
+
+def _numbers(parts, raw, part, dtype, later):
+    """Return the numbers of a part: read now, or later if they are many."""
+    start, count = parts.place(part, dtype)
+    if start is None:
+        return parts.unpack(part, dtype)
+    if later:
+        return StoredArray(raw, start, (count, 1), dtype)
+    values = raw.read(start, count * dtype.itemsize).view(dtype)
+    values.flags.writeable = False
+    return values
+
+
+def _matrix(values, n_rows, width):
+    """Give numbers the shape of a matrix."""
+    if isinstance(values, StoredArray):
+        return StoredArray(values.raw, values.start, (n_rows, width), values.dtype)
+    return values.reshape(n_rows, width)
 
 
 def _cut(path, offsets, n_streamlines, n_points):
@@ -331,7 +338,15 @@ def _check_group(path, name, members, width, n_streamlines):
 
 
 def _sequence(data, offsets, lengths):
-    """Create an ArraySequence from rows, without a copy."""
+    """Create a sequence from rows, without reading or copying them."""
+    if isinstance(data, StoredArray):
+        starts = offsets.astype(np.int64, copy=False)
+        return SequenceOnDisk(
+            lambda rows: data.pieces(starts[rows], starts[rows] + lengths[rows]),
+            lengths,
+            data.shape[1],
+            data.dtype,
+        )
     sequence = ArraySequence()
     sequence._data, sequence._offsets, sequence._lengths = data, offsets, lengths
     return sequence

@@ -91,7 +91,7 @@ def points_of(sequence: ArraySequence, rows: np.ndarray) -> Column:
     n_rows = int(counts[rows].sum(dtype=np.int64))
     if isinstance(sequence, SequenceOnDisk):
         read = (sequence[part]._data for part in _some(rows))
-        kind = np.dtype(np.float32)
+        kind = sequence.dtype
         return Column(kind, width, read, kind.itemsize * width * n_rows)
     data = as_columns(sequence._data)
 

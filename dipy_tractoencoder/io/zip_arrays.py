@@ -1,7 +1,7 @@
-"""Read arrays from a zip archive: memory-mapped if stored, unpacked if compressed.
+"""Read arrays from a zip archive, in place if they are stored.
 
-The directory of the archive is compared with the file first: a memory map beyond the
-end of the file crashes the process, or makes the file longer.
+The directory of the archive is compared with the file first. Files are not
+memory-mapped: one that becomes shorter while it is read would end the process.
 """
 
 from __future__ import annotations
@@ -72,7 +72,6 @@ class ZipArrays:
         packed = sum(info.compress_size for info in self.members.values())
         if unpacked > max(ALWAYS_FINE, LARGEST_RATIO * packed):
             raise broken(path, f"its {packed} bytes would unpack to {unpacked}")
-        self.bytes = np.memmap(file, dtype=np.uint8, mode="r")
 
     def json(self, name: str) -> Any:
         """Read a small JSON member.
@@ -91,8 +90,37 @@ class ZipArrays:
             raise broken(self.path, f"its {name} is too long")
         return json.loads(self.archive.read(name))
 
-    def array(self, name: str, dtype: np.dtype) -> np.ndarray:
-        """Return the numbers of a member.
+    def place(self, name: str, dtype: np.dtype) -> tuple[int | None, int]:
+        """Return where the numbers of a member are.
+
+        Parameters
+        ----------
+        name : str
+            Name of the member.
+        dtype : numpy.dtype
+            Type of the numbers.
+
+        Returns
+        -------
+        start : int or None
+            Position of the first number in the archive, bytes; None if the member is
+            compressed or empty.
+        count : int
+            Number of numbers.
+        """
+        info = self.members[name]
+        count, rest = divmod(info.file_size, dtype.itemsize)
+        if rest:
+            raise broken(
+                self.path,
+                f"its part {short(name)} has {info.file_size} bytes, which is not a "
+                f"multiple of {dtype.itemsize}",
+            )
+        stored = count and info.compress_type == zipfile.ZIP_STORED
+        return self.starts[name] if stored else None, count
+
+    def unpack(self, name: str, dtype: np.dtype) -> np.ndarray:
+        """Return the numbers of a member in memory, or in a temporary file.
 
         Parameters
         ----------
@@ -104,21 +132,12 @@ class ZipArrays:
         Returns
         -------
         values : ndarray, shape (n_values,)
-            Read-only array, memory-mapped if the member is stored, otherwise unpacked.
+            Read-only array; memory-mapped from an anonymous temporary file if it is
+            large.
         """
         info = self.members[name]
-        count, rest = divmod(info.file_size, dtype.itemsize)
-        if rest:
-            raise broken(
-                self.path,
-                f"its part {short(name)} has {info.file_size} bytes, which is not a "
-                f"multiple of {dtype.itemsize}",
-            )
-        if not count:
+        if not info.file_size:
             return np.empty(0, dtype)
-        if info.compress_type == zipfile.ZIP_STORED:
-            start = self.starts[name]
-            return self.bytes[start : start + info.file_size].view(dtype)
         with self.archive.open(info) as member:
             if info.file_size <= IN_MEMORY:
                 return np.frombuffer(member.read(), dtype)

@@ -247,8 +247,10 @@ def as_columns(values: Any) -> np.ndarray:
     Returns
     -------
     values : ndarray, shape (n_rows, any)
-        View of ``values`` where possible.
+        View of ``values`` where possible; a matrix as it is.
     """
+    if getattr(values, "ndim", 0) == 2:
+        return values
     values = np.asanyarray(values)
     return values[:, None] if values.ndim == 1 else values
 

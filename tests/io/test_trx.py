@@ -4,6 +4,7 @@ import builtins
 from contextlib import closing
 import json
 import logging
+import os
 import zipfile
 
 from dipy.io.streamline import load_tractogram as dipy_load
@@ -18,6 +19,7 @@ from dipy_tractoencoder.io import zip_arrays
 from dipy_tractoencoder.io.chunks import TractogramChunks
 from dipy_tractoencoder.io.mapped import mapped_tractogram
 from dipy_tractoencoder.io.trx import open_trx
+from dipy_tractoencoder.io.writers import save_selection
 from dipy_tractoencoder.segment.bundle_names import file_groups
 
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -157,9 +159,62 @@ def test_input_is_opened_for_reading_only(tmp_path, lines, packing, monkeypatch)
 
     monkeypatch.setattr(builtins, "open", only_reading)
     assert read_all(path) == [60, 60, 60]
+    content = path.read_bytes()
     with mapped_tractogram(path) as mapped:
-        arrays = [mapped.streamlines._data, *mapped.per_streamline.values()]
-        assert not any(array.flags.writeable for array in arrays)
+        sequences = [mapped.streamlines, *mapped.per_point.values()]
+        some = [sequence[:2]._data for sequence in sequences]
+        some += [values[:2] for values in mapped.per_streamline.values()]
+        for values in some:  # A copy if it can be written to.
+            if values.flags.writeable:
+                values[:] = 0
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("size", [0, 300, 0.5, 0.99, 1.01])
+def test_a_file_that_changes_gives_errors_and_no_signal(tmp_path, lines, size):
+    """With a memory map, reading beyond the end of the file ended the process."""
+    long = [np.tile(line, (200, 1)) for line in lines]
+    path = write_trx(tmp_path / "a.trx", rich_parts(long))
+    with mapped_tractogram(path) as mapped:
+        with open(path, "r+b") as file:
+            file.truncate(size if size > 1.01 else int(size * path.stat().st_size))
+        os.utime(path, (1, 1))
+        rows = np.arange(0, len(long), 3)
+        for values in (
+            mapped.streamlines,
+            *mapped.per_point.values(),
+            *mapped.per_streamline.values(),
+        ):
+            for idx in (slice(None), rows, rows[::-1]):
+                with pytest.raises(InputFileError, match="a.trx.*changed while"):
+                    values[idx]
+            with pytest.raises(InputFileError, match="a.trx.*changed while"):
+                save_selection(mapped, rows, tmp_path / "out.trx")
+    assert not (tmp_path / "out.trx").exists()
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+def test_rows_of_data_are_those_of_the_whole(tmp_path, lines, packing):
+    path = write_trx(tmp_path / "a.trx", rich_parts(lines), packing=packing)
+    some = [
+        slice(3, 40, 4),
+        slice(None, None, -1),
+        np.array([5, 2, 2, 40]),
+        np.arange(60) % 3 == 1,
+        np.array([], np.int64),
+        (slice(2, 9), 0),
+        7,
+        -1,
+    ]
+    with closing(open_trx(path)) as trx:
+        for values in trx.per_streamline.values():
+            whole = np.asarray(values)
+            assert (values.shape, values.ndim) == (whole.shape, 2)
+            assert values.dtype == whole.dtype and len(values) == len(whole) == 60
+            for idx in some:
+                np.testing.assert_array_equal(values[idx], whole[idx])
+            with pytest.raises(IndexError):
+                values[60]
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
