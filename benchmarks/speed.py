@@ -2,13 +2,17 @@
 
     python benchmarks/speed.py                    # everything, about 20 minutes
     python benchmarks/speed.py --only train encode
-    python benchmarks/speed.py --n_file 100000
+    python benchmarks/speed.py --only files --n_file 1000 100000
 
 Each row runs in a separate process, one after the other; run nothing else meanwhile.
 Ratios are to plain Keras (`plain_keras`), the network of the GSoC 2024 project as a
 user would write it, and to FINTA in PyTorch (`torch_finta`) if PyTorch is installed.
 The fraction of the peak ("share of peak") is relative to the fastest float32 matrix
 product of the same run, from the number of operations of the network.
+
+The section "files" compares whole commands: dipy_encode_vae, and a script that reads
+and resamples with DIPY and does not encode. They take turns; times are the shortest.
+Its table is ``files``.
 """
 
 import argparse
@@ -26,6 +30,7 @@ import numpy as np
 from study_main import RESULTS, main, option
 
 SECTIONS = ["train", "encode", "size", "files"]
+SIZES = [1_000, 10_000, 100_000, 1_000_000]  # streamlines per file
 N_POINTS, LATENT_DIM = 256, 32
 BATCH = 128
 SEED_MODEL = {"backbone": "finta", "linear_skip": False}
@@ -145,41 +150,53 @@ def row_encode_ours(n, **settings):
     return {"rate": n / best_of(lambda: encode(model, array))}
 
 
-def row_file_reading(path):
+def row_file_reading(path, reference):
     """DIPY's own reading and resampling of a file."""
     from dipy.io.streamline import load_tractogram
     from dipy.tracking.streamline import set_number_of_points
 
-    start = time.perf_counter()
-    path, reference = path.split(",")
     tractogram = load_tractogram(path, reference, bbox_valid_check=False)
     set_number_of_points(tractogram.streamlines, nb_points=N_POINTS)
-    return file_figures(len(tractogram), start)
+    return process_figures()
 
 
-def row_file_encoding(path):
-    """From file to latents file, in chunks."""
-    from dipy_tractoencoder.latent.file_codec import encode_file
-    from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
-    from dipy_tractoencoder.training.fit import build_model
-    from dipy_tractoencoder.training.settings import TrainingSettings
+def row_file_encoding(path, reference, model, folder):
+    """From file to latents file, by the command."""
+    from dipy_tractoencoder.workflows.cli import run_command
+    from dipy_tractoencoder.workflows.encode import EncodeVAEFlow
 
-    path, reference = path.split(",")
-    model = build_model(Preprocessing(), TrainingSettings())
-    model.ensure_built()
-    with tempfile.TemporaryDirectory(dir=Path(path).parent) as folder:
-        start = time.perf_counter()
-        counts = encode_file(model, path, f"{folder}/l.h5", reference=reference)
-        return file_figures(counts["n_encoded"], start)
+    options = ["--reference", reference, "--out_dir", folder, "--force"]
+    sys.argv = ["dipy_encode_vae", model, path, *options]
+    run_command(EncodeVAEFlow())
+    return process_figures()
 
 
-def file_figures(n, start):
-    """Rate, seconds and the process's largest resident memory."""
-    seconds = time.perf_counter() - start
+def row_file_bytes(path):
+    """Read the same bytes, one after the other."""
+    buffer = bytearray(2**22)
+
+    def read():
+        with open(path, "rb", buffering=0) as file:
+            while file.readinto(buffer):
+                pass
+
+    return {"seconds": best_of(read, seconds=0.5, least=2)}
+
+
+def row_model(path):
+    """Train the default model for a moment, which is enough to measure its speed."""
+    from dipy_tractoencoder import save_model, train
+
+    save_model(train(list(points(500, 50)), epochs=1, validation_fraction=0), path)
+    return {}
+
+
+def process_figures():
+    """Processor time and largest resident memory of the process since its start."""
     # Not getrusage, whose largest size is inherited from the process that started this.
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     peak = int(status.split("VmHWM:")[1].split()[0]) / 1024**2
-    return {"rate": n / seconds, "seconds": seconds, "peak_gb": peak}
+    return {"cpu": time.process_time(), "peak_gb": peak}
 
 
 def make_file(path, n, reference):
@@ -228,7 +245,8 @@ ENCODE = {
 
 
 def measure(backend, kind, arguments):
-    """Run one row in a process of its own."""
+    """Run one row in a process of its own; figures have its whole "wall" time."""
+    start = time.perf_counter()
     output = subprocess.run(
         [sys.executable, __file__, "--row", json.dumps([kind, arguments])],
         env={
@@ -240,7 +258,8 @@ def measure(backend, kind, arguments):
         check=True,
         text=True,
     ).stdout
-    return json.loads(output.splitlines()[-1])
+    wall = time.perf_counter() - start
+    return {"wall": wall, **json.loads(output.splitlines()[-1])}
 
 
 def run(options):
@@ -282,40 +301,65 @@ def run(options):
                     arguments = {"n": n, "n_points": n_points}
                     figures = measure("tensorflow", "encode_ours", arguments)
                     add("size", f"{n_points} points", figures, n=n)
+    table = [row for row in rows if row["section"] != "machine"]
+    if table:
+        write(rows, options.out_dir, "speed")
     if "files" in options.only:
-        file_rows(options.n_file, add)
-    write(rows, options.out_dir)
+        write(rows[:1] + file_rows(options, peak), options.out_dir, "files")
 
 
-def file_rows(n_file, add):
+def file_rows(options, peak):
     """Whole files: ours beside DIPY's reading and resampling alone."""
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
-        reference = f"{folder}/image.nii.gz"
+        reference, model = f"{folder}/image.nii.gz", f"{folder}/model.keras"
+        measure("jax" if find_spec("jax") else "tensorflow", "model", {"path": model})
         for extension in ("trk", "tck", "trx"):
-            peaks = []
-            for n in (n_file // 5, n_file):
+            for n in options.n_file:
                 path = f"{folder}/lines.{extension}"
                 make_file(path, n, reference)
-                arguments = {"path": f"{path},{reference}"}
-                alone = measure("tensorflow", "file_reading", arguments)
-                for backend in ("tensorflow", "jax"):
-                    if find_spec(backend) is None:
-                        continue
-                    figures = measure(backend, "file_encoding", arguments)
-                    figures["DIPY reading (s)"] = alone["seconds"]
-                    figures["time to DIPY's"] = figures["seconds"] / alone["seconds"]
-                    add("files", f"{extension}, {backend}", figures, n=n)
-                    peaks.append(figures["peak_gb"])
+                file = {"path": path, "reference": reference}
+                into = {"model": model, "folder": f"{folder}/out"}
+                sides = [[], []]
+                for _ in range(options.repeats):
+                    for side, kind, more in zip(
+                        sides, ("file_reading", "file_encoding"), ({}, into)
+                    ):
+                        side.append(measure("tensorflow", kind, {**file, **more}))
+                dipy, ours = (
+                    {key: min(row[key] for row in side) for key in side[0]}
+                    for side in sides
+                )
+                limit = measure("tensorflow", "file_bytes", {"path": path})["seconds"]
+                rows.append(
+                    {
+                        "section": "files",
+                        "file": extension,
+                        "n": n,
+                        "DIPY wall (s)": dipy["wall"],
+                        "DIPY cpu (s)": dipy["cpu"],
+                        "wall (s)": ours["wall"],
+                        "cpu (s)": ours["cpu"],
+                        "wall to DIPY's": ours["wall"] / dipy["wall"],
+                        "cpu to DIPY's": ours["cpu"] / dipy["cpu"],
+                        "DIPY peak (GB)": dipy["peak_gb"],
+                        "peak (GB)": ours["peak_gb"],
+                        "bytes alone (s)": limit,
+                        "share of peak": FLOPS["dense"] * n / ours["wall"] / peak / 1e9,
+                    }
+                )
+                print(rows[-1], flush=True)
                 os.remove(path)
+    return rows
 
 
-def write(rows, out_dir):
-    """Write the table, as CSV and rst."""
+def write(rows, out_dir, name):
+    """Write a table, as CSV and rst."""
     from dipy_tractoencoder.nn.provenance import software_versions
     from dipy_tractoencoder.utils.tables import save_table
 
     out_dir.mkdir(parents=True, exist_ok=True)
-    save_table(rows, out_dir / "speed.csv")
+    save_table(rows, out_dir / f"{name}.csv")
     versions = ", ".join(f"{k} {v}" for k, v in software_versions().items())
     lines = [f"{platform.machine()}, {os.cpu_count()} cores, {versions}.", ""]
     for section in dict.fromkeys(row["section"] for row in rows):
@@ -328,7 +372,7 @@ def write(rows, out_dir):
             cells = [f"{c:.3g}" if isinstance(c, float) else str(c) for c in cells]
             lines.append("   " + ",".join(f'"{c}"' for c in cells))
         lines.append("")
-    (out_dir / "speed.rst").write_text("\n".join(lines), encoding="utf-8")
+    (out_dir / f"{name}.rst").write_text("\n".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":
@@ -336,7 +380,8 @@ if __name__ == "__main__":
         run,
         __doc__,
         option("--only", nargs="*", choices=SECTIONS, default=SECTIONS),
-        option("--n_file", type=int, default=1_000_000),
+        option("--n_file", type=int, nargs="+", default=SIZES),
+        option("--repeats", type=int, default=3),
         option("--row", help=argparse.SUPPRESS),
         out_dir=RESULTS,
     )

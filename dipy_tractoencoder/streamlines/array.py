@@ -6,7 +6,7 @@ All coordinates are RASMM, in mm.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from dipy_tractoencoder.streamlines.orientation import from_flat
 from dipy_tractoencoder.streamlines.resampling import (
     REJECT_REASONS,
     Rules,
+    map_resampled,
     reject_codes as reject_codes,
     resample_lines,
 )
@@ -129,6 +130,28 @@ def count_rejects(codes: np.ndarray) -> dict[str, int]:
     }
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Where rows of an array come from, as of `StreamlineArray`.
+
+    Attributes
+    ----------
+    index : ndarray, shape (n_kept,), int64
+        Position of each row's streamline in the tractogram.
+    is_reversed : ndarray, shape (n_kept,), bool
+        Whether each row runs opposite to its streamline in the tractogram.
+    n_streamlines : int
+        Number of streamlines read, kept or rejected.
+    rejects : dict of str to int
+        Number of rejected streamlines by reason.
+    """
+
+    index: np.ndarray
+    is_reversed: np.ndarray
+    n_streamlines: int
+    rejects: dict[str, int]
+
+
 def to_array(
     streamlines: StatefulTractogram | ArraySequence | Iterable[np.ndarray],
     n_points: int,
@@ -169,22 +192,72 @@ def to_array(
     check_choice("orientation", orientation, ORIENTATIONS)
     streamlines = as_sequence(streamlines)
     rules = Rules(axis if orientation == "canonical" else None, min_length, max_length)
-    n_streamlines, n_kept = len(streamlines), 0
+    # Rows that are not written to take no memory.
+    points = np.empty((len(streamlines), n_points, 3), dtype=np.float32)
+    n_kept = 0
+
+    def resample(chunk):
+        nonlocal n_kept
+        found = resample_lines(chunk, rules, points[n_kept : n_kept + len(chunk)])
+        n_kept += int(np.count_nonzero(found[0] == 0))
+        return found
+
+    rows = _in_chunks(streamlines, chunk_size, resample)
+    return StreamlineArray(
+        points[:n_kept], rows.index, rows.is_reversed, rows.n_streamlines, rows.rejects
+    )
+
+
+def map_array(
+    streamlines: StatefulTractogram | ArraySequence | Iterable[np.ndarray],
+    n_points: int,
+    rules: Rules,
+    work: Callable[[np.ndarray], np.ndarray],
+    *,
+    chunk_size: int = CHUNK_SIZE,
+) -> tuple[Rows, list[np.ndarray]]:
+    """Call a function for blocks of resampled streamlines, without keeping these.
+
+    Parameters
+    ----------
+    streamlines : ArraySequence, sequence of ndarray, or StatefulTractogram
+        Streamlines, RASMM, mm, each of shape (any, 3).
+    n_points : int
+        Number of points per resampled streamline.
+    rules : Rules
+        Orientation and limits.
+    work : callable
+        As for `map_resampled`.
+    chunk_size : int, optional
+        Number of streamlines processed at a time.
+
+    Returns
+    -------
+    rows : Rows
+        Where the rows of the results come from.
+    results : list of ndarray
+        What the calls returned, in the order of the streamlines.
+    """
+    results: list[np.ndarray] = []
+
+    def resample(chunk):
+        *found, some = map_resampled(chunk, rules, n_points, work)
+        results.extend(some)
+        return found
+
+    return _in_chunks(as_sequence(streamlines), chunk_size, resample), results
+
+
+def _in_chunks(streamlines, chunk_size, resample):
+    """Resample chunk by chunk, and return where the rows come from."""
+    n_streamlines = len(streamlines)
     codes = np.zeros(n_streamlines, dtype=np.int8)
     backwards = np.zeros(n_streamlines, dtype=bool)
-    # Rows that are not written to take no memory.
-    points = np.empty((n_streamlines, n_points, 3), dtype=np.float32)
     for start in range(0, n_streamlines, chunk_size):
-        rows = slice(start, start + chunk_size)
-        chunk = streamlines[rows]
-        codes[rows], backwards[rows] = resample_lines(
-            chunk, rules, points[n_kept : n_kept + len(chunk)]
-        )
-        n_kept += int(np.count_nonzero(codes[rows] == 0))
+        some = slice(start, start + chunk_size)
+        codes[some], backwards[some] = resample(streamlines[some])
     index = np.flatnonzero(codes == 0)
-    return StreamlineArray(
-        points[:n_kept], index, backwards[index], n_streamlines, count_rejects(codes)
-    )
+    return Rows(index, backwards[index], n_streamlines, count_rejects(codes))
 
 
 def as_sequence(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,12 @@ from dipy_tractoencoder.errors import (
 from dipy_tractoencoder.streamlines.array import (
     CHUNK_SIZE,
     ORIENTATIONS,
+    Rows,
     StreamlineArray,
+    map_array,
     to_array,
 )
+from dipy_tractoencoder.streamlines.resampling import Rules
 
 if TYPE_CHECKING:
     from dipy.io.stateful_tractogram import StatefulTractogram
@@ -122,6 +125,37 @@ class Preprocessing:
             min_length=self.min_length,
             max_length=self.max_length,
         )
+
+    def map_array(
+        self,
+        streamlines: StatefulTractogram | ArraySequence | Iterable[np.ndarray],
+        work: Callable[[np.ndarray], np.ndarray],
+    ) -> tuple[Rows, list[np.ndarray]]:
+        """Call a function for blocks of what `array` returns, without keeping points.
+
+        Parameters
+        ----------
+        streamlines : StatefulTractogram, ArraySequence, or sequence of ndarray
+            Streamlines, RASMM, mm.
+        work : callable
+            Function of points, an ndarray of float32 of shape (any, n_points, 3), mm,
+            that is overwritten afterwards. It is called in several threads.
+
+        Returns
+        -------
+        rows : Rows
+            Positions in ``streamlines`` of the rows of the results.
+        results : list of ndarray
+            What the calls returned, in the order of the streamlines.
+
+        Raises
+        ------
+        InvalidArgumentError
+            If ``streamlines`` are not streamlines.
+        """
+        axis = self.axis if self.orientation == "canonical" else None
+        rules = Rules(axis, self.min_length, self.max_length)
+        return map_array(streamlines, self.n_points, rules, work)
 
     def normalise(self, points: np.ndarray) -> np.ndarray:
         """Convert mm to the network's coordinates.

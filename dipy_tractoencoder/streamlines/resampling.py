@@ -6,9 +6,10 @@ All coordinates are RASMM, in mm.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 import os
+import threading
 from typing import Any
 
 from dipy.tracking.streamline import set_number_of_points
@@ -21,7 +22,7 @@ from dipy_tractoencoder.streamlines.orientation import (
     reverse,
     runs_backwards,
 )
-from dipy_tractoencoder.utils.cores import in_threads, n_cores
+from dipy_tractoencoder.utils.cores import in_threads
 
 try:
     from dipy_tractoencoder.streamlines._resample import any_outside, resample_block
@@ -41,6 +42,7 @@ SAME_POINT = 1e-3
 LARGEST_COORDINATE = 1e15
 
 BLOCK = 1024  # streamlines that a thread handles at a time
+SMALL_BLOCK = 256  # streamlines whose points stay in the cache of a core
 
 
 @dataclass(frozen=True)
@@ -114,16 +116,96 @@ def resample_lines(
     """
     if not is_compiled():
         return _with_numpy(streamlines, rules, out)
-    numbers, begins, counts = _numbers(streamlines)
-    codes = np.empty(len(counts), dtype=np.int8)
-    backwards = np.empty(len(counts), dtype=np.uint8)
+    prepared = _Prepared(streamlines, rules)
+    starts = range(0, len(streamlines), BLOCK)
 
     def block(start):
         some = slice(start, start + BLOCK)
+        return prepared.resample(some, None if out is None else out[some])
+
+    found = in_threads(block, starts)
+    if out is not None:
+        _close_gaps(out, starts, found)
+    return prepared.codes, prepared.backwards.view(bool)
+
+
+def map_resampled(
+    streamlines: ArraySequence,
+    rules: Rules,
+    n_points: int,
+    work: Callable[[np.ndarray], np.ndarray],
+) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Resample streamlines in blocks, and call a function for each while it is cached.
+
+    Parameters
+    ----------
+    streamlines : ArraySequence
+        Streamlines, RASMM, mm.
+    rules : Rules
+        Orientation and limits.
+    n_points : int
+        Number of points per resampled streamline.
+    work : callable
+        Function of points, an ndarray of float32 of shape (any, n_points, 3), mm, that
+        is overwritten afterwards. It is called in several threads.
+
+    Returns
+    -------
+    codes, backwards : ndarray, shape (n_streamlines,)
+        As of `resample_lines`.
+    results : list of ndarray
+        What the calls returned, in the order of the streamlines.
+    """
+    n_streamlines = len(streamlines)
+    compiled = is_compiled()
+    if compiled:
+        prepared = _Prepared(streamlines, rules)
+        codes, backwards = prepared.codes, prepared.backwards.view(bool)
+    else:
+        codes = np.empty(n_streamlines, dtype=np.int8)
+        backwards = np.empty(n_streamlines, dtype=bool)
+    own = threading.local()
+
+    def block(start):
+        some = slice(start, min(start + SMALL_BLOCK, n_streamlines))
+        if not hasattr(own, "points"):
+            own.points = np.empty((SMALL_BLOCK, n_points, 3), dtype=np.float32)
+        points = own.points[: some.stop - start]
+        if compiled:
+            n_rows = prepared.resample(some, points)
+        else:
+            codes[some], backwards[some] = _with_numpy(streamlines[some], rules, points)
+            n_rows = int(np.count_nonzero(codes[some] == 0))
+        return work(points[:n_rows])
+
+    results = in_threads(block, range(0, n_streamlines, SMALL_BLOCK))
+    return codes, backwards, results
+
+
+class _Prepared:
+    """Streamlines for the compiled loop, and what it finds.
+
+    Parameters
+    ----------
+    streamlines : ArraySequence
+        Streamlines, RASMM, mm.
+    rules : Rules
+        Orientation and limits.
+    """
+
+    def __init__(self, streamlines: ArraySequence, rules: Rules) -> None:
+        self.numbers, self.begins, self.counts = _numbers(streamlines)
+        self.rules = rules
+        self.codes = np.empty(len(self.counts), dtype=np.int8)
+        self.backwards = np.empty(len(self.counts), dtype=np.uint8)
+
+    def resample(self, some: slice, out: np.ndarray | None) -> int:
+        """Handle some streamlines, and return the number of rows of ``out``."""
+        rules = self.rules
         return resample_block(
-            numbers,
-            begins[some],
-            counts[some],
+            self.numbers,
+            self.begins[some],
+            self.counts[some],
             3,
             None,
             rules.axis,
@@ -131,16 +213,10 @@ def resample_lines(
             LARGEST_COORDINATE,
             rules.min_length,
             np.inf if rules.max_length is None else rules.max_length,
-            codes[some],
-            backwards[some],
-            None if out is None else out[some],
+            self.codes[some],
+            self.backwards[some],
+            out,
         )
-
-    starts = range(0, len(counts), BLOCK)
-    found = in_threads(block, starts, n_cores())
-    if out is not None:
-        _close_gaps(out, starts, found)
-    return codes, backwards.view(bool)
 
 
 def _numbers(streamlines):

@@ -30,8 +30,8 @@ folder = Path(temporary.name)
 
 ###############################################################################
 # The data are shifted copies of streamlines of the phantom, as TRX files. TRX is the
-# best format for large tractograms: files are memory-mapped instead of read as a whole,
-# and can hold groups and data per streamline. Our reader opens them read-only.
+# best format for large tractograms: files are read in parts instead of as a whole, and
+# can hold groups and data per streamline. Our reader opens them read-only.
 
 seeds = dte.make_fibercup(600, 0.0, seed=0)
 rng = np.random.default_rng(0)
