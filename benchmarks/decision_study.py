@@ -4,9 +4,11 @@
 
 Half of a real atlas of 106 bundles judges its other half (split by streamline, and by
 clusters of near-copies), all of it and with a quarter of the bundles left out, four
-folds; then DIPY's five subjects, aligned, with each left out, by four and by one other
-subject. The old rule, 1.5 times the 99th percentile of the distances to the nearest
-other streamline and the first percentile of vote shares, is computed in the same run.
+folds; by all streamlines, and by the latents that a model would hold of them
+(``--keep_bundles``). Then DIPY's five subjects, aligned, with each left out, by four
+and by one other subject. The old rule, 1.5 times the 99th percentile of the distances
+to the nearest other streamline and the first percentile of vote shares, is computed in
+the same run.
 The atlas is a TRX with a group per bundle, RASMM: for example the HCP1065 atlas of
 F.-C. Yeh, from https://brain.labsolver.org (CC BY-SA 4.0). Without it only DIPY's
 subjects are used. Writes ``doc/results/decisions.{csv,rst}``.
@@ -23,7 +25,10 @@ from study_data import SUBJECTS, bundles_without
 from study_main import RESULTS, main, option
 
 from dipy_tractoencoder import encode, fit_alignment, fit_alignment_reference, train
+from dipy_tractoencoder.segment.atlas import fit_atlas
 from dipy_tractoencoder.segment.bundle_classifier import fit_latent_classifier
+from dipy_tractoencoder.segment.bundle_files import LabelledLatents
+from dipy_tractoencoder.segment.from_atlas import atlas_classifier
 from dipy_tractoencoder.segment.reference_density import fit_reference_density
 from dipy_tractoencoder.segment.votes import vote
 from dipy_tractoencoder.streamlines.array import to_array
@@ -31,6 +36,7 @@ from dipy_tractoencoder.streamlines.metrics import mdf_matrix
 
 ALPHAS = (0.01, 0.05, 0.10)
 N_FOLDS = 4
+PER_BUNDLE = (500, 100, 50, 20)  # latents that a model holds
 NEAR = 2.0  # mm; MDF within which streamlines are near-copies
 MARGIN, N_NEIGHBORS = 1.5, 5
 COLUMNS = {
@@ -45,6 +51,8 @@ COLUMNS = {
     "factor": "subject factor",
     "true_factor": "true factor",
     "wrong": "wrong",
+    "n_latents": "latents",
+    "same": "same labels",
 }
 ABOUT = """\
 Right ones rejected: of streamlines whose most-voted bundle is theirs, the fraction
@@ -52,7 +60,8 @@ that stays unassigned. Strangers: streamlines of bundles that the atlas lacks; p
 is the fraction labelled that the atlas itself foretells. AUC: chance that a right one
 has a larger p-value than a stranger. The true factor is the median relative distance of
 right ones over that of the atlas's own. Wrong: fraction of all streamlines with the
-label of another bundle. By ``benchmarks/decision_study.py``."""
+label of another bundle. Same labels: fraction of all streamlines that all latents label
+alike. By ``benchmarks/decision_study.py``."""
 
 
 class OldRule:
@@ -167,6 +176,49 @@ def of_folds(rows_of_folds):
     return mean
 
 
+def kept_rows(mean, codes, n_bundles, first):
+    """Rows for the latents of a bundle that a model holds, and for all."""
+    names = tuple(f"{code:04d}" for code in range(n_bundles))
+
+    def classifier(chosen, per_bundle):
+        known = mean[chosen], codes[chosen]
+        if per_bundle is None:
+            return fit_latent_classifier(*known, names)
+        length = np.ones(len(known[0]), np.float32)  # Plays no part.
+        latents = LabelledLatents(*known, names, length)
+        return atlas_classifier(fit_atlas(latents, per_bundle=per_bundle))
+
+    rows, new, labels = [], mean[~first], {}
+    for per_bundle in (None, *PER_BUNDLE):
+        found, predicted, strangers = {}, [], []
+        for fold in range(-1, N_FOLDS):
+            out = np.arange(n_bundles) % N_FOLDS == fold
+            truth = np.where(out[codes[~first]], -1, codes[~first])
+            judge = classifier(first & ~out[codes], per_bundle)
+            judged = judge.judge(new)
+            factor = judge.subject_factor(new).factor
+            p, _ = judge.p_values(judged, factor)
+            kept, right = p > 0.05, judged.bundle == truth
+            if fold < 0:
+                labels[per_bundle] = np.where(kept, judged.bundle, -1)
+                found["rejected"] = float((~kept[right]).mean())
+                found["wrong"] = float((kept & ~right).mean())
+                found["factor"] = factor
+                found["n_latents"] = len(judge.mean)
+                same = labels[per_bundle] == labels[None]
+                found["same"] = float(same.mean())
+            else:
+                strangers.append(kept[truth < 0])
+                predicted.append(judge.decisions.labelled_strangers(0.05, factor))
+        found["labelled"] = float(np.concatenate(strangers).mean())
+        sizes = [len(some) for some in strangers]
+        found["predicted"] = float(np.average(predicted, weights=sizes))
+        what = "all" if per_bundle is None else f"up to {per_bundle} of a bundle"
+        about = {"data": f"atlas in the model: {what}", "rule": "p > 0.05"}
+        rows.append({**about, "judged": len(new), "strangers": sum(sizes), **found})
+    return rows
+
+
 def on_atlas(path, quick):
     """Rows for the halves of an atlas."""
     lines, bundle, names = read_atlas(path)
@@ -199,6 +251,8 @@ def on_atlas(path, quick):
             for row in of_folds(folds)
         ]
         rows += filter_rows(mean[first], codes[first], mean[~first])
+        if how == "streamline":
+            rows += kept_rows(mean, codes, len(names), first)
     return rows
 
 
