@@ -12,7 +12,6 @@ from dipy_tractoencoder.segment.decisions import Decisions
 from dipy_tractoencoder.segment.neighbors import (
     SMALLEST_DISTANCE,
     different_rows,
-    own_mean_distances,
     same_distance,
 )
 from dipy_tractoencoder.segment.search import NeighborSearch
@@ -134,10 +133,10 @@ def fit_reference_density(mean: np.ndarray, *, seed: int = 0) -> ReferenceDensit
             "At least two different reference streamlines are needed to measure their "
             f"distances. Received: {len(mean)}."
         )
-    own = np.maximum(own_mean_distances(mean, N_NEAR), SMALLEST_DISTANCE)
     n_near = min(N_LOCAL, len(mean) - 1)
     # Without an argument a row is not counted as its own neighbour.
     distances, rows = NeighborSearch(mean).kneighbors(n_neighbors=n_near)
+    own = np.maximum(distances[:, :N_NEAR].mean(axis=1), SMALLEST_DISTANCE)
     known = local_remoteness(distances, own[rows])
     strangers = clustered_strangers(mean, own, seed)
     decisions = Decisions(
