@@ -55,6 +55,8 @@ def build_in_place():
             return code
     for made in (build / COMPILED.relative_to(HERE)).glob("_resample.*"):
         if made.is_file() and made.suffix in (".so", ".pyd"):
+            # A process that has loaded the old one keeps it.
+            (COMPILED / made.name).unlink(missing_ok=True)
             print("Built", shutil.copy(made, COMPILED), flush=True)
     return 0
 

@@ -26,6 +26,7 @@ from dipy_tractoencoder.io.trk_header import (
     header_space,
     parse_header,
 )
+from dipy_tractoencoder.streamlines.resampling import follow_counts, is_compiled
 
 WORD = 4  # bytes of each number
 AT_A_TIME = 2**22  # words
@@ -164,21 +165,19 @@ def _cut(path, raw, header):
     promised = int(header["nb_streamlines"])
     integer = header.dtype["hdr_size"]
     n_words, rest = divmod(raw.size - HEADER, WORD)
-    starts = array("q")
-    at, count = 0, 0
-    while at < n_words and not (promised and len(starts) > promised):
+    found, n_found, at, count = [], 0, 0, 0
+    while at < n_words and not (promised and n_found > promised):
         base, stop = at, min(n_words, at + AT_A_TIME)
         block = raw.read(HEADER + WORD * base, WORD * (stop - base)).view(integer)
-        counts = memoryview(block.astype(np.intc, copy=False))
-        while at < stop:
-            count = counts[at - base]
-            if count < 0:
-                break
-            starts.append(at)
-            at += skip + width * count
-        if count < 0:
+        counts = block.astype(np.intc, copy=False)
+        some, next_one = _follow(counts, skip, width)
+        found.append(base + some)
+        n_found += len(some)
+        at = base + next_one
+        if at < stop:
+            count = int(counts[next_one])
             break
-    n_found = len(starts)
+    starts = np.concatenate([np.empty(0, np.int64), *found])
     end = starts[promised] if n_found > promised else at
     if 0 < promised <= n_found and HEADER + WORD * end < raw.size:
         n_points = (end - promised * skip) // width
@@ -202,6 +201,18 @@ def _cut(path, raw, header):
             path,
             f"its header promises {promised} streamlines, but it ends after {n_found}",
         )
-    begins = np.frombuffer(starts, np.int64) if n_found else np.empty(0, np.int64)
-    ends = np.append(begins[1:], at) if n_found else begins
-    return begins + 1, (ends - begins - skip) // width
+    ends = np.append(starts[1:], at) if n_found else starts
+    return starts + 1, (ends - starts - skip) // width
+
+
+def _follow(counts, skip, width):
+    """Find where streamlines begin, up to the end or a negative number of points."""
+    if is_compiled():
+        starts = np.empty(len(counts) // skip + 1, np.int64)
+        n_found, at = follow_counts(counts, 0, skip, width, starts)
+        return starts[:n_found].copy(), at
+    found, at, numbers = array("q"), 0, memoryview(counts)
+    while at < len(numbers) and (count := numbers[at]) >= 0:
+        found.append(at)
+        at += skip + width * count
+    return np.array(found, np.int64), at

@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 # cython: cdivision=True, initializedcheck=False
-"""Reject, orient and resample streamlines in one compiled loop; find points outside.
+"""Reject, orient and resample streamlines in one compiled loop, and smaller loops.
 
 `streamlines.resampling` calls it, checks what is given, and does the same without it.
 Sums and products are in the order of NumPy's and DIPY's, so that results are theirs.
@@ -316,3 +316,40 @@ def any_outside(
             if not inside:
                 break
     return not inside
+
+
+def follow_counts(
+    const int[::1] words,
+    Py_ssize_t at,
+    Py_ssize_t skip,
+    Py_ssize_t width,
+    int64_t[::1] starts,
+):
+    """Find streamlines that each begin with the number of their points, as in a TRK.
+
+    Parameters
+    ----------
+    words : array of int32, shape (n_words,)
+        Part of the file.
+    at : int
+        Position of the first streamline, in words.
+    skip, width : int
+        Words per streamline and per point.
+    starts : array of int64, shape (any,)
+        Written: positions of the streamlines.
+
+    Returns
+    -------
+    n_found : int
+        Number of streamlines found until ``words`` end, ``starts`` is full, or a
+        number of points is negative.
+    at : int
+        Position of the streamline after them.
+    """
+    cdef Py_ssize_t n_found = 0
+    with nogil:
+        while at < words.shape[0] and n_found < starts.shape[0] and words[at] >= 0:
+            starts[n_found] = at
+            n_found += 1
+            at += skip + width * <Py_ssize_t>words[at]
+    return n_found, at

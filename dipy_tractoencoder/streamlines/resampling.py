@@ -25,9 +25,13 @@ from dipy_tractoencoder.streamlines.orientation import (
 from dipy_tractoencoder.utils.cores import in_threads
 
 try:
-    from dipy_tractoencoder.streamlines._resample import any_outside, resample_block
+    from dipy_tractoencoder.streamlines._resample import (
+        any_outside,
+        follow_counts,
+        resample_block,
+    )
 except ImportError:  # Installed without a C compiler.
-    any_outside = resample_block = None
+    any_outside = follow_counts = resample_block = None
 
 # "0" in this variable of the environment turns the compiled loop off.
 SWITCH = "DIPY_TRACTOENCODER_COMPILED"
