@@ -25,6 +25,10 @@ class AlignmentError(InputFileError):
     """The alignment of a subject to a model's space cannot be relied on."""
 
 
+class DoubtfulResultError(InputFileError):
+    """The result for a file is doubtful, and doubts are to be errors."""
+
+
 class OutputFileError(TractoencoderError, OSError):
     """An output file cannot be written, or exists already."""
 

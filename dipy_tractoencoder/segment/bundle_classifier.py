@@ -205,6 +205,15 @@ class BundleClassifier:
         """
         return self.decisions.fit_factor(self.judge(mean).remoteness)
 
+    def calibrated(
+        self, mean: np.ndarray, bundle: np.ndarray, subject: np.ndarray | None = None
+    ) -> BundleClassifier:
+        """Decide by streamlines of other subjects, too: see `Decisions.calibrated`."""
+        known = np.isin(bundle, self.bundle)  # Without streamlines it is strange.
+        code = np.where(known, bundle, self.judge(mean).bundle)
+        found = self._remoteness(mean, code)[1], code, known, subject
+        return replace(self, decisions=self.decisions.calibrated(*found))
+
     def _remoteness(self, mean, bundle, near=None, labels=None):
         """Return distances from bundles, and their logarithms relative to the scale.
 

@@ -7,12 +7,12 @@ itself. All remotenesses are natural logarithms and have no unit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from dipy_tractoencoder.errors import check_number
+from dipy_tractoencoder.errors import EmptyDataError, check_number
 from dipy_tractoencoder.utils.short_repr import short_repr
 
 ALPHA = 0.05
@@ -78,6 +78,8 @@ class Decisions:
         Bundle that each was taken for.
     n_bundles : int
         Number of bundles.
+    prior_factor : float
+        Subject factor that is expected of a subject.
 
     Examples
     --------
@@ -95,6 +97,7 @@ class Decisions:
     strangers: np.ndarray
     strangers_bundle: np.ndarray
     n_bundles: int
+    prior_factor: float = PRIOR_FACTOR
 
     __repr__ = short_repr
 
@@ -148,6 +151,79 @@ class Decisions:
             p[rows] += _n_above(own, shifted[rows])
         return p / (POOLED_WEIGHT + n_own)
 
+    def calibrated(
+        self,
+        remoteness: np.ndarray,
+        bundle: np.ndarray,
+        belongs: np.ndarray,
+        subject: np.ndarray | None = None,
+    ) -> Decisions:
+        """Add labelled streamlines of other subjects to what decides.
+
+        Streamlines of the reference lie in it otherwise than those of a new subject.
+        Those of other subjects, of which is known what belongs, lie like these, once
+        the factor of each subject is divided out: the median of its own remotenesses
+        over that of the reference. They are added to those of the reference, because a
+        few subjects do not show how different subjects can be.
+
+        Parameters
+        ----------
+        remoteness : ndarray, shape (n_streamlines,)
+            Of each streamline, from the bundle that it belongs to or else is taken
+            for; those that are not finite are left out.
+        bundle : ndarray, shape (n_streamlines,), int
+            That bundle.
+        belongs : ndarray, shape (n_streamlines,), bool
+            False for strangers.
+        subject : ndarray, shape (n_streamlines,), optional
+            Subject of each; one by default.
+
+        Returns
+        -------
+        decisions : Decisions
+            With more known streamlines and strangers; subjects are expected to lie as
+            far away as these.
+
+        Raises
+        ------
+        EmptyDataError
+            If nothing of a subject belongs.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from dipy_tractoencoder.segment.decisions import Decisions
+        >>> known = np.linspace(-1, 1, 101)
+        >>> decisions = Decisions(known, np.zeros(101, int), known + 3, known * 0, 1)
+        >>> twice = 2 * known + np.log(1.8)  # Further away, and more scattered.
+        >>> more = decisions.calibrated(twice, np.zeros(101, int), known < 2)
+        >>> len(more.known), round(more.prior_factor, 3)
+        (202, 1.8)
+        """
+        subject = np.zeros(len(remoteness)) if subject is None else np.asarray(subject)
+        finite = np.isfinite(remoteness)
+        shifted = np.asarray(remoteness, dtype=np.float64).copy()
+        middle, factors = np.median(self.known), []
+        for one in np.unique(subject[finite]):
+            rows = finite & (subject == one)
+            if not (rows & belongs).any():
+                raise EmptyDataError(
+                    "Nothing of a subject for validation belongs to the reference, or "
+                    "can be encoded. Give labelled streamlines that belong."
+                )
+            log_factor = np.median(shifted[rows & belongs]) - middle
+            shifted[rows] -= log_factor
+            factors.append(np.exp(log_factor))
+        own, others = finite & belongs, finite & ~np.asarray(belongs)
+        return replace(
+            self,
+            known=np.concatenate([self.known, shifted[own]]),
+            known_bundle=np.concatenate([self.known_bundle, bundle[own]]),
+            strangers=np.concatenate([self.strangers, shifted[others]]),
+            strangers_bundle=np.concatenate([self.strangers_bundle, bundle[others]]),
+            prior_factor=float(np.median(factors)) if factors else self.prior_factor,
+        )
+
     def labelled_strangers(self, alpha: float = ALPHA, factor: float = 1.0) -> float:
         """Predict the fraction of strangers that would be labelled.
 
@@ -174,7 +250,7 @@ class Decisions:
 
         Remotenesses of the subject are modelled as a mixture of those of the reference,
         shifted by the logarithm of the factor, and of those of strangers. Fraction and
-        factor maximise the likelihood, with a prior for a factor of 1.5.
+        factor maximise the likelihood, with a prior for ``prior_factor``.
 
         Parameters
         ----------
@@ -200,7 +276,7 @@ class Decisions:
             moved = np.interp(_CENTRES[seen] - np.log(factor), _CENTRES, known)
             mixed = fractions[:, None] * moved + (1 - fractions[:, None]) * others
             likelihood = np.log(mixed) @ counts
-            likelihood -= PRIOR_WEIGHT * abs(np.log(factor / PRIOR_FACTOR))
+            likelihood -= PRIOR_WEIGHT * abs(np.log(factor / self.prior_factor))
             at = int(likelihood.argmax())
             best = max(best, (float(likelihood[at]), float(factor), fractions[at]))
         _, factor, fraction = best

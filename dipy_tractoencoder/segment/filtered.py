@@ -28,7 +28,7 @@ class Filtered:
         Ground truth labels (True is plausible), if the file has them.
     p : ndarray, shape (n_streamlines,), float64, or None
         p-values of belonging to the reference, nan for streamlines that cannot be
-        encoded; None where a threshold decided.
+        encoded; None for scores without.
     factor : SubjectFactor or None
         How much further the subject lies from the reference than the reference itself.
 

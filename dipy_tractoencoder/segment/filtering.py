@@ -29,7 +29,6 @@ from dipy_tractoencoder.segment.plausibility_scores import (
     fit_latent_scorer,
     fit_scorer,
     judge_streamlines,
-    plausibility_scores,
 )
 from dipy_tractoencoder.streamlines.array import CHUNK_SIZE
 from dipy_tractoencoder.utils.atomic_files import check_free
@@ -141,7 +140,7 @@ def read_labelled_scores(
     *,
     alignment: Alignment | None = None,
     chunk_size: int = CHUNK_SIZE,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Compute the scores of a file whose streamlines are labelled.
 
     Parameters
@@ -163,6 +162,8 @@ def read_labelled_scores(
         Scores; nan for streamlines that cannot be encoded.
     plausible : ndarray, shape (n_streamlines,), bool
         Labels.
+    remoteness : ndarray, shape (n_streamlines,), float64
+        As of `judge_streamlines`, for `PlausibilityScorer.calibrated`.
 
     Raises
     ------
@@ -185,10 +186,10 @@ def read_labelled_scores(
                 if len(plausible)
                 else f"{path} has no streamlines."
             )
-        scores, _ = plausibility_scores(
+        scores, remoteness, _ = judge_streamlines(
             scorer, source.streamlines, alignment=alignment, chunk_size=chunk_size
         )
-    return scores, plausible
+    return scores, plausible, remoteness
 
 
 def read_labels(
@@ -243,6 +244,7 @@ def filter_file(
     reference: str | Path | None = None,
     chunk_size: int = CHUNK_SIZE,
     progress: Callable | None = None,
+    on_judged: Callable | None = None,
     overwrite: bool = False,
 ) -> Filtered:
     """Split a tractogram file into plausible and implausible streamlines.
@@ -277,6 +279,9 @@ def filter_file(
         Streamlines processed at a time.
     progress : callable, optional
         Function called with the number of streamlines of each chunk.
+    on_judged : callable, optional
+        Function called with the result before anything is written; what it raises
+        leaves nothing behind.
     overwrite : bool, optional
         Replace existing files.
 
@@ -312,7 +317,7 @@ def filter_file(
     for output in (out_kept, out_removed):
         check_free(output, overwrite)
     with mapped_tractogram(path, reference) as source:
-        added = (score_name,) if threshold is not None else (score_name, P_NAME)
+        added = (score_name,) if density is None else (score_name, P_NAME)
         data = dict.fromkeys(added, np.empty(len(source), dtype=np.float32))
         for output in (out_kept, out_removed):  # Before the work.
             check_names(output, {**source.per_streamline, **data}, source.per_point)
@@ -328,13 +333,16 @@ def filter_file(
         p = found = None
         if threshold is not None:
             kept = scores <= threshold
-        else:
+        if density is not None:
             found = chosen_factor(density.decisions, remoteness, factor)
             p = np.full(len(scores), np.nan)
             there = np.isfinite(remoteness)
             p[there] = density.p_values(remoteness[there], found.factor)
-            kept = p > alpha
+            kept = p > alpha if threshold is None else kept
             data[P_NAME] = p.astype(np.float32)
+        filtered = Filtered(scores, int(kept.sum()), rejects, truth, p, found)
+        if on_judged is not None:
+            on_judged(filtered)
         save_selection(source, np.flatnonzero(kept), out_kept, data=data)
         save_selection(source, np.flatnonzero(~kept), out_removed, data=data)
-    return Filtered(scores, int(kept.sum()), rejects, truth, p, found)
+    return filtered

@@ -29,6 +29,7 @@ from dipy_tractoencoder.segment.from_atlas import atlas_classifier, needed_atlas
 from dipy_tractoencoder.segment.labels import ADDED, Labels
 from dipy_tractoencoder.segment.votes import UNASSIGNED, Judgement
 from dipy_tractoencoder.streamlines.array import CHUNK_SIZE, as_sequence, merge_rejects
+from dipy_tractoencoder.streamlines.metrics import curve_length
 from dipy_tractoencoder.utils.atomic_files import check_free
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from dipy_tractoencoder.io.mapped import MappedTractogram
     from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
     from dipy_tractoencoder.segment.bundle_classifier import BundleClassifier
+
+
+BESIDE = 2.0  # times as far; streamlines that would then belong are beside a bundle
 
 
 def fit_bundle_classifier(
@@ -179,19 +183,22 @@ def label_streamlines(
     check_alpha(alpha)
     streamlines = as_sequence(streamlines)
     n_streamlines = len(streamlines)
-    found, rows, rejects = [], [], []
+    found, rows, rejects, lengths = [], [], [], [np.empty(0)]
     for start in range(0, n_streamlines, chunk_size):
         chunk = streamlines[start : start + chunk_size]
         array = model.preprocessing.array(aligned(chunk, alignment))
         found.append(neighbors.judge(encode(model, array).mean))
         rows.append(start + array.index)
         rejects.append(array.rejects)
+        lengths.append(curve_length(array.points))
         if progress is not None:
             progress(len(chunk))
     judged, encoded = _joined(found, neighbors), np.concatenate([[], *rows]).astype(int)
     found_factor = chosen_factor(neighbors.decisions, judged.remoteness, factor)
     p, second_p = neighbors.p_values(judged, found_factor.factor)
     assigned = np.where(p > alpha, judged.bundle, UNASSIGNED)
+    further, _ = neighbors.p_values(judged, BESIDE * found_factor.factor)
+    beside = judged.bundle[(p <= alpha) & (further > alpha)]
 
     def of_all(values, otherwise):
         every = np.full(n_streamlines, otherwise, dtype=values.dtype)
@@ -208,7 +215,15 @@ def label_streamlines(
         second=of_all(judged.second, UNASSIGNED),
         second_p=of_all(second_p, np.nan),
         factor=found_factor,
+        missed=np.bincount(beside, minlength=len(neighbors.names)),
+        median_length=_medians(np.concatenate(lengths), assigned, neighbors.names),
     )
+
+
+def _medians(values, bundle, names):
+    """Return the median of each bundle; nan if it has no streamline."""
+    parts = [values[bundle == code] for code in range(len(names))]
+    return np.array([np.median(part) if len(part) else np.nan for part in parts])
 
 
 def _joined(found, classifier):
@@ -230,6 +245,7 @@ def label_file(
     reference: str | Path | None = None,
     chunk_size: int = CHUNK_SIZE,
     progress: Callable | None = None,
+    on_judged: Callable | None = None,
     on_labelled: Callable | None = None,
     overwrite: bool = False,
 ) -> Labels:
@@ -260,6 +276,9 @@ def label_file(
         Streamlines processed at a time.
     progress : callable, optional
         Function called with the number of streamlines of each chunk.
+    on_judged : callable, optional
+        Function called with the `Labels` before anything is written; what it raises
+        leaves nothing behind.
     on_labelled : callable, optional
         Function called with the tractogram (`MappedTractogram`) and its `Labels` while
         the file is open, to plot it for example.
@@ -307,6 +326,8 @@ def label_file(
             chunk_size=chunk_size,
             progress=progress,
         )
+        if on_judged is not None:
+            on_judged(labels)
         members = labels.members()
         data = labels.per_streamline()
         if isinstance(outputs, dict):

@@ -47,6 +47,12 @@ class Labels:
         p-value of belonging to that one.
     factor : SubjectFactor or None
         How much further the subject lies from the bundles than their own streamlines.
+    missed : ndarray, shape (n_bundles,), int64, or None
+        Number of streamlines that stay unassigned, but would belong to each bundle if
+        the subject lay twice as far from the atlas.
+    median_length : ndarray, shape (n_bundles,), float64, or None
+        Median length of the streamlines of each bundle, in the space of the model, mm;
+        nan if there are none.
 
     Examples
     --------
@@ -68,6 +74,8 @@ class Labels:
     second: np.ndarray | None = None
     second_p: np.ndarray | None = None
     factor: SubjectFactor | None = None
+    missed: np.ndarray | None = None
+    median_length: np.ndarray | None = None
 
     __repr__ = short_repr
 

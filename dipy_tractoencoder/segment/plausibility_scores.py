@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -114,6 +114,35 @@ class PlausibilityScorer:
             return self.density.judge(encode(self.model, array).mean)
         scores = _own_scores(self.model, self.score, array.points, self.noise_std)
         return scores, np.full(len(scores), np.nan)
+
+    def calibrated(
+        self,
+        remoteness: np.ndarray,
+        plausible: np.ndarray,
+        subject: np.ndarray | None = None,
+    ) -> PlausibilityScorer:
+        """Return a score whose p-values are calibrated by labelled streamlines.
+
+        See `ReferenceDensity.calibrated`.
+
+        Parameters
+        ----------
+        remoteness : ndarray, shape (n_streamlines,)
+            Of streamlines of other subjects, from `judge`.
+        plausible : ndarray, shape (n_streamlines,), bool
+            Which of them are plausible.
+        subject : ndarray, shape (n_streamlines,), optional
+            Subject of each; one by default.
+
+        Returns
+        -------
+        scorer : PlausibilityScorer
+            The calibrated one; the same for scores other than "latent".
+        """
+        if self.density is None:
+            return self
+        density = self.density.calibrated(remoteness, plausible, subject)
+        return replace(self, density=density)
 
     def subject_factor(self, streamlines: Any) -> SubjectFactor:
         """Estimate how much further a subject lies from the reference than itself.

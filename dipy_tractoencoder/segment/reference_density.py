@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -100,6 +100,33 @@ class ReferenceDensity:
         """
         one_bundle = np.zeros(len(remoteness), dtype=int)
         return self.decisions.p_values(remoteness, one_bundle, factor)
+
+    def calibrated(
+        self,
+        remoteness: np.ndarray,
+        plausible: np.ndarray,
+        subject: np.ndarray | None = None,
+    ) -> ReferenceDensity:
+        """Return a density that decides by labelled streamlines of others, too.
+
+        Parameters
+        ----------
+        remoteness : ndarray, shape (n_streamlines,)
+            Of streamlines of other subjects, from `judge`; those that are not finite
+            are left out.
+        plausible : ndarray, shape (n_streamlines,), bool
+            Which of them are plausible.
+        subject : ndarray, shape (n_streamlines,), optional
+            Subject of each; one by default.
+
+        Returns
+        -------
+        density : ReferenceDensity
+            The calibrated one; see `Decisions.calibrated`.
+        """
+        code, belongs = np.zeros(len(remoteness), dtype=int), np.asarray(plausible)
+        decisions = self.decisions.calibrated(remoteness, code, belongs, subject)
+        return replace(self, decisions=decisions)
 
 
 def fit_reference_density(mean: np.ndarray, *, seed: int = 0) -> ReferenceDensity:

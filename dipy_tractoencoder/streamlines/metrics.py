@@ -11,6 +11,7 @@ LARGEST_BUNDLE = 1000
 BUNDLE_THRESHOLD = 5.0  # mm, for bundle adjacency and BUAN shape similarity
 BUNDLE_POINTS = 20
 
+MEASURED = 5000  # streamlines whose lengths are measured
 MDF_POINTS = 64  # largest number of points compared by `nearest_mdf`
 
 
@@ -117,6 +118,32 @@ def curve_length(points: np.ndarray) -> np.ndarray:
     """
     steps = np.diff(points, axis=1).astype(np.float64)
     return np.sqrt(np.einsum("ijk,ijk->ij", steps, steps)).sum(axis=1)
+
+
+def length_range(points: np.ndarray) -> list[float]:
+    """Describe the lengths of streamlines by three quantiles.
+
+    Parameters
+    ----------
+    points : ndarray, shape (n_streamlines, n_points, 3)
+        Streamlines, at least one, mm.
+
+    Returns
+    -------
+    range : list of float
+        Quantiles 0.01, 0.5 and 0.99 of the lengths, mm; of many streamlines, of some
+        thousands spread evenly.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dipy_tractoencoder.streamlines.metrics import length_range
+    >>> lines = [np.linspace([0, 0, 0], [n, 0, 0], 4) for n in range(1, 102)]
+    >>> length_range(np.array(lines))
+    [2.0, 51.0, 100.0]
+    """
+    some = points[:: -(-len(points) // MEASURED)]
+    return np.quantile(curve_length(some), (0.01, 0.5, 0.99)).tolist()
 
 
 def bundle_metrics(

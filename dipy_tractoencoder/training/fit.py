@@ -25,6 +25,7 @@ from dipy_tractoencoder.nn.batch_norm import STATISTICS_SAMPLE, settle_statistic
 from dipy_tractoencoder.nn.build import build_model, dtype_policy
 from dipy_tractoencoder.nn.keras_settings import standard_keras
 from dipy_tractoencoder.nn.provenance import TrainingRecord, software_versions
+from dipy_tractoencoder.streamlines.metrics import length_range
 from dipy_tractoencoder.streamlines.pca import fit_principal
 from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
 from dipy_tractoencoder.training.batches import ShuffledRows, steps_at_once
@@ -204,6 +205,7 @@ def train_with_settings(
             "n_read": data.n_read,
             "rejects": data.rejects,
             "tractograms": counts_of(data, held_out),
+            "length_mm": length_range(run.points),
             "errors": {"held_out": run.held_out, **run.errors()},
         },
         history=history,

@@ -37,10 +37,10 @@ from dipy_tractoencoder.workflows.base import as_list
 if TYPE_CHECKING:
     from dipy_tractoencoder.align.alignment import Alignment
     from dipy_tractoencoder.align.reference import AlignmentReference
+    from dipy_tractoencoder.io.sampling import FileSample
 
 logger = logging.getLogger(__name__)
 
-FEW = 1000  # streamlines
 INVERSE_FITS = "The inverse of the transform brings them there: give it as '[FILE,1]'."
 
 
@@ -96,6 +96,8 @@ class SubjectAligner:
     moves : bool
         Whether alignments of this kind can move streamlines: True if they are fitted
         or given.
+    latest : list of FileSample
+        Samples of the files of the subject that was aligned last.
     summary : list of dict
         A row per subject done so far: "subject", "n_files", "transform", "verdict",
         "left_right", "moved_mm" (mean displacement of the sample), and the numbers of
@@ -149,6 +151,7 @@ class SubjectAligner:
             )
         self._found: dict[str, Alignment | AlignmentError | None] = {}
         self._written: set[str] = set()
+        self.latest: list[FileSample] = []
         self._said = False
         self.summary: list[dict[str, Any]] = []
 
@@ -315,7 +318,7 @@ class SubjectAligner:
             if not self._fits(subject) or not any(s.n_streamlines for s in samples):
                 return given
             return AlignmentError(f"none of its streamlines can be aligned. {err}")
-        return self._judged(subject, alignment, lines, samples)
+        return self._judged(subject, alignment, lines)
 
     def _fits(self, subject):
         return subject not in self._given and self.align in FITTED
@@ -328,6 +331,7 @@ class SubjectAligner:
         samples = sample_files(
             self.files[subject], self._image, seed=self.seed, small=small, groups=names
         )
+        self.latest = samples
         return joined(sample.streamlines for sample in samples), samples
 
     def _measured(self, given, lines, samples):
@@ -358,7 +362,7 @@ class SubjectAligner:
             reference, bundles or lines, transform=self.align, seed=self.seed
         )
 
-    def _judged(self, subject, alignment, lines, samples):
+    def _judged(self, subject, alignment, lines):
         """Log an alignment, and return it or the error that refuses it."""
         name, hint = self._named(subject), self._hint(subject)
         moved = displacement(alignment, lines)
@@ -373,15 +377,6 @@ class SubjectAligner:
                 **alignment.quality,
             }
         )
-        n_streamlines = sum(sample.n_streamlines for sample in samples)
-        if self._fits(subject) and n_streamlines < FEW:
-            logger.warning(
-                "%s: aligned by fewer than %d streamlines (%d), where wrong alignments "
-                "occur.",
-                name,
-                FEW,
-                n_streamlines,
-            )
         if alignment.verdict == "refused" and not self.align_anyway:
             alone = len(self.files[subject]) == 1
             what = "its alignment" if alone else f"the alignment of {name}"

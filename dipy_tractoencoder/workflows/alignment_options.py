@@ -30,6 +30,23 @@ SUBJECT = "{subject}"  # stands for the subject in the name of a transform
 INVERTED = re.compile(r"\[(.+),\s*([01])\]", re.DOTALL)
 
 
+def alignment_kind(values: dict) -> dict[str, Any]:
+    """Pick the options of alignment that plan and aligner share.
+
+    Parameters
+    ----------
+    values : dict
+        Options of a command by name, its local variables for example.
+
+    Returns
+    -------
+    kind : dict
+        "align", "transform", "align_to" and "subject_by".
+    """
+    names = ("align", "transform", "align_to", "subject_by")
+    return {name: values[name] for name in names}
+
+
 def check_given(align: str, transform: str | Path | None) -> None:
     """Raise an error if a transform is to be fitted though it is given.
 

@@ -60,6 +60,7 @@ class CompareVAEFlow(TractoWorkflow):
         align_to=None,
         subject_by="auto",
         align_anyway=False,
+        strict=False,
         out_dir="",
         out_profiles="profiles.csv",
         out_summary="summary.csv",
@@ -130,6 +131,10 @@ class CompareVAEFlow(TractoWorkflow):
             entity (as sub-01), folder or file.
         align_anyway : bool, optional
             Use an alignment that cannot be relied on, with a warning.
+        strict : bool, optional
+            Make doubts errors, not warnings, and write nothing of a doubtful result:
+            subjects that are not aligned or far from what the model knows, hardly any
+            or nearly all streamlines kept, and others.
         out_dir : string or Path, optional
             Output directory.
         out_profiles : string, optional
@@ -201,7 +206,11 @@ class CompareVAEFlow(TractoWorkflow):
 
         for group in groups:
             group.align(
-                model, align_anyway=align_anyway, seed=seed, reference=reference
+                model,
+                strict=strict,
+                align_anyway=align_anyway,
+                seed=seed,
+                reference=reference,
             )
         wanted = check_groups(known.bundles, compared.bundles)
         group_of = {path: group for group in groups for path in group.paths}
@@ -232,7 +241,11 @@ class CompareVAEFlow(TractoWorkflow):
             )
         moved = [group.moved() for group in groups]
         summary = [
-            {**row, **moved[row["group"]].get(row["subject"], {})}
+            {
+                **row,
+                **moved[row["group"]].get(row["subject"], {}),
+                "doubts": groups[row["group"]].doubts_of(row["subject"], row["bundle"]),
+            }
             for row in self.comparison.summary_rows()
         ]
         figure = comparison_figure(self.comparison)

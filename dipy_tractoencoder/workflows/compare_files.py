@@ -12,6 +12,7 @@ from dipy_tractoencoder.io.formats import file_stem
 from dipy_tractoencoder.io.subjects import subjects_of
 from dipy_tractoencoder.workflows.alignment import SubjectAligner
 from dipy_tractoencoder.workflows.alignment_options import OUTPUTS, plan_alignment
+from dipy_tractoencoder.workflows.doubts import Doubts
 from dipy_tractoencoder.workflows.pooled import Pool
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class SubjectGroup:
             for subject in subjects_of(self.paths, self._rule)
         }
         self._pool: Pool | None = None
+        self._doubts: Doubts | None = None
 
     def sort(self) -> dict[str, dict[str, Path]]:
         """Find the bundles of each subject.
@@ -80,19 +82,24 @@ class SubjectGroup:
         self._kind = {**kind, "subject_by": self._rule}
         return plan_alignment(self.paths, out_transform, out_alignment, **self._kind)
 
-    def align(self, model: StreamlineAutoencoder, **options: Any) -> None:
+    def align(
+        self, model: StreamlineAutoencoder, *, strict: bool = False, **options: Any
+    ) -> None:
         """Align all subjects, and leave out those whose alignment is refused.
 
         Parameters
         ----------
         model : StreamlineAutoencoder or StreamlineVAE
             Model to align to.
+        strict : bool, optional
+            Raise an error for files with doubts.
         **options
             "align_anyway", "seed" and "reference" of `SubjectAligner`.
         """
-        self._pool = Pool(
-            SubjectAligner(model, self.paths, **self._kind, **options), self.paths
-        )
+        aligner = SubjectAligner(model, self.paths, **self._kind, **options)
+        reference = options.get("reference")
+        self._doubts = Doubts(model, aligner, strict=strict, reference=reference)
+        self._pool = Pool(aligner, self.paths, self._doubts)
         self.bundles = by_subject(self.paths, self._rule, keep=self._pool.files)
 
     def alignment(self, path: Path) -> Alignment | None:
@@ -107,6 +114,11 @@ class SubjectGroup:
             row["subject"]: {"moved_mm": row["moved_mm"], "alignment": row["verdict"]}
             for row in self._pool.aligner.summary
         }
+
+    def doubts_of(self, subject: str, bundle: str) -> str:
+        """Return the doubts about a bundle of a subject in a few words."""
+        path = self.bundles.get(subject, {}).get(bundle)
+        return self._doubts.of(path) if self._doubts and path else ""
 
     def write(self, outputs: dict[str, Any]) -> None:
         """Write the transforms and pictures of all subjects.

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 AUTO = "auto"
-LARGE_FACTOR = 2.5  # A subject this far away is more likely in another space.
-HARDLY_ANY = 0.01
 
 
 def check_subject_factor(subject_factor: str | float) -> float | None:
@@ -144,11 +142,10 @@ def log_outcome(
     decisions: Decisions,
     factor: SubjectFactor,
     alpha: float,
-    kept: float,
     path: str | Path,
     strangers: str,
 ) -> None:
-    """Log what a subject's factor and the decisions say, and warn of what is doubtful.
+    """Log what a subject's factor says about the decisions.
 
     Parameters
     ----------
@@ -158,8 +155,6 @@ def log_outcome(
         Of the subject.
     alpha : float
         Largest p-value of streamlines that do not belong.
-    kept : float
-        Fraction of the streamlines that belong.
     path : str or Path
         File, for the message.
     strangers : str
@@ -174,18 +169,3 @@ def log_outcome(
     if predicted == predicted:  # Not nan.
         text += "; " + strangers.replace("%s", f"{100 * predicted:.0f} in 100")
     logger.info("%s.", text)
-    if factor.estimate >= LARGE_FACTOR:
-        logger.warning(
-            "%s lies %.2g times as far from the reference as the reference from "
-            "itself. It may be in another space than the model: align it with --align.",
-            path,
-            factor.estimate,
-        )
-    if kept < HARDLY_ANY and alpha > 0:
-        logger.warning(
-            "%s: only %.2g %% of the streamlines belong to the reference. Check that "
-            "it is in the space of the model (--align), and that the reference is the "
-            "right one.",
-            path,
-            100 * kept,
-        )

@@ -6,9 +6,13 @@ from shlex import quote
 from dipy_tractoencoder.errors import check_number
 from dipy_tractoencoder.utils.tables import rejects_text
 from dipy_tractoencoder.workflows.alignment import SubjectAligner
-from dipy_tractoencoder.workflows.alignment_options import plan_alignment
+from dipy_tractoencoder.workflows.alignment_options import (
+    alignment_kind,
+    plan_alignment,
+)
 from dipy_tractoencoder.workflows.base import TractoWorkflow, load_applied_model
 from dipy_tractoencoder.workflows.batch import Batch
+from dipy_tractoencoder.workflows.doubts import Doubts
 from dipy_tractoencoder.workflows.inputs import as_reference
 from dipy_tractoencoder.workflows.progress import streamlines_bar
 
@@ -39,6 +43,7 @@ class EncodeVAEFlow(TractoWorkflow):
         align_to=None,
         subject_by="auto",
         align_anyway=False,
+        strict=False,
         out_dir="",
         out_latents="latents.h5",
         out_tractogram="encoded.trx",
@@ -90,6 +95,10 @@ class EncodeVAEFlow(TractoWorkflow):
             entity (as sub-01), folder or file.
         align_anyway : bool, optional
             Use an alignment that cannot be relied on, with a warning.
+        strict : bool, optional
+            Make doubts errors, not warnings, and write nothing of a doubtful result:
+            subjects that are not aligned or far from what the model knows, hardly any
+            or nearly all streamlines kept, and others.
         out_dir : string or Path, optional
             Output directory.
         out_latents : string, optional
@@ -104,12 +113,7 @@ class EncodeVAEFlow(TractoWorkflow):
         io_it = self.get_io_iterator()
         reference = as_reference(reference, vtk_space)
         check_number("chunk_size", chunk_size, low=1, integer=True)
-        kind = {
-            "align": align,
-            "transform": transform,
-            "align_to": align_to,
-            "subject_by": subject_by,
-        }
+        kind = alignment_kind(locals())
         planned = plan_alignment(io_it.inputs[1], out_transform, out_alignment, **kind)
         unused = () if save_tractogram else ("out_tractogram",)
         rows = self.plan(
@@ -146,10 +150,12 @@ class EncodeVAEFlow(TractoWorkflow):
             model, paths, align_anyway=align_anyway, reference=reference, **kind
         )
         written = [name for name in rows[0][1] if name not in planned.gathered]
+        doubts = Doubts(model, aligner, strict=strict, reference=reference)
         batch = Batch(len(paths))
         with streamlines_bar(paths, "Encoding", reference=reference) as advance:
             for path, outputs in rows:
                 with batch.going_on(path):
+                    doubts.check_input(path)
                     if save_tractogram:
                         check_copy_with_latents(model, path, outputs["out_tractogram"])
                     counts = encode_file(
@@ -177,5 +183,6 @@ class EncodeVAEFlow(TractoWorkflow):
                         ", ".join(str(outputs[name]) for name in written),
                     )
                     aligner.write(path, outputs)
+        doubts.finish()
         batch.finish()
         logger.info("Next: dipy_decode_vae %s LATENTS", quote(str(model_file)))

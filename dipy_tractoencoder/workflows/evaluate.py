@@ -13,7 +13,10 @@ from dipy_tractoencoder.io.paths import tractogram_files
 from dipy_tractoencoder.report.data_checks import MEASURED
 from dipy_tractoencoder.report.page import check_report_extension, save_report
 from dipy_tractoencoder.workflows.alignment import SubjectAligner
-from dipy_tractoencoder.workflows.alignment_options import plan_alignment
+from dipy_tractoencoder.workflows.alignment_options import (
+    alignment_kind,
+    plan_alignment,
+)
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     as_list,
@@ -22,6 +25,7 @@ from dipy_tractoencoder.workflows.base import (
     load_applied_model,
     shared_files,
 )
+from dipy_tractoencoder.workflows.doubts import Doubts
 from dipy_tractoencoder.workflows.inputs import as_reference
 from dipy_tractoencoder.workflows.pooled import Pool
 from dipy_tractoencoder.workflows.progress import streamlines_bar
@@ -68,6 +72,7 @@ class EvaluateVAEFlow(TractoWorkflow):
         align_to=None,
         subject_by="auto",
         align_anyway=False,
+        strict=False,
         out_dir="",
         out_table="evaluation.csv",
         out_bundles="evaluation_bundles.csv",
@@ -131,6 +136,10 @@ class EvaluateVAEFlow(TractoWorkflow):
             entity (as sub-01), folder or file.
         align_anyway : bool, optional
             Use an alignment that cannot be relied on, with a warning.
+        strict : bool, optional
+            Make doubts errors, not warnings, and write nothing of a doubtful result:
+            subjects that are not aligned or far from what the model knows, hardly any
+            or nearly all streamlines kept, and others.
         out_dir : string or Path, optional
             Output directory.
         out_table : string, optional
@@ -156,12 +165,7 @@ class EvaluateVAEFlow(TractoWorkflow):
         check_number("max_streamlines", max_streamlines, low=3, integer=True)
         training_files = tractogram_files(as_list(training_files))
         groups = as_list(groups)
-        kind = {
-            "align": align,
-            "transform": transform,
-            "align_to": align_to,
-            "subject_by": subject_by,
-        }
+        kind = alignment_kind(locals())
         planned = plan_alignment(io_it.inputs[1], out_transform, out_alignment, **kind)
         reports = ("out_table", "out_bundles", "out_figure", "out_report")
         rows = self.plan(
@@ -196,7 +200,7 @@ class EvaluateVAEFlow(TractoWorkflow):
         from dipy_tractoencoder.viz.base import save_figure
         from dipy_tractoencoder.viz.evaluation import evaluation_figure
 
-        points, reads, pools = {}, {}, {}
+        points, reads, pools, found = {}, {}, {}, {}
         options = {"align_anyway": align_anyway, "seed": seed, **kind}
         uses = {"test": MEASURED, "train": "Learned from"}
         for side, files in paths.items():
@@ -204,7 +208,8 @@ class EvaluateVAEFlow(TractoWorkflow):
             if side == "train":  # These are not of the subject of the transform.
                 options["transform"] = None
             aligner = SubjectAligner(model, files, reference=reference, **options)
-            pools[side] = Pool(aligner, files)
+            found[side] = Doubts(model, aligner, strict=strict, reference=reference)
+            pools[side] = Pool(aligner, files, found[side])
             files = pools[side].files
             with streamlines_bar(files, heading, reference=reference) as advance:
                 points[side], _ = bundle_arrays(
@@ -250,6 +255,11 @@ class EvaluateVAEFlow(TractoWorkflow):
             for side, pool in pools.items()
             if (text := pool.described())
         }
+        doubted = {
+            f"doubts, {side}": text
+            for side, doubts in found.items()
+            if (text := doubts.described())
+        }
         self.report = evaluation_report(
             model,
             result,
@@ -259,7 +269,7 @@ class EvaluateVAEFlow(TractoWorkflow):
             settings=chosen,
             defaults=defaults,
             command=self.command,
-            facts={"folder": str(Path.cwd()), "seed": str(seed), **moved},
+            facts={"folder": str(Path.cwd()), "seed": str(seed), **moved, **doubted},
         )
         save_report(self.report, outputs["out_report"])
         for check in self.report.findings:

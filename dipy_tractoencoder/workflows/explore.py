@@ -5,7 +5,10 @@ from pathlib import Path
 
 from dipy_tractoencoder.errors import InvalidArgumentError, check_choice, check_number
 from dipy_tractoencoder.workflows.alignment import SubjectAligner
-from dipy_tractoencoder.workflows.alignment_options import plan_alignment
+from dipy_tractoencoder.workflows.alignment_options import (
+    alignment_kind,
+    plan_alignment,
+)
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     as_list,
@@ -120,12 +123,7 @@ class ExploreVAEFlow(TractoWorkflow):
                 f"Cannot write {out_page}: a page's file ends in .html."
             )
         groups = as_list(groups)
-        kind = {
-            "align": align,
-            "transform": transform,
-            "align_to": align_to,
-            "subject_by": subject_by,
-        }
+        kind = alignment_kind(locals())
         held = asks_for_model(io_it.inputs[1], model_file)
         files = [] if held else io_it.inputs[1]
         planned = plan_alignment(files, out_transform, out_alignment, **kind)

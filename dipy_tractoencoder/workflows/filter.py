@@ -1,12 +1,20 @@
 """The command that removes implausible streamlines."""
 
-import logging
+from __future__ import annotations
 
-from dipy_tractoencoder.errors import check_number
+from functools import partial
+import logging
+import math
+from pathlib import Path
+
+from dipy_tractoencoder.errors import InvalidArgumentError, check_number
 from dipy_tractoencoder.io.paths import tractogram_files
 from dipy_tractoencoder.utils.tables import rejects_text
 from dipy_tractoencoder.workflows.alignment import SubjectAligner
-from dipy_tractoencoder.workflows.alignment_options import plan_alignment
+from dipy_tractoencoder.workflows.alignment_options import (
+    alignment_kind,
+    plan_alignment,
+)
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     as_list,
@@ -21,11 +29,14 @@ from dipy_tractoencoder.workflows.decisions import (
     log_outcome,
     log_promise,
 )
+from dipy_tractoencoder.workflows.doubts import Doubts
 from dipy_tractoencoder.workflows.inputs import as_reference
 from dipy_tractoencoder.workflows.progress import streamlines_bar
 from dipy_tractoencoder.workflows.reference_bundles import held_bundles, tractograms_of
 
 logger = logging.getLogger(__name__)
+
+BALANCED = "balanced"
 
 STRANGERS = "of a kind of streamlines that it lacks about %s would be kept"
 SCORE_NAME = "vae_score"
@@ -67,6 +78,7 @@ class FilterVAEFlow(TractoWorkflow):
         align_to=None,
         subject_by="auto",
         align_anyway=False,
+        strict=False,
         out_dir="",
         out_kept="kept.trx",
         out_removed="removed.trx",
@@ -83,9 +95,9 @@ class FilterVAEFlow(TractoWorkflow):
         of the plausible streamlines. Streamlines are kept whose p-value is above
         --alpha: the fraction of the plausible streamlines that lie as far from the
         others. That a subject lies further away than they from each other is estimated
-        and allowed for. With --validation_file, streamlines are kept instead with a
-        score up to that at which sensitivity equals specificity on its labelled
-        streamlines; with --threshold, up to this one. Streamlines keep their own
+        and allowed for. Labelled streamlines of another subject, in --validation_file,
+        make the p-values of new subjects more reliable. With --threshold, streamlines
+        are kept instead with a score up to it. Streamlines keep their own
         points and data; trx and trk files store the score and the p-value as data per
         streamline, vae_score and vae_p. Streamlines that cannot be encoded are
         removed; their score is nan. The plausible streamlines have to lie in the space
@@ -109,15 +121,17 @@ class FilterVAEFlow(TractoWorkflow):
             Groups of trx files that are plausible, or bundles that the model holds;
             wildcards can be used.
         validation_file : string or Path, optional
-            Tractogram (trx or trk) with labelled streamlines, to find the threshold.
+            Tractogram (trx or trk) with labelled streamlines of another subject, by
+            which the p-values are calibrated, or the threshold is found.
         label_name : string, optional
             Name of the data per streamline with the labels, 1 plausible, 0 not. The
             table compares inputs that have it with these labels.
         score : string, optional
             latent (distance, mm), reconstruction (reconstruction error, mm), or
             likelihood (negative log-likelihood, nats).
-        threshold : float, optional
-            Largest score that is kept.
+        threshold : string, optional
+            Largest score that is kept, instead of p-values: a number, or balanced, at
+            which sensitivity equals specificity on --validation_file.
         alpha : float, optional
             Fraction of the plausible streamlines that may be lost. Fewer are lost with
             a smaller one, but more implausible ones are kept. For --score
@@ -149,6 +163,10 @@ class FilterVAEFlow(TractoWorkflow):
             entity (as sub-01), folder or file.
         align_anyway : bool, optional
             Use an alignment that cannot be relied on, with a warning.
+        strict : bool, optional
+            Make doubts errors, not warnings, and write nothing of a doubtful result:
+            subjects that are not aligned or far from what the model knows, hardly any
+            or nearly all streamlines kept, and others.
         out_dir : string or Path, optional
             Output directory.
         out_kept : string, optional
@@ -172,19 +190,13 @@ class FilterVAEFlow(TractoWorkflow):
         check_number("alpha", alpha, low=0, high=1)
         given = check_subject_factor(subject_factor)
         check_number("chunk_size", chunk_size, low=1, integer=True)
-        if threshold is not None:
-            check_number("threshold", threshold)
+        threshold = check_threshold(threshold, validation_file)
         if not plausible_files:
             needed = "Plausible streamlines are needed: give tractograms, folders or "
             needed += "latents with --plausible_files."
             held_bundles(model_file, needed, as_list(groups))
         plausible_files = tractogram_files(as_list(plausible_files))
-        kind = {
-            "align": align,
-            "transform": transform,
-            "align_to": align_to,
-            "subject_by": subject_by,
-        }
+        kind = alignment_kind(locals())
         planned = plan_alignment(io_it.inputs[1], out_transform, out_alignment, **kind)
         rows = self.plan(
             io_it,
@@ -250,7 +262,7 @@ class FilterVAEFlow(TractoWorkflow):
         truth = None
         how = f"{1 - alpha:.0%} of the plausible streamlines"
         if validation_file:
-            truth = read_labelled_scores(
+            *truth, remoteness = read_labelled_scores(
                 scorer,
                 validation_file,
                 label_name,
@@ -258,18 +270,22 @@ class FilterVAEFlow(TractoWorkflow):
                 chunk_size=chunk_size,
             )
             how = f"the labels of {validation_file}"
-        if threshold is not None:
-            how = "as given"
-        elif truth is not None:
+            scorer = scorer.calibrated(remoteness, truth[1])
+        has_p = scorer.density is not None
+        if threshold == BALANCED or (threshold is None and truth and not has_p):
             threshold = balanced_threshold(*truth)
-        elif scorer.density is None:
+        elif threshold is not None:
+            how = "as given"
+        elif not has_p:
             threshold = float(np.quantile(scorer.own, 1 - alpha))
         unit, judge = SCORES[score], None
+        if has_p:
+            judge = scorer.density.decisions
         if threshold is not None:
             logger.info("Threshold: %.4g %s, %s.", threshold, unit, how)
-        elif scorer.density is not None:
-            judge = scorer.density.decisions
+        else:
             log_promise(judge, alpha, "removed", "the reference")
+        doubts = Doubts(model, aligner, strict=strict, reference=reference)
         factors = SubjectFactors(
             aligner, given, scorer.subject_factor, reference=reference
         )
@@ -278,6 +294,7 @@ class FilterVAEFlow(TractoWorkflow):
         with streamlines_bar(inputs, "Filtering", reference=reference) as advance:
             for name, (path, outputs) in zip(distinct_file_names(inputs), rows):
                 with batch.going_on(path):
+                    doubts.check_input(path)
                     result = filter_file(
                         scorer,
                         path,
@@ -290,6 +307,9 @@ class FilterVAEFlow(TractoWorkflow):
                         alignment=aligner.alignment(path),
                         factor=factors.of(path) if judge is not None else None,
                         progress=advance,
+                        on_judged=partial(
+                            doubts.check_filtered, path, threshold, alpha
+                        ),
                         overwrite=True,
                         **options,
                     )
@@ -297,12 +317,13 @@ class FilterVAEFlow(TractoWorkflow):
                     row["n_removed"] = len(result.scores) - result.n_kept
                     row.update({"score": score, "threshold": threshold, "unit": unit})
                     if judge is not None and result.factor is not None:
-                        row["alpha"] = alpha
+                        row["alpha"] = alpha if threshold is None else None
                         row["subject_factor"] = result.factor.factor
                     for reason, count in result.rejects.items():
                         row[f"rejected_{reason}"] = count
                     if result.truth is not None and len(set(result.truth)) == 2:
                         row.update(result.metrics(threshold, alpha))
+                    row["doubts"] = doubts.of(path)
                     table.append(row)
                     all_scores.append(result.scores)
                     all_kept.append(result.kept(threshold, alpha))
@@ -316,9 +337,9 @@ class FilterVAEFlow(TractoWorkflow):
                         outputs["out_removed"],
                     )
                     if judge is not None and result.factor is not None:
-                        kept = result.n_kept / max(len(result.scores), 1)
-                        log_outcome(judge, result.factor, alpha, kept, path, STRANGERS)
+                        log_outcome(judge, result.factor, alpha, path, STRANGERS)
                     aligner.write(path, outputs)
+        doubts.finish()
         batch.finish(early=True)
         figure = filter_figure(
             np.concatenate(all_scores),
@@ -326,7 +347,7 @@ class FilterVAEFlow(TractoWorkflow):
             threshold,
             unit=unit,
             kept=np.concatenate(all_kept),
-            truth=truth,
+            truth=tuple(truth) if truth else None,
         )
         outputs = rows[0][1]
         save_figure(figure, outputs["out_figure"])
@@ -338,3 +359,46 @@ class FilterVAEFlow(TractoWorkflow):
         logger.info("Figure: %s", outputs["out_figure"])
         batch.finish()
         logger.info("Next: view the removed streamlines: %s", outputs["out_removed"])
+
+
+def check_threshold(
+    threshold: str | float | None, validation_file: str | Path | None
+) -> str | float | None:
+    """Return the threshold that an option gives.
+
+    Parameters
+    ----------
+    threshold : str, float or None
+        A number, "balanced" or None.
+    validation_file : str, Path or None
+        File of labelled streamlines, which "balanced" needs.
+
+    Returns
+    -------
+    threshold : str, float or None
+        Number, "balanced" or None.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is something else, or the file is missing.
+    """
+    if threshold is None:
+        return None
+    if threshold == BALANCED:
+        if not validation_file:
+            raise InvalidArgumentError(
+                "A balanced `threshold` needs labelled streamlines: give "
+                "`validation_file`."
+            )
+        return threshold
+    try:
+        number = float(threshold)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not math.isfinite(number):
+        raise InvalidArgumentError(
+            f"Invalid value received for `threshold`. Expected a number or {BALANCED}. "
+            f"Received: {threshold!r}."
+        )
+    return number

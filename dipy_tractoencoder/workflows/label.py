@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from functools import partial
 import logging
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from dipy_tractoencoder.errors import OutputFileError, check_number
 from dipy_tractoencoder.io.formats import file_format
+from dipy_tractoencoder.io.paths import tractogram_files
 from dipy_tractoencoder.utils.tables import rejects_text
 from dipy_tractoencoder.workflows.alignment import SubjectAligner
-from dipy_tractoencoder.workflows.alignment_options import plan_alignment
+from dipy_tractoencoder.workflows.alignment_options import (
+    alignment_kind,
+    plan_alignment,
+)
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     as_list,
@@ -26,7 +28,9 @@ from dipy_tractoencoder.workflows.decisions import (
     log_outcome,
     log_promise,
 )
+from dipy_tractoencoder.workflows.doubts import Doubts
 from dipy_tractoencoder.workflows.inputs import as_reference
+from dipy_tractoencoder.workflows.label_outputs import bundle_rows, draw_bundles
 from dipy_tractoencoder.workflows.progress import streamlines_bar
 from dipy_tractoencoder.workflows.reference_bundles import (
     fit_classifier,
@@ -34,11 +38,7 @@ from dipy_tractoencoder.workflows.reference_bundles import (
     labelled_bundles,
     tractograms_of,
 )
-
-if TYPE_CHECKING:
-    from dipy_tractoencoder.io.mapped import MappedTractogram
-    from dipy_tractoencoder.segment.decisions import Decisions
-    from dipy_tractoencoder.segment.labels import Labels
+from dipy_tractoencoder.workflows.validation import calibrated
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +59,7 @@ class LabelVAEFlow(TractoWorkflow):
         input_files,
         bundle_files=None,
         groups=None,
+        validation_file=None,
         n_neighbors=5,
         alpha=0.05,
         subject_factor="auto",
@@ -72,6 +73,7 @@ class LabelVAEFlow(TractoWorkflow):
         align_to=None,
         subject_by="auto",
         align_anyway=False,
+        strict=False,
         out_dir="",
         out_tractogram="labelled.trx",
         out_table="labels.csv",
@@ -113,6 +115,10 @@ class LabelVAEFlow(TractoWorkflow):
         groups : variable string, optional
             Groups of trx files that are bundles, or bundles that the model holds, to
             label by; wildcards can be used.
+        validation_file : variable string or Path, optional
+            Labelled tractograms of other subjects, by which the p-values are
+            calibrated: with groups named like the bundles (streamlines outside of them
+            belong to none), or one per bundle, named like it.
         n_neighbors : int, optional
             Number of neighbours that vote.
         alpha : float, optional
@@ -150,6 +156,10 @@ class LabelVAEFlow(TractoWorkflow):
             entity (as sub-01), folder or file.
         align_anyway : bool, optional
             Use an alignment that cannot be relied on, with a warning.
+        strict : bool, optional
+            Make doubts errors, not warnings, and write nothing of a doubtful result:
+            subjects that are not aligned or far from what the model knows, hardly any
+            or nearly all streamlines kept, and others.
         out_dir : string or Path, optional
             Output directory.
         out_tractogram : string, optional
@@ -188,26 +198,22 @@ class LabelVAEFlow(TractoWorkflow):
         groups = as_list(groups)
         known, names = labelled_bundles(bundle_files, model_file, groups, reference)
         names = [*names, "unassigned"]
-        kind = {
-            "align": align,
-            "transform": transform,
-            "align_to": align_to,
-            "subject_by": subject_by,
-        }
+        validation = tractogram_files(as_list(validation_file))
+        kind = alignment_kind(locals())
         planned = plan_alignment(io_it.inputs[1], out_transform, out_alignment, **kind)
         rows = self.plan(
             io_it,
             inputs=1,
             gathered=("out_table", "out_confusion", *planned.gathered),
             unused=planned.unused,
-            read=(reference, *known, *planned.read),
+            read=(reference, *known, *validation, *planned.read),
             parts={**({} if one_file else {"out_tractogram": names}), **planned.parts},
         )
         check_model_file(model_file)
         inputs = [path for path, _ in rows]
-        for path in inputs:
+        for path in (*inputs, *validation):
             check_tractogram_path(path, reference)
-        check_common_space([*inputs, *known], reference)
+        check_common_space([*inputs, *known, *validation], reference)
         for path in shared_files(inputs, known):
             logger.warning(
                 "%s is also one of the labelled bundles, so it is labelled by itself: "
@@ -240,6 +246,15 @@ class LabelVAEFlow(TractoWorkflow):
             reference=reference,
             chunk_size=chunk_size,
         )
+        neighbors = calibrated(
+            model,
+            neighbors,
+            validation,
+            chunk_size=chunk_size,
+            reference=reference,
+            align_anyway=align_anyway,
+            **kind,
+        )
         alpha = 0.0 if assign_all else alpha
         judge = neighbors.decisions
         log_promise(judge, alpha, "left unassigned", "a bundle")
@@ -247,11 +262,14 @@ class LabelVAEFlow(TractoWorkflow):
         def fit_factor(lines):
             return neighbors.subject_factor(encode(model, lines).mean)
 
+        doubts = Doubts(model, aligner, strict=strict, reference=reference)
         factors = SubjectFactors(aligner, given, fit_factor, reference=reference)
         table, truths, found, batch = [], [], [], Batch(len(inputs))
         with streamlines_bar(inputs, "Labelling", reference=reference) as advance:
             for name, (path, outputs) in zip(distinct_file_names(inputs), rows):
                 with batch.going_on(path):
+                    doubts.check_input(path)
+                    judged = {"classifier": neighbors, "alpha": alpha}
                     labels = label_file(
                         model,
                         path,
@@ -263,6 +281,7 @@ class LabelVAEFlow(TractoWorkflow):
                         reference=reference,
                         chunk_size=chunk_size,
                         progress=advance,
+                        on_judged=partial(doubts.check_labels, path, **judged),
                         on_labelled=partial(
                             draw_bundles,
                             path=path,
@@ -271,7 +290,8 @@ class LabelVAEFlow(TractoWorkflow):
                         ),
                         overwrite=True,
                     )
-                    table += bundle_rows(name, labels, judge, alpha)
+                    for row in bundle_rows(name, labels, judge, alpha):
+                        table.append({**row, "doubts": doubts.of(path)})
                     if labels.truth is not None:
                         truths.append(labels.truth)
                         found.append(labels.bundle)
@@ -286,9 +306,9 @@ class LabelVAEFlow(TractoWorkflow):
                         if one_file
                         else next(iter(outputs["out_tractogram"].values())).parent,
                     )
-                    kept = n_found / max(len(labels.bundle), 1)
-                    log_outcome(judge, labels.factor, alpha, kept, path, STRANGERS)
+                    log_outcome(judge, labels.factor, alpha, path, STRANGERS)
                     aligner.write(path, outputs)
+        doubts.finish()
         batch.finish(early=True)
         outputs = rows[0][1]
         save_table(table, outputs["out_table"])
@@ -308,93 +328,3 @@ class LabelVAEFlow(TractoWorkflow):
             logger.info("True and predicted bundles: %s", outputs["out_confusion"])
         batch.finish()
         logger.info("Next: view %s", outputs["out_figure"])
-
-
-def bundle_rows(
-    name: str, labels: Labels, decisions: Decisions, alpha: float
-) -> list[dict]:
-    """Summarise the labels of a file in rows of the table.
-
-    Parameters
-    ----------
-    name : str
-        Name of the file.
-    labels : Labels
-        Labels of its streamlines.
-    decisions : Decisions
-        What decided which streamlines belong to their bundle.
-    alpha : float
-        Largest p-value of those that do not.
-
-    Returns
-    -------
-    rows : list of dict
-        A row per bundle, with the number that ``vae_second`` refers to, and a last one
-        for unassigned streamlines.
-    """
-    factor: Any = labels.factor
-    predicted = decisions.labelled_strangers(alpha, factor.factor)
-    numbers = {bundle: n for n, bundle in enumerate(labels.names, start=1)}
-    p: Any = labels.p
-    return [
-        {
-            "file": name,
-            "bundle": bundle,
-            "number": numbers.get(bundle, 0),
-            "n_streamlines": len(members),
-            "mean_p": mean(p[members]),
-            "mean_vote_share": mean(labels.vote_share[members]),
-            "mean_distance": mean(labels.distance[members]),
-            "subject_factor": factor.factor,
-            "predicted_strangers": predicted if predicted == predicted else None,
-        }
-        for bundle, members in labels.members().items()
-    ]
-
-
-def draw_bundles(
-    source: MappedTractogram,
-    labels: Labels,
-    *,
-    path: Path,
-    target: Path,
-    colours: dict | None = None,
-) -> None:
-    """Plot the bundles of a labelled tractogram.
-
-    Parameters
-    ----------
-    source : MappedTractogram
-        Tractogram; RASMM, mm.
-    labels : Labels
-        Labels of its streamlines.
-    path : Path
-        File of the tractogram.
-    target : Path
-        Picture to write.
-    colours : dict of tuple, optional
-        Colour of each bundle, by name.
-    """
-    from dipy_tractoencoder.segment.label_metrics import confusion_table
-    from dipy_tractoencoder.viz.base import save_figure
-    from dipy_tractoencoder.viz.labels import bundles_figure
-
-    confusion = []
-    if labels.truth is not None:
-        confusion = confusion_table(labels.names, labels.truth, labels.bundle)
-    figure = bundles_figure(
-        source.streamlines,
-        labels.members(),
-        what=path.name,
-        confusion=confusion,
-        colours=colours,
-    )
-    save_figure(figure, target)
-
-
-def mean(values: Any) -> float | None:
-    """Return the mean of the finite values, None if there are none."""
-    import numpy as np
-
-    values = values[np.isfinite(values)]
-    return float(values.mean()) if len(values) else None

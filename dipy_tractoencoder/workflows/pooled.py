@@ -12,6 +12,7 @@ from dipy_tractoencoder.workflows.batch import Batch
 if TYPE_CHECKING:
     from dipy_tractoencoder.align.alignment import Alignment
     from dipy_tractoencoder.workflows.alignment import SubjectAligner
+    from dipy_tractoencoder.workflows.doubts import Doubts
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,8 @@ class Pool:
         Alignments of the subjects.
     paths : sequence of Path
         Their files.
+    doubts : Doubts, optional
+        Looks at all files.
 
     Attributes
     ----------
@@ -34,15 +37,26 @@ class Pool:
     Raises
     ------
     InputFileError
-        If no subject can be used.
+        If no subject can be used, or any file is doubtful and doubts are errors.
     """
 
-    def __init__(self, aligner: SubjectAligner, paths: Sequence[Path]) -> None:
+    def __init__(
+        self,
+        aligner: SubjectAligner,
+        paths: Sequence[Path],
+        doubts: Doubts | None = None,
+    ) -> None:
         self.aligner = aligner
         self._batch = Batch(len(aligner.files), "subjects")
         for subject, files in aligner.files.items():
             with self._batch.going_on(subject):
                 aligner.alignment(files[0])
+                if doubts is not None:
+                    for path in files:
+                        doubts.look(path)
+        if doubts is not None:
+            doubts.finish()
+            doubts.refuse()
         self._batch.finish(early=True)
         left_out = set(self._batch.failed)
         self.files = [p for p in paths if aligner.subject(p) not in left_out]

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dipy_tractoencoder.errors import check_number
 from dipy_tractoencoder.utils.tables import rejects_text
 from dipy_tractoencoder.workflows.alignment import SubjectAligner
-from dipy_tractoencoder.workflows.alignment_options import plan_alignment
+from dipy_tractoencoder.workflows.alignment_options import (
+    alignment_kind,
+    plan_alignment,
+)
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     check_figure_extension,
     load_applied_model,
 )
 from dipy_tractoencoder.workflows.batch import Batch
+from dipy_tractoencoder.workflows.doubts import Doubts
 from dipy_tractoencoder.workflows.inputs import as_reference
 from dipy_tractoencoder.workflows.progress import streamlines_bar
 
-if TYPE_CHECKING:
-    from dipy_tractoencoder.align.alignment import Alignment
-    from dipy_tractoencoder.nn.provenance import TrainingRecord
-
 logger = logging.getLogger(__name__)
 
-LARGE_ERROR = 3  # Times the error in the training.
 SHOWN = {
     "file": "file",
     "n_reconstructed": "streamlines",
@@ -57,6 +55,7 @@ class ReconstructVAEFlow(TractoWorkflow):
         align_to=None,
         subject_by="auto",
         align_anyway=False,
+        strict=False,
         out_dir="",
         out_tractogram="reconstructed.trx",
         out_table="reconstruction.csv",
@@ -107,6 +106,10 @@ class ReconstructVAEFlow(TractoWorkflow):
             entity (as sub-01), folder or file.
         align_anyway : bool, optional
             Use an alignment that cannot be relied on, with a warning.
+        strict : bool, optional
+            Make doubts errors, not warnings, and write nothing of a doubtful result:
+            subjects that are not aligned or far from what the model knows, hardly any
+            or nearly all streamlines kept, and others.
         out_dir : string or Path, optional
             Output directory.
         out_tractogram : string, optional
@@ -125,12 +128,7 @@ class ReconstructVAEFlow(TractoWorkflow):
         check_figure_extension(out_figure)
         check_number("seed", seed, low=0, integer=True)
         check_number("chunk_size", chunk_size, low=1, integer=True)
-        kind = {
-            "align": align,
-            "transform": transform,
-            "align_to": align_to,
-            "subject_by": subject_by,
-        }
+        kind = alignment_kind(locals())
         planned = plan_alignment(io_it.inputs[1], out_transform, out_alignment, **kind)
         rows = self.plan(
             io_it,
@@ -157,20 +155,21 @@ class ReconstructVAEFlow(TractoWorkflow):
         from dipy_tractoencoder.viz.base import reconstruction_figure, save_figure
 
         paths = [path for path, _ in rows]
-        table, in_place = [], []
+        table = []
         aligner = SubjectAligner(
             model, paths, align_anyway=align_anyway, reference=reference, **kind
         )
+        doubts = Doubts(model, aligner, strict=strict, reference=reference)
         batch = Batch(len(paths))
         with streamlines_bar(paths, "Reconstructing", reference=reference) as advance:
             for name, (path, outputs) in zip(distinct_file_names(paths), rows):
                 with batch.going_on(path):
-                    alignment = aligner.alignment(path)
+                    doubts.check_input(path)
                     errors, sample = reconstruct_file(
                         model,
                         path,
                         outputs["out_tractogram"],
-                        alignment=alignment,
+                        alignment=aligner.alignment(path),
                         reference=reference,
                         seed=seed,
                         chunk_size=chunk_size,
@@ -178,9 +177,7 @@ class ReconstructVAEFlow(TractoWorkflow):
                     )
                     figure = reconstruction_figure(*sample, what=path.name)
                     save_figure(figure, outputs["out_figure"])
-                    table.append({"file": name, **errors})
-                    if not elsewhere(alignment):  # That was said.
-                        in_place.append(table[-1])
+                    table.append({"file": name, **errors, "doubts": doubts.of(path)})
                     rejects = {
                         key.removeprefix("rejected_"): count
                         for key, count in errors.items()
@@ -203,58 +200,9 @@ class ReconstructVAEFlow(TractoWorkflow):
         for line in format_table(table, SHOWN).splitlines():
             logger.info(line)
         logger.info("Table: %s", rows[0][1]["out_table"])
-        warn_out_of_distribution(model.record, in_place)
+        doubts.finish()
         batch.finish()
         logger.info("Next: view %s", rows[0][1]["out_figure"])
-
-
-def elsewhere(alignment: Alignment | None) -> bool:
-    """Return whether a check found that a subject may lie in another space.
-
-    Parameters
-    ----------
-    alignment : Alignment or None
-        Alignment of the subject.
-
-    Returns
-    -------
-    elsewhere : bool
-        False if it was moved, or not checked.
-    """
-    if alignment is None or alignment.transform != "none":
-        return False
-    return alignment.verdict != "accepted"
-
-
-def warn_out_of_distribution(record: TrainingRecord | None, table: list[dict]) -> None:
-    """Log a warning for files that do not resemble the training data.
-
-    Parameters
-    ----------
-    record : TrainingRecord or None
-        Record of the model's training.
-    table : list of dict
-        Rows with "file" and "error_mm".
-    """
-    history = record.history if record is not None else {}
-    if history.get("val_error_mm"):
-        known, what = min(history["val_error_mm"]), "validation"
-    elif history.get("error_mm"):
-        known, what = min(history["error_mm"]), "training"
-    else:
-        return
-    for row in table:
-        if row["error_mm"] > LARGE_ERROR * known > 0:
-            logger.warning(
-                "%s: the error is %.3g mm, %.0f times the %s error of the model (%.3g "
-                "mm). These streamlines do not resemble its training data: they may be "
-                "of another bundle, space or unit.",
-                row["file"],
-                row["error_mm"],
-                row["error_mm"] / known,
-                what,
-                known,
-            )
 
 
 def distinct_file_names(paths: list[Path]) -> list[str]:

@@ -16,6 +16,7 @@ from dipy_tractoencoder.utils.tables import rejects_text
 from dipy_tractoencoder.workflows.alignment import SubjectAligner
 from dipy_tractoencoder.workflows.alignment_options import (
     OUTPUTS,
+    alignment_kind,
     plan_alignment,
 )
 from dipy_tractoencoder.workflows.base import (
@@ -24,6 +25,7 @@ from dipy_tractoencoder.workflows.base import (
     check_figure_extension,
     load_applied_model,
 )
+from dipy_tractoencoder.workflows.doubts import Doubts
 from dipy_tractoencoder.workflows.inputs import as_reference
 from dipy_tractoencoder.workflows.pooled import Pool
 from dipy_tractoencoder.workflows.progress import streamlines_bar
@@ -81,6 +83,7 @@ class SampleVAEFlow(TractoWorkflow):
         align_to=None,
         subject_by="auto",
         align_anyway=False,
+        strict=False,
         out_dir="",
         out_tractogram="new.trx",
         out_densities="densities.h5",
@@ -164,6 +167,10 @@ class SampleVAEFlow(TractoWorkflow):
             entity (as sub-01), folder or file.
         align_anyway : bool, optional
             Use an alignment that cannot be relied on, with a warning.
+        strict : bool, optional
+            Make doubts errors, not warnings, and write nothing of a doubtful result:
+            subjects that are not aligned or far from what the model knows, hardly any
+            or nearly all streamlines kept, and others.
         out_dir : string or Path, optional
             Output directory.
         out_tractogram : string, optional
@@ -221,12 +228,7 @@ class SampleVAEFlow(TractoWorkflow):
         )
 
         groups = as_list(groups)
-        kind = {
-            "align": align,
-            "transform": transform,
-            "align_to": align_to,
-            "subject_by": subject_by,
-        }
+        kind = alignment_kind(locals())
         given = None
         if density_file:
             given = transform_of_densities(align, transform)
@@ -274,7 +276,7 @@ class SampleVAEFlow(TractoWorkflow):
         from dipy_tractoencoder.viz.base import save_figure
         from dipy_tractoencoder.viz.sampling import samples_figure
 
-        real, pool = {}, None
+        real, pool, doubts = {}, None, None
         if density_file:
             bundles = load_densities(density_file, model, groups=groups)
             if given is not None:
@@ -286,7 +288,8 @@ class SampleVAEFlow(TractoWorkflow):
         else:
             options = {"align_anyway": align_anyway, "seed": seed, **kind}
             aligner = SubjectAligner(model, files, reference=reference, **options)
-            pool = Pool(aligner, files)
+            doubts = Doubts(model, aligner, strict=strict, reference=reference)
+            pool = Pool(aligner, files, doubts)
             home = pool.home()
             with streamlines_bar(pool.files, "Bundles", reference=reference) as advance:
                 real, spaces = bundle_arrays(
@@ -334,6 +337,9 @@ class SampleVAEFlow(TractoWorkflow):
             for bundle in bundles
         ]
         self.table += [empty_row(*item, density) for item in left_out.items()]
+        if doubts is not None:
+            for row in self.table:
+                row["doubts"] = doubts.of_bundle(row["bundle"])
         spaces = {
             bundle.name: bundle.space or space_around(samples[bundle.name].points)
             for bundle in bundles

@@ -111,7 +111,7 @@ def test_subject_is_fitted_once_with_all_its_files(
     text = caplog.text
     assert "moved to the space of the model (rigid) by 40.0 mm: accepted" in text
     assert "left and right confirmed" in text
-    assert "fewer than 1000 streamlines (240)" in text
+    assert "fewer than" not in text  # The verdict says it, if it matters.
 
 
 def test_refused_subject_is_an_error_for_each_of_its_files(

@@ -99,6 +99,8 @@ def test_filter_splits_and_annotates(call, tmp_path, score):
         score,
         "--validation_file",
         "mixed.trk",
+        "--threshold",
+        "balanced",
         "--chunk_size",
         30,
     )
@@ -212,6 +214,8 @@ def test_filter_takes_latents_and_several_inputs(call, tmp_path):
         ((*PLAUSIBLE, "--alpha", 1.5), ["alpha"]),
         ((*PLAUSIBLE, "--subject_factor", "x"), ["subject_factor", "auto"]),
         ((*PLAUSIBLE, "--subject_factor", 0), ["subject_factor"]),
+        ((*PLAUSIBLE, "--threshold", "balanced"), ["--validation_file"]),
+        ((*PLAUSIBLE, "--threshold", "x"), ["threshold", "balanced", "'x'"]),
         ((*PLAUSIBLE, "--validation_file", "atlas/AF.trk"), ["AF.trk", "--label_name"]),
         (
             (*PLAUSIBLE, "--validation_file", "unlabelled.trk"),

@@ -19,6 +19,7 @@ import pytest
 from dipy_tractoencoder import save_model, save_tractogram
 from dipy_tractoencoder.errors import InputFileError, OutputFileError
 from dipy_tractoencoder.nn.provenance import TrainingRecord
+from dipy_tractoencoder.segment.doubts import find_doubts
 from dipy_tractoencoder.utils.atomic_files import check_readable
 from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
@@ -26,7 +27,6 @@ from dipy_tractoencoder.workflows.base import (
 )
 from dipy_tractoencoder.workflows.batch import Batch
 from dipy_tractoencoder.workflows.docstrings import one_line_each
-from dipy_tractoencoder.workflows.reconstruct import warn_out_of_distribution
 
 
 @pytest.fixture
@@ -245,13 +245,10 @@ def test_strangers_are_warned_of(here, capsys):
     assert len(warned) == 1 and "far.trk" in warned[0]
 
 
-def test_an_error_of_zero_in_training_is_no_measure_of_strangers(caplog):
-    rows = [{"file": "a.trk", "error_mm": 1.0}]
+def test_an_error_of_zero_in_training_is_no_measure_of_strangers():
     for error, warned in ((0.0, 0), (0.1, 1)):
         record = TrainingRecord(history={"val_error_mm": [error]})
-        with caplog.at_level("WARNING", "dipy_tractoencoder"):
-            warn_out_of_distribution(record, rows)
-        assert len(caplog.records) == warned
+        assert len(find_doubts(record=record, error_mm=1.0)) == warned
 
 
 def test_a_file_that_is_filtered_by_itself_is_warned_of(here, capsys):
