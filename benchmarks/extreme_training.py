@@ -15,7 +15,7 @@ import sys
 
 from study_main import main
 
-from dipy_tractoencoder.nn.annealing import KL_ANNEALINGS
+from dipy_tractoencoder.nn.architecture import KL_ANNEALINGS
 from dipy_tractoencoder.utils.atomic_files import whole_file
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -130,7 +130,7 @@ def work(folder):
     from flow_data import flow_class
 
     from dipy_tractoencoder.errors import TractoencoderError
-    from dipy_tractoencoder.nn import model_file
+    from dipy_tractoencoder.nn import applied_file
     from dipy_tractoencoder.workflows import cli
 
     untyped = []
@@ -142,17 +142,17 @@ def work(folder):
         return explain(err)
 
     cli._explain = note
-    load, good = model_file.load_model, str(folder / "vae.keras")
+    load, good = applied_file.load_dense_model, str(folder / "vae.keras")
     kept = []
 
-    def load_once(path):  # Compiled once for all tractograms.
+    def load_once(path):  # Read once for all tractograms.
         if str(path) != good:
             return load(path)
         if not kept:
             kept.append(load(path))
         return kept[0]
 
-    model_file.load_model = load_once
+    applied_file.load_dense_model = load_once
     configure = flow_runner.configure_logger
 
     def run(name, values):

@@ -61,13 +61,13 @@ REMEDIES = {
     "batch 32": {"batch_size": 32},
     "kl_weight 0.1": {"kl_weight": 0.1},
     "autoencoder, 400 epochs": {"model": "ae", "epochs": 400},
-    "wider (1024)": {"constants": {"nn.backbones.DENSE_UNITS": (1024, 1024)}},
-    "deeper (4 x 256)": {"constants": {"nn.backbones.DENSE_UNITS": (256,) * 4}},
+    "wider (1024)": {"constants": {"nn.architecture.DENSE_UNITS": (1024, 1024)}},
+    "deeper (4 x 256)": {"constants": {"nn.architecture.DENSE_UNITS": (256,) * 4}},
     "128 directions": {"constants": {"nn.autoencoder.N_COMPONENTS": 128}},
     "wider, 400 epochs, rate 1e-3": {
         "epochs": 400,
         "learning_rate": 1e-3,
-        "constants": {"nn.backbones.DENSE_UNITS": (1024, 1024)},
+        "constants": {"nn.architecture.DENSE_UNITS": (1024, 1024)},
     },
 }
 

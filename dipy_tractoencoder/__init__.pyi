@@ -48,8 +48,10 @@ from dipy_tractoencoder.latent.file_codec import (
 from dipy_tractoencoder.latent.latents_file import load_latents, save_latents
 from dipy_tractoencoder.latent.reconstruction import Reconstruction, reconstruct
 from dipy_tractoencoder.nn.alignment import alignment_reference
+from dipy_tractoencoder.nn.applied_file import load_applied_model
 from dipy_tractoencoder.nn.atlas import Atlas, model_atlas
 from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
+from dipy_tractoencoder.nn.dense_model import DenseModel
 from dipy_tractoencoder.nn.model_file import load_model, save_model
 from dipy_tractoencoder.nn.provenance import TrainingRecord, fingerprint
 from dipy_tractoencoder.nn.vae import StreamlineVAE
@@ -158,6 +160,7 @@ __all__ = [
     "Comparison",
     "Decisions",
     "DecodeVAEFlow",
+    "DenseModel",
     "Density",
     "EmptyDataError",
     "EncodeVAEFlow",
@@ -247,6 +250,7 @@ __all__ = [
     "latent_figure",
     "latent_map",
     "load_alignment",
+    "load_applied_model",
     "load_densities",
     "load_latents",
     "load_mask",

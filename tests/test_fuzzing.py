@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from slow import slow
 
-from dipy_tractoencoder import encode, load_model
+from dipy_tractoencoder import encode, load_applied_model
 from dipy_tractoencoder.errors import TractoencoderError
-from dipy_tractoencoder.nn import model_file
+from dipy_tractoencoder.nn import applied_file
 from dipy_tractoencoder.streamlines.array import as_sequence
 from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
 
@@ -40,14 +40,14 @@ QUICK = {
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fuzzing")
-    return folder, make_files(folder), load_model(folder / "vae.keras")
+    return folder, make_files(folder), load_applied_model(folder / "vae.keras")
 
 
 @pytest.fixture
 def run_case(files, capsys, monkeypatch, tmp_path):
     """Run cases in folders of their own; give their exit codes."""
     folder, good, model = files
-    load = model_file.load_model
+    load = applied_file.load_dense_model
     here = tmp_path / "1" / "2" / "3" / "4" / "5" / "here"  # Names may lead upwards.
     cwd, tmp = here / "cwd", here / "tmp"
     for path in (cwd, tmp):
@@ -56,7 +56,9 @@ def run_case(files, capsys, monkeypatch, tmp_path):
         (here / name).write_bytes((folder / name).read_bytes())
     known = here / "vae.keras"
     monkeypatch.setattr(
-        model_file, "load_model", lambda p: model if Path(p) == known else load(p)
+        applied_file,
+        "load_dense_model",
+        lambda p: model if Path(p) == known else load(p),
     )
     monkeypatch.setattr(tempfile, "tempdir", str(tmp))
     monkeypatch.chdir(cwd)

@@ -164,16 +164,16 @@ def test_tables_and_bars(tmp_path, study_modules):
 def test_changed_constants_are_put_back(study_modules):
     from study_measures import changed_constants
 
-    from dipy_tractoencoder.nn import backbones
+    from dipy_tractoencoder.nn import architecture
 
-    before = backbones.DENSE_UNITS
+    before = architecture.DENSE_UNITS
     with (
         pytest.raises(RuntimeError),
-        changed_constants({"nn.backbones.DENSE_UNITS": (8,)}),
+        changed_constants({"nn.architecture.DENSE_UNITS": (8,)}),
     ):
-        assert backbones.DENSE_UNITS == (8,)
+        assert architecture.DENSE_UNITS == (8,)
         raise RuntimeError
-    assert backbones.DENSE_UNITS == before
+    assert architecture.DENSE_UNITS == before
 
 
 def test_leaving_one_subject_out_keeps_the_fifth_apart(study_modules):

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import keras
-from keras import ops
 import numpy as np
 
 from dipy_tractoencoder.evaluation.encoded_bundles import encode_side
-from dipy_tractoencoder.nn.keras_settings import standard_keras
 from dipy_tractoencoder.nn.likelihood import kl_per_dimension
 from dipy_tractoencoder.streamlines.metrics import point_distance, pooled_distance
 from dipy_tractoencoder.utils.reservoir import sample_rows
@@ -78,7 +75,6 @@ def latent_use(
     return variance, kl_per_dimension(model, encoded).mean(axis=0)
 
 
-@standard_keras()
 def batch_statistics_error(
     model: StreamlineAutoencoder, points: np.ndarray
 ) -> tuple[float, ...] | None:
@@ -97,26 +93,12 @@ def batch_statistics_error(
         Error (mm) with the stored statistics, as in inference, and with those of the
         batch, as in training; None for a model without batch normalisation.
     """
-    layers = [
-        layer
-        for layer in model.encoder_body.layers
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
-    if not layers:
+    if model.backbone == "dense":
         return None
+    from dipy_tractoencoder.nn.batch_norm import reconstruct_by_statistics
+
     points = points[np.sort(sample_rows(len(points), 0, MOST_MEASURED))]
-    normalised = ops.convert_to_tensor(model.preprocessing.normalise(points))
-    momenta = [layer.momentum for layer in layers]
-    found = []
-    try:
-        for layer in layers:
-            layer.momentum = 1.0  # The stored statistics are not updated.
-        for training in (False, True):
-            mean = model.encode_tensors(normalised, training=training)["mean"]
-            back = ops.convert_to_numpy(model.decode_tensors(mean))
-            back = model.preprocessing.denormalise(back)
-            found.append(pooled_distance(point_distance(points, back)))
-    finally:
-        for layer, momentum in zip(layers, momenta):
-            layer.momentum = momentum
-    return tuple(found)
+    sides = reconstruct_by_statistics(model, points)
+    return (
+        tuple(pooled_distance(point_distance(points, side)) for side in sides) or None
+    )

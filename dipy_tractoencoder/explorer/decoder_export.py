@@ -9,23 +9,17 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
-from keras import layers
 import numpy as np
 
-from dipy_tractoencoder.errors import InvalidArgumentError
-from dipy_tractoencoder.nn.inference import Shift, UpConvolution1D, folded_decoder
-from dipy_tractoencoder.nn.keras_settings import standard_keras
-from dipy_tractoencoder.nn.layers import LinearUpSampling1D, ReflectPadding1D
+from dipy_tractoencoder.nn.applied import applied_network
+from dipy_tractoencoder.nn.dense_network import DenseNetwork
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
 
-ACTIVATIONS = ("linear", "relu", "gelu")
 
-
-@standard_keras()
 def export_decoder(model: StreamlineAutoencoder) -> list[dict]:
     """List the operations of a trained model's decoder, linear ones folded.
 
@@ -61,16 +55,13 @@ def export_decoder(model: StreamlineAutoencoder) -> list[dict]:
     InvalidArgumentError
         If the decoder has a layer that is none of these.
     """
-    network = folded_decoder(model)
-    places, operations = {}, []
-    for place, layer in enumerate(network.operations):
-        places[id(layer.output)] = place
-        if isinstance(layer, layers.InputLayer):
-            continue
-        given = layer.input if isinstance(layer.input, (list, tuple)) else [layer.input]
-        inputs = [places[id(tensor)] for tensor in given]
-        operations.append({**_operation(layer), "inputs": inputs})
-    return operations
+    network = applied_network(model)
+    if isinstance(network, DenseNetwork):
+        return network.decoder_operations()
+    from dipy_tractoencoder.explorer.keras_operations import list_operations
+    from dipy_tractoencoder.nn.inference import folded_decoder
+
+    return list_operations(folded_decoder(model))
 
 
 def packed_operations(operations: list[dict]) -> list[dict]:
@@ -113,42 +104,3 @@ def packed(values: ArrayLike, kind: str) -> dict:
     values = np.ascontiguousarray(values, dtype=np.dtype(kind).newbyteorder("<"))
     text = base64.b64encode(values.tobytes()).decode("ascii")
     return {"type": kind, "shape": list(values.shape), "data": text}
-
-
-def _operation(layer):
-    """Return kind and arrays of one layer."""
-    if isinstance(layer, layers.Dense):
-        return {"kind": "dense", **_weights(layer)}
-    if isinstance(layer, layers.Conv1D) and layer.strides == (1,):
-        return {"kind": "convolution", **_weights(layer)}
-    if isinstance(layer, UpConvolution1D):
-        return {"kind": "double_convolution", **_weights(layer.convolution)}
-    if isinstance(layer, layers.Reshape):
-        return {"kind": "reshape", "shape": list(layer.output.shape[1:])}
-    if isinstance(layer, ReflectPadding1D):
-        return {"kind": "reflect"}
-    if isinstance(layer, LinearUpSampling1D):
-        return {"kind": "double_linear"}
-    if isinstance(layer, layers.ReLU):
-        return {"kind": "activate", "activation": "relu"}
-    if isinstance(layer, Shift):
-        return {"kind": "shift", "shift": np.asarray(layer.shift, dtype=np.float32)}
-    if type(layer).__name__ == "Add":  # A plus sign between tensors.
-        return {"kind": "add"}
-    raise InvalidArgumentError(
-        f"Cannot export this decoder: layers of type {type(layer).__name__} are not "
-        "supported."
-    )
-
-
-def _weights(layer):
-    """Return kernel, bias (zeros if there is none) and activation of a linear layer."""
-    activation = getattr(layer.activation, "__name__", str(layer.activation))
-    if activation not in ACTIVATIONS:
-        raise InvalidArgumentError(
-            f"Cannot export this decoder: its activation {activation} is none of "
-            f"{', '.join(ACTIVATIONS)}."
-        )
-    kernel, *bias = (np.asarray(w, dtype=np.float32) for w in layer.get_weights())
-    bias = bias[0] if bias else np.zeros(kernel.shape[-1], dtype=np.float32)
-    return {"kernel": kernel, "bias": bias, "activation": activation}

@@ -15,6 +15,7 @@ from dipy_tractoencoder.errors import (
 )
 from dipy_tractoencoder.io.space import tractogram_like, tractogram_space
 from dipy_tractoencoder.latent.alignment import aligned, to_subject
+from dipy_tractoencoder.nn.applied import applied_network, encode_points
 from dipy_tractoencoder.nn.provenance import fingerprint
 from dipy_tractoencoder.streamlines.array import StreamlineArray
 from dipy_tractoencoder.utils.short_repr import short_repr
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
     from dipy_tractoencoder.align.alignment import Alignment
     from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
-
-# Streamlines per batch: large enough for little overhead, small enough for the caches.
-BATCH_SIZES = {"dense": 4096, "compact": 1024, "finta": 1024}
 
 
 @dataclass(frozen=True)
@@ -172,10 +170,6 @@ def encode(
     >>> dte.encode(model, made.streamlines).mean.shape
     (43, 2)
     """
-    from dipy_tractoencoder.nn.inference import folded_encoder
-    from dipy_tractoencoder.nn.keras_settings import standard_keras
-    from dipy_tractoencoder.nn.layers import LOG_VAR_MAX, LOG_VAR_MIN
-
     check_model(model)
     array = streamlines
     if not isinstance(array, StreamlineArray):
@@ -187,15 +181,13 @@ def encode(
             "streamlines that it was made from."
         )
     made_by = fingerprint(model)
-    with standard_keras():
-        encoder = _network(model, folded_encoder, made_by)
-        heads = _run(encoder, array.points, batch_size or BATCH_SIZES[model.backbone])
-    mean, log_var = heads[:, : model.latent_dim], None
-    if model.variational:
-        log_var = np.clip(heads[:, model.latent_dim :], LOG_VAR_MIN, LOG_VAR_MAX)
+    mean, log_var = encode_points(
+        model, array.points, made_by=made_by, batch_size=batch_size
+    )
+    if log_var is not None:
         log_var += 2 * np.log(model.latent_unit)
     return Latents(
-        mean=np.ascontiguousarray(mean),
+        mean=mean,
         log_var=log_var,
         index=array.index,
         is_reversed=array.is_reversed,
@@ -250,9 +242,6 @@ def decode(
     >>> dte.decode(model, latents).shape
     (43, 32, 3)
     """
-    from dipy_tractoencoder.nn.inference import folded_decoder
-    from dipy_tractoencoder.nn.keras_settings import standard_keras
-
     check_model(model)
     mean, is_reversed, own = latents, None, None
     if isinstance(latents, Latents):
@@ -275,9 +264,8 @@ def decode(
             "Invalid value received for `latents`. Expected finite numbers. Received: "
             f"NaN or infinity in row {int((~np.isfinite(mean)).any(axis=1).argmax())}."
         )
-    with standard_keras():
-        decoder = _network(model, folded_decoder, own or fingerprint(model))
-        points = _run(decoder, mean, batch_size or BATCH_SIZES[model.backbone])
+    network = applied_network(model, own or fingerprint(model))
+    points = network.decode(mean, batch_size)
     if is_reversed is not None:
         points[is_reversed] = points[is_reversed, ::-1]
     return to_subject(points, getattr(latents, "alignment", None))
@@ -354,30 +342,3 @@ def check_same_model(model: StreamlineAutoencoder, latents: Latents) -> str:
             "Decode with the model that encoded them, or encode again."
         )
     return expected
-
-
-def _network(model, make, made_by):
-    """Return the folded encoder or decoder, rebuilt only when the weights change."""
-    # Not through Keras' attribute tracking, which would save them with the model.
-    networks = model.__dict__.setdefault("_inference_networks", {})
-    if networks.get("fingerprint") != made_by:
-        networks.clear()
-        networks["fingerprint"] = made_by
-    if make not in networks:
-        networks[make] = make(model)
-    return networks[make]
-
-
-def _run(network, inputs, batch_size):
-    """Run a network in batches with few different sizes."""
-    outputs = np.empty((len(inputs), *network.output_shape[1:]), dtype=np.float32)
-    for start in range(0, len(inputs), batch_size):
-        batch = inputs[start : start + batch_size]
-        size = len(batch)
-        # Each size is compiled once: the last batch is padded to a power of two.
-        full = min(batch_size, 1 << max(5, (size - 1).bit_length()))
-        if size < full:
-            filling = np.zeros((full - size, *batch.shape[1:]), dtype=batch.dtype)
-            batch = np.concatenate([batch, filling])
-        outputs[start : start + size] = network.predict_on_batch(batch)[:size]
-    return outputs

@@ -7,8 +7,7 @@ from typing import Any
 from keras import ops
 
 from dipy_tractoencoder.errors import check_choice, check_number
-
-KL_ANNEALINGS = ("constant", "warmup", "cyclical", "rise_and_fall")
+from dipy_tractoencoder.nn.architecture import KL_ANNEALINGS
 
 
 def anneal(

@@ -8,13 +8,8 @@ import keras
 from keras import layers, ops
 import numpy as np
 
-from dipy_tractoencoder.errors import InvalidArgumentError, check_choice, check_number
-from dipy_tractoencoder.nn.backbones import (
-    UPSAMPLINGS,
-    check_points,
-    decoder_body,
-    encoder_body,
-)
+from dipy_tractoencoder.nn.architecture import check_architecture
+from dipy_tractoencoder.nn.backbones import decoder_body, encoder_body
 from dipy_tractoencoder.nn.folding import decode_folded, encode_folded
 from dipy_tractoencoder.nn.layers import (
     PrincipalProjection,
@@ -22,22 +17,17 @@ from dipy_tractoencoder.nn.layers import (
     RootMeanSquare,
     register,
 )
-from dipy_tractoencoder.nn.provenance import TrainingRecord, describe_model
+from dipy_tractoencoder.nn.principal_model import PrincipalModel
+from dipy_tractoencoder.nn.provenance import TrainingRecord
 from dipy_tractoencoder.nn.sectioned_model import SectionedModel
-from dipy_tractoencoder.streamlines.pca import (
-    N_COMPONENTS,
-    PCABaseline,
-    PrincipalDirections,
-)
+from dipy_tractoencoder.streamlines.pca import N_COMPONENTS, PrincipalDirections
 from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
-
-LOSSES = ("likelihood", "mse")
 
 SMALLEST_NOISE = 1e-4  # mm; keeps the likelihood of a perfect reconstruction finite
 
 
 @register
-class StreamlineAutoencoder(SectionedModel):
+class StreamlineAutoencoder(PrincipalModel, SectionedModel):
     """Autoencoder of streamlines with a fixed number of points.
 
     With the linear skip, for principal directions U, mean mu and standard deviations r
@@ -108,16 +98,14 @@ class StreamlineAutoencoder(SectionedModel):
         if isinstance(record, dict):
             record = TrainingRecord(**record)
         n_points = preprocessing.n_points
-        check_points(backbone, n_points)
-        check_number("latent_dim", latent_dim, low=1, integer=True)
-        check_choice("upsampling", upsampling, UPSAMPLINGS)
-        check_choice("loss", loss, LOSSES)
-        if linear_skip and latent_dim > 3 * n_points:
-            raise InvalidArgumentError(
-                f"Invalid value received for `latent_dim`. With the linear skip, "
-                f"{n_points} points have at most {3 * n_points} principal directions. "
-                f"Received: {latent_dim}."
-            )
+        check_architecture(
+            n_points,
+            latent_dim=latent_dim,
+            backbone=backbone,
+            linear_skip=linear_skip,
+            upsampling=upsampling,
+            loss=loss,
+        )
         self.preprocessing = preprocessing
         self.record: Any = record  # None if the model was not trained by `train`.
         self.latent_dim = int(latent_dim)
@@ -185,53 +173,9 @@ class StreamlineAutoencoder(SectionedModel):
         self.principal.directions.assign(principal.directions)
         self.principal.spread.assign(principal.spread)
 
-    @property
-    def latent_unit(self) -> np.ndarray:
-        """Factors from the network's latents to those of `encode`, shape (latent_dim,).
-
-        With the linear skip, latents are in mm: the Euclidean distance of two latents
-        is the root mean squared distance (mm) of the points of their linear
-        reconstructions. Without it, the factors are 1.
-        """
-        if not self.linear_skip:
-            return np.ones(self.latent_dim, dtype=np.float32)
-        spread = keras.ops.convert_to_numpy(self.principal.spread)[: self.latent_dim]
-        factor = self.preprocessing.scale / self.preprocessing.n_points**0.5
-        return (spread * factor).astype(np.float32)
-
-    def principal_directions(self) -> PrincipalDirections:
-        """Return the principal directions of the training streamlines.
-
-        Returns
-        -------
-        principal : PrincipalDirections
-            Directions in normalised coordinates, as stored in the model;
-            ``total_variance`` is that of the stored directions.
-        """
-        mean, directions, spread = (
-            ops.convert_to_numpy(weight) for weight in self.principal.weights
-        )
-        total_variance = float(np.square(spread, dtype=np.float64).sum())
-        return PrincipalDirections(mean, directions, spread, total_variance)
-
-    def pca_baseline(self, n_components: int | None = None) -> PCABaseline:
-        """Return the PCA of the same training streamlines, as a baseline.
-
-        Parameters
-        ----------
-        n_components : int, optional
-            Number of components; by default, the model's number of latent dimensions.
-
-        Returns
-        -------
-        baseline : PCABaseline
-            Encodes and decodes streamlines in mm.
-        """
-        return PCABaseline(
-            self.principal_directions(),
-            self.preprocessing,
-            self.latent_dim if n_components is None else n_components,
-        )
+    def principal_arrays(self) -> list[np.ndarray]:
+        """Return mean, directions and spread, as of `PrincipalModel`."""
+        return [ops.convert_to_numpy(weight) for weight in self.principal.weights]
 
     def oriented(self, points: Any, training: bool = False) -> Any:
         """Reverse normalised points at random in training, if set to "augment"."""
@@ -390,19 +334,6 @@ class StreamlineAutoencoder(SectionedModel):
             return variance
         log_variance = ops.log(2 * np.pi * (variance + SMALLEST_NOISE**2))
         return 0.5 * n_coordinates * (log_variance + 1.0)
-
-    __repr__ = describe_model
-
-    def architecture(self) -> dict[str, Any]:
-        """Return the arguments that determine the output for given weights."""
-        return {
-            "preprocessing": self.preprocessing.to_dict(),
-            "latent_dim": self.latent_dim,
-            "backbone": self.backbone,
-            "linear_skip": self.linear_skip,
-            "upsampling": self.upsampling,
-            "loss": self.loss_form,
-        }
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments to rebuild the model."""

@@ -11,51 +11,14 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from dipy_tractoencoder.errors import InvalidArgumentError, check_choice
+from dipy_tractoencoder.nn import architecture
+from dipy_tractoencoder.nn.architecture import (
+    COEFFICIENT_BOUND,
+    FILTERS,
+    KERNEL,
+    LAST_FILTERS,
+)
 from dipy_tractoencoder.nn.layers import LinearUpSampling1D, ReflectPadding1D, register
-
-BACKBONES = ("dense", "compact", "finta")
-UPSAMPLINGS = ("nearest", "linear")
-
-FILTERS = (32, 64, 128, 256, 512)  # stride 2 each
-LAST_FILTERS = 1024  # stride 1, FINTA only
-KERNEL = 3
-DENSE_UNITS = (256, 256)
-
-# The dense network never saw whitened coefficients beyond this many standard
-# deviations in training; with clipping, PCA alone represents such streamlines.
-COEFFICIENT_BOUND = 10.0
-
-
-def check_points(backbone: str, n_points: int) -> None:
-    """Raise an error unless a backbone can process a number of points.
-
-    Parameters
-    ----------
-    backbone : {"dense", "compact", "finta"}
-        Name of the backbone.
-    n_points : int
-        Number of points per streamline.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If the backbone is unknown or does not fit the number of points.
-    """
-    check_choice("backbone", backbone, BACKBONES)
-    stride = 2 ** len(FILTERS)
-    # Reflection padding needs two points at the coarsest level.
-    least = {"dense": 2, "compact": stride, "finta": 2 * stride}[backbone]
-    if n_points < least or (backbone != "dense" and n_points % stride):
-        raise InvalidArgumentError(
-            f"Invalid value received for `n_points`. The {backbone} backbone needs "
-            + (
-                "2 or more."
-                if least == 2
-                else f"a multiple of {stride}, at least {least}."
-            )
-            + f" Received: {n_points}."
-        )
 
 
 @register
@@ -103,7 +66,7 @@ def encoder_body(backbone: str, input_shape: tuple, *, batch_norm: bool) -> kera
     x = inputs = keras.Input(input_shape)
     if backbone == "dense":
         x = CoefficientBound()(x)
-        for units in DENSE_UNITS:
+        for units in architecture.DENSE_UNITS:
             x = layers.Dense(units, activation="gelu")(x)
         return keras.Model(inputs, x, name="encoder_body")
     blocks = [(filters, 2, True) for filters in FILTERS]
@@ -154,7 +117,7 @@ def decoder_body(
     x = inputs = keras.Input((latent_dim,))
     last = {"kernel_initializer": "zeros"} if zero_output else {}
     if backbone == "dense":
-        for units in DENSE_UNITS:
+        for units in architecture.DENSE_UNITS:
             x = layers.Dense(units, activation="gelu")(x)
         x = layers.Dense(output_shape[0], **last)(x)
         return keras.Model(inputs, x, name="decoder_body")

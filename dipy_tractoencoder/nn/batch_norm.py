@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import keras
 from keras import ops
 
+from dipy_tractoencoder.nn.keras_settings import standard_keras
 from dipy_tractoencoder.utils.reservoir import sample_rows
 
 if TYPE_CHECKING:
@@ -36,11 +37,7 @@ def settle_statistics(
     batch_size : int
         Number of streamlines per training batch.
     """
-    normalisations = [
-        layer
-        for layer in model.encoder_body.layers
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
+    normalisations = _normalisations(model)
     if not normalisations:
         return
     rows = sample_rows(len(points), 0, STATISTICS_SAMPLE)
@@ -60,3 +57,50 @@ def settle_statistics(
         model.encode_tensors(model.oriented(batch, training=True), training=True)
     for layer, momentum in zip(normalisations, momenta):
         layer.momentum = momentum
+
+
+@standard_keras()
+def reconstruct_by_statistics(
+    model: StreamlineAutoencoder, points: np.ndarray
+) -> list[np.ndarray]:
+    """Reconstruct points with stored and with batch statistics of batch normalisation.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Trained model; it is not changed.
+    points : ndarray, shape (n_streamlines, n_points, 3)
+        Streamlines, RASMM, mm, in the model's orientation.
+
+    Returns
+    -------
+    sides : list of ndarray, shape (n_streamlines, n_points, 3)
+        Reconstructions with the stored statistics, as in inference, and with those of
+        the batch, as in training; none for a model without batch normalisation.
+    """
+    layers = _normalisations(model)
+    if not layers:
+        return []
+    normalised = ops.convert_to_tensor(model.preprocessing.normalise(points))
+    momenta = [layer.momentum for layer in layers]
+    found = []
+    try:
+        for layer in layers:
+            layer.momentum = 1.0  # The stored statistics are not updated.
+        for training in (False, True):
+            mean = model.encode_tensors(normalised, training=training)["mean"]
+            back = ops.convert_to_numpy(model.decode_tensors(mean))
+            found.append(model.preprocessing.denormalise(back))
+    finally:
+        for layer, momentum in zip(layers, momenta):
+            layer.momentum = momentum
+    return found
+
+
+def _normalisations(model):
+    """Return the layers of batch normalisation."""
+    return [
+        layer
+        for layer in model.encoder_body.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]

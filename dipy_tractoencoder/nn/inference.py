@@ -1,28 +1,35 @@
-"""Build the encoder and decoder of a trained model with linear layers folded.
+"""Build encoder and decoder of a convolutional model with linear layers folded.
 
 At inference, batch normalisation is a fixed scale and shift; consecutive linear layers
 are one layer; nearest upsampling before a convolution is two shorter convolutions. The
 folded networks take and return mm, agree with the trained model up to rounding, and
-need as little as a third of its multiplications.
+need as little as a third of its multiplications. `nn.dense_network` does the same for
+the dense backbone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import layers, ops
 import numpy as np
 
+from dipy_tractoencoder.nn.dense_network import DenseWeights
 from dipy_tractoencoder.nn.folding import split_at
+from dipy_tractoencoder.nn.keras_settings import standard_keras
 from dipy_tractoencoder.nn.layers import ReflectPadding1D
 
 if TYPE_CHECKING:
     from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
 
+# Streamlines per batch: enough for little overhead, few enough for the caches.
+BATCH_SIZE = 1024
+
 
 def folded_encoder(model: StreamlineAutoencoder) -> keras.Model:
-    """Build the folded encoder of a trained model.
+    """Build the folded encoder of a trained model with convolutions.
 
     Parameters
     ----------
@@ -50,20 +57,13 @@ def folded_encoder(model: StreamlineAutoencoder) -> keras.Model:
     bias[:d] *= unit
     preprocessing = model.preprocessing
     inputs = keras.Input((preprocessing.n_points, 3))
-    coefficients: Any = None
-    if model.linear_skip or model.backbone == "dense":
-        coefficients = _coefficients(model, inputs)
-    if model.backbone == "dense":
-        x = coefficients
-        for layer in model.encoder_body.layers[1:]:
-            x = _copy(layer, layer.get_weights())(x)
-    else:
-        scale = 1.0 / preprocessing.scale
-        x = Shift(-np.asarray(preprocessing.centre))(inputs)
-        x, kernel, bias = _convolutions(model.encoder_body, x, kernel, bias, scale)
+    x = Shift(-np.asarray(preprocessing.centre))(inputs)
+    scale = 1.0 / preprocessing.scale
+    x, kernel, bias = _convolutions(model.encoder_body, x, kernel, bias, scale)
     outputs = _dense(kernel, bias)(x)
     if model.linear_skip:
         # Coefficients have no unit, like the network's latents.
+        coefficients = _coefficients(model, inputs)
         skip = np.zeros((coefficients.shape[-1], kernel.shape[1]))
         skip[np.arange(d), np.arange(d)] = unit
         outputs = outputs + _dense(skip, None)(coefficients)
@@ -71,7 +71,7 @@ def folded_encoder(model: StreamlineAutoencoder) -> keras.Model:
 
 
 def folded_decoder(model: StreamlineAutoencoder) -> keras.Model:
-    """Build the folded decoder of a trained model.
+    """Build the folded decoder of a trained model with convolutions.
 
     Parameters
     ----------
@@ -95,18 +95,6 @@ def folded_decoder(model: StreamlineAutoencoder) -> keras.Model:
     mean = (mean.reshape(-1, 3) * scale + centre).ravel()
     skip = np.zeros((d, len(spread)))
     skip[np.arange(d), np.arange(d)] = 1 / unit
-    if model.backbone == "dense":
-        x = inputs
-        chain = model.decoder_body.layers[1:]
-        for number, layer in enumerate(chain):
-            kernel, bias = (_value(w) for w in layer.weights)
-            if number == 0:
-                kernel = kernel / unit[:, None]
-            x = _copy(layer, [kernel, bias])(x)
-        if model.linear_skip:
-            x = x + _dense(skip, None)(inputs)
-        x = _dense(back, mean)(x)
-        return keras.Model(inputs, layers.Reshape((-1, 3))(x), name="folded_decoder")
     x = _decoder_chain(model.decoder_body, inputs, unit, scale)
     if model.linear_skip:
         linear = _dense(skip @ back, mean)(inputs)
@@ -114,6 +102,70 @@ def folded_decoder(model: StreamlineAutoencoder) -> keras.Model:
     else:
         outputs = Shift(centre)(x)
     return keras.Model(inputs, outputs, name="folded_decoder")
+
+
+def dense_weights(model: StreamlineAutoencoder) -> DenseWeights:
+    """Return the weights of a model with the dense backbone.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Trained model; later changes of its weights have no effect.
+
+    Returns
+    -------
+    weights : DenseWeights
+        Weights for `DenseNetwork`.
+    """
+    heads = [model.mean_head]
+    if model.variational:
+        heads.append(model.log_var_head)
+    return DenseWeights(
+        *map(_value, model.principal.weights),
+        _layers(model.encoder_body),
+        _layers(model.decoder_body),
+        tuple(_layers(head)[0] for head in heads),
+    )
+
+
+class FoldedNetwork:
+    """Folded encoder and decoder of a convolutional model, each made at first use.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Trained model; its weights must not change.
+    """
+
+    def __init__(self, model: StreamlineAutoencoder) -> None:
+        self._model = model
+        self._made: dict[Callable, keras.Model] = {}
+
+    def encode(self, points: np.ndarray, batch_size: int | None = None) -> np.ndarray:
+        """Encode points, as `nn.applied.AppliedNetwork`."""
+        return self._run(folded_encoder, points, batch_size)
+
+    def decode(self, latents: np.ndarray, batch_size: int | None = None) -> np.ndarray:
+        """Decode latents, as `nn.applied.AppliedNetwork`."""
+        return self._run(folded_decoder, latents, batch_size)
+
+    @standard_keras()
+    def _run(self, make, inputs, batch_size):
+        """Run a network in batches with few different sizes."""
+        if make not in self._made:
+            self._made[make] = make(self._model)
+        network, batch_size = self._made[make], batch_size or BATCH_SIZE
+        outputs = np.empty((len(inputs), *network.output_shape[1:]), dtype=np.float32)
+        for start in range(0, len(inputs), batch_size):
+            batch = inputs[start : start + batch_size]
+            size = len(batch)
+            # Each size is compiled once: the last batch is padded to a power of two.
+            full = min(batch_size, 1 << max(5, (size - 1).bit_length()))
+            if size < full:
+                filling = np.zeros((full - size, *batch.shape[1:]), dtype=batch.dtype)
+                batch = np.concatenate([batch, filling])
+            outputs[start : start + size] = network.predict_on_batch(batch)[:size]
+        return outputs
 
 
 class Shift(layers.Layer):
@@ -181,6 +233,12 @@ class UpConvolution1D(layers.Layer):
 def _value(weight):
     """Return a weight as float64, the precision for products of weights."""
     return ops.convert_to_numpy(weight).astype(np.float64)
+
+
+def _layers(body):
+    """Return kernels and biases of dense layers, in pairs."""
+    values = [_value(weight) for weight in body.weights]
+    return tuple(zip(values[::2], values[1::2]))
 
 
 def _dense(kernel, bias, activation=None):

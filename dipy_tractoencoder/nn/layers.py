@@ -7,9 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-# exp(23) is just below 1e10, the largest variance.
-LOG_VAR_MAX = 23.0
-LOG_VAR_MIN = -30.0
+from dipy_tractoencoder.nn.architecture import LOG_VAR_MAX, LOG_VAR_MIN
 
 register = keras.saving.register_keras_serializable(package="dipy_tractoencoder")
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-from keras import ops
 import numpy as np
 from scipy.special import logsumexp
 
-from dipy_tractoencoder.nn.keras_settings import standard_keras
+from dipy_tractoencoder.nn.applied import applied_network, encode_points
 
 
-@standard_keras()
 def log_likelihood(
     model: Any,
     points: np.ndarray,
@@ -45,22 +42,17 @@ def log_likelihood(
     log_likelihood : ndarray, shape (n_streamlines,), float64
         Nats per streamline, for coordinates in mm.
     """
-    scale = model.preprocessing.scale
-    normalised = model.preprocessing.normalise(points)
-    heads = model.encode_tensors(ops.convert_to_tensor(normalised))
-    mean, log_var = (
-        ops.convert_to_numpy(heads[name]).astype(np.float64)
-        for name in ("mean", "log_var")
-    )
+    network, unit = applied_network(model), model.latent_unit.astype(np.float64)
+    mean, log_var = _posterior(model, points)
     rng = np.random.default_rng(seed)
     log_weights = np.empty((n_samples, len(points)))
-    n_coordinates = normalised[0].size
+    n_coordinates = points[0].size
     constant = -0.5 * n_coordinates * np.log(2 * np.pi * noise_std**2)
     for row in log_weights:
         epsilon = rng.standard_normal(mean.shape)
         latent = mean + np.exp(log_var / 2) * epsilon
-        decoded = model.decode_tensors(ops.convert_to_tensor(latent, dtype="float32"))
-        error = (ops.convert_to_numpy(decoded) - normalised).astype(np.float64) * scale
+        decoded = network.decode((latent * unit).astype(np.float32))
+        error = (decoded - points).astype(np.float64)
         squared = np.einsum("ijk,ijk->i", error, error)
         # Logarithm of prior over posterior; the factors of 2 pi cancel.
         ratio = 0.5 * (log_var + epsilon**2 - latent**2).sum(axis=1)
@@ -68,7 +60,6 @@ def log_likelihood(
     return logsumexp(log_weights, axis=0) - np.log(n_samples)
 
 
-@standard_keras()
 def best_noise_std(model: Any, points: np.ndarray, *, seed: int = 0) -> float:
     """Estimate the standard deviation of the observation noise.
 
@@ -90,14 +81,11 @@ def best_noise_std(model: Any, points: np.ndarray, *, seed: int = 0) -> float:
     noise_std : float
         Standard deviation, mm.
     """
-    normalised = model.preprocessing.normalise(points)
-    heads = model.encode_tensors(ops.convert_to_tensor(normalised))
-    epsilon = keras.random.normal(ops.shape(heads["mean"]), seed=seed)
-    latent = heads["mean"] + ops.exp(heads["log_var"] / 2) * epsilon
-    error = ops.convert_to_numpy(model.decode_tensors(latent)) - normalised
-    return float(np.sqrt(np.mean(np.square(error, dtype=np.float64)))) * (
-        model.preprocessing.scale
-    )
+    mean, log_var = _posterior(model, points)
+    epsilon = np.random.default_rng(seed).standard_normal(mean.shape)
+    latent = (mean + np.exp(log_var / 2) * epsilon) * model.latent_unit
+    decoded = applied_network(model).decode(latent.astype(np.float32))
+    return float(np.sqrt(np.mean(np.square(decoded - points, dtype=np.float64))))
 
 
 def kl_per_dimension(model: Any, encoded: Any) -> np.ndarray:
@@ -120,21 +108,7 @@ def kl_per_dimension(model: Any, encoded: Any) -> np.ndarray:
     return 0.5 * (np.exp(log_var) + mean**2 - 1 - log_var)
 
 
-def kl_divergence(mean: Any, log_var: Any) -> Any:
-    """Compute the Kullback-Leibler divergence of the posterior from the prior N(0, 1).
-
-    It is the sum over latent dimensions of (exp(log_var) + mean^2 - 1 - log_var) / 2
-    :footcite:p:`Kingma2014`, appendix B.
-
-    Parameters
-    ----------
-    mean, log_var : tensor, shape (n_streamlines, latent_dim)
-        Means and log-variances of the Gaussian posterior, in the network's units.
-
-    Returns
-    -------
-    kl : tensor, shape (n_streamlines,)
-        Nats per streamline.
-    """
-    mean, log_var = ops.cast(mean, "float32"), ops.cast(log_var, "float32")
-    return 0.5 * ops.sum(ops.exp(log_var) + ops.square(mean) - 1.0 - log_var, axis=-1)
+def _posterior(model, points):
+    """Compute mean and log-variance in the network's units, float64."""
+    mean, log_var = encode_points(model, points)
+    return mean / model.latent_unit.astype(np.float64), log_var.astype(np.float64)

@@ -1,17 +1,9 @@
-"""Read and write models as one ``.keras`` file, without executing code from it.
-
-Keras' loader would import whatever the configuration names and unpack whatever the
-archive contains. This reader takes only numbers and weights of two known classes.
-"""
+"""Read and write models as one ``.keras`` file, without executing code from it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-import errno
-import hashlib
 import json
 from pathlib import Path
-import re
 import tempfile
 from typing import TYPE_CHECKING, Any
 import zipfile
@@ -20,8 +12,19 @@ import numpy as np
 
 from dipy_tractoencoder.errors import (
     FingerprintError,
-    InputFileError,
+    InvalidArgumentError,
     OutputFileError,
+    check_model,
+)
+from dipy_tractoencoder.nn.model_archive import (
+    CARD,
+    CLASSES,
+    CONFIG,
+    DAMAGED,
+    FORMAT_VERSION,
+    WEIGHTS,
+    damage_named,
+    read_archive,
 )
 from dipy_tractoencoder.nn.model_file_checks import (
     check_record,
@@ -29,34 +32,16 @@ from dipy_tractoencoder.nn.model_file_checks import (
     record_digest,
     weight_shapes,
 )
-from dipy_tractoencoder.nn.sections import LARGEST_SECTION, MOST_SECTIONS, NAME
-from dipy_tractoencoder.utils.atomic_files import check_free, check_readable, whole_file
+from dipy_tractoencoder.nn.provenance import fingerprint, weight_array
+from dipy_tractoencoder.utils.atomic_files import check_free, whole_file
 
 if TYPE_CHECKING:
     from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
 
-FORMAT_VERSION = 2
 WITHOUT_SECTIONS = 1  # Version of files without sections, which older versions read.
 EXTENSION = ".keras"
-CLASSES = {
-    "StreamlineAutoencoder": "dipy_tractoencoder.nn.autoencoder",
-    "StreamlineVAE": "dipy_tractoencoder.nn.vae",
-}
-CARD = "tractoencoder.json"
-CONFIG, WEIGHTS = "config.json", "model.weights.h5"
-NAMES = {"metadata.json", CONFIG, WEIGHTS, CARD}
-SECTION = re.compile(rf"section_({NAME.pattern})\.bin")
-
-# Limits for unpacking: models are stored uncompressed, but the file may have been
-# compressed afterwards; the texts include the history of the training.
-LARGEST_RATIO = 100
-LARGEST_TEXT = 64 * 2**20
-TEXT_RATIO, TEXT_ALWAYS_FINE = 20, 2**20  # Read texts need many times their size.
-LARGEST_WEIGHTS = 4 * 2**30  # bytes
 # Products of larger weights are soon infinite; trained ones are below 1e7.
 LARGEST_WEIGHT = 1e12
-DAMAGED = "The file is damaged or was changed; copy it again, or train the model again."
-NO_SPACE = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 
 def save_model(
@@ -97,11 +82,15 @@ def save_model(
     >>> dte.save_model(model, "model.keras") == dte.fingerprint(model)
     True
     """
-    from dipy_tractoencoder.errors import check_model
     from dipy_tractoencoder.nn.keras_settings import standard_keras
-    from dipy_tractoencoder.nn.provenance import fingerprint
 
     check_model(model)
+    if not hasattr(model, "get_config"):  # A DenseModel.
+        raise InvalidArgumentError(
+            "Invalid value received for `model`. Expected a model of `train` or "
+            "`load_model`, not one of `load_applied_model`, which is only applied. "
+            "Copy its file instead."
+        )
     path = Path(path)
     check_model_extension(path)
     check_free(path, overwrite)
@@ -162,16 +151,15 @@ def load_model(path: str | Path) -> StreamlineAutoencoder:
     (32, True)
     """
     path = Path(path)
-    archive = _read_archive(path)
+    archive = read_archive(path)
 
     import importlib
 
     from dipy_tractoencoder.nn.keras_settings import check_not_forked, standard_keras
-    from dipy_tractoencoder.nn.provenance import fingerprint
 
     check_not_forked()
     cls = getattr(importlib.import_module(CLASSES[archive.name]), archive.name)
-    try:
+    with damage_named(path):
         variational = archive.name == "StreamlineVAE"
         shapes = weight_shapes(archive.config, variational=variational)
         check_stored_weights(archive.weights, shapes)
@@ -183,31 +171,40 @@ def load_model(path: str | Path) -> StreamlineAutoencoder:
                 model.load_weights(weights_path)
         check_finite_weights(model)
         model.sections = archive.sections
-    # Keras raises many types of errors for parts that do not fit together.
-    except Exception as err:
-        if isinstance(err, OSError) and err.errno in NO_SPACE:
-            raise OutputFileError(
-                f"Cannot unpack {path} in {tempfile.gettempdir()}: {err.strerror}. "
-                "Make room there, or set TMPDIR to another folder."
-            ) from err
-        raise InputFileError(
-            f"Cannot read {path}: {type(err).__name__}: {_first_line(err)} {DAMAGED}"
-        ) from err
-    card = archive.card
+    check_fingerprint(path, model, archive.card)
+    return model
+
+
+def check_fingerprint(path: Path, model: Any, card: dict[str, Any]) -> None:
+    """Raise an error unless a model is the one that was written.
+
+    Parameters
+    ----------
+    path : Path
+        Model file.
+    model : DenseModel, StreamlineAutoencoder or StreamlineVAE
+        Model that was read from it.
+    card : dict
+        "fingerprint" of the model that was written.
+
+    Raises
+    ------
+    FingerprintError
+        If the fingerprints differ.
+    """
     if fingerprint(model) != card.get("fingerprint"):
         raise FingerprintError(
             f"Cannot use {path}: its weights or settings are not those it was written "
             f"with. {DAMAGED}"
         )
-    return model
 
 
-def check_finite_weights(model: StreamlineAutoencoder) -> None:
+def check_finite_weights(model: Any) -> None:
     """Raise an error if a model has weights that are NaN, infinite or absurd.
 
     Parameters
     ----------
-    model : StreamlineAutoencoder or StreamlineVAE
+    model : DenseModel, StreamlineAutoencoder or StreamlineVAE
         Model with its weights.
 
     Raises
@@ -215,10 +212,8 @@ def check_finite_weights(model: StreamlineAutoencoder) -> None:
     ValueError
         If a weight is NaN, infinite or so large that latents would be.
     """
-    from keras import ops
-
     for weight in model.weights:
-        values = ops.convert_to_numpy(weight)
+        values = weight_array(weight)
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise ValueError(
                 f"{int((~np.isfinite(values)).sum())} of the {values.size} weights in "
@@ -273,7 +268,7 @@ def check_model_file(path: str | Path) -> tuple[str, dict[str, Any]]:
     FingerprintError
         If the training record or a section differs from what was written.
     """
-    archive = _read_archive(path, only_texts=True)
+    archive = read_archive(path, only_texts=True)
     return archive.name, archive.card
 
 
@@ -290,130 +285,4 @@ def read_sections(path: str | Path) -> dict[str, bytes]:
     sections : dict of bytes
         Contents by name.
     """
-    return _read_archive(path, only_texts=True).sections
-
-
-@dataclass(frozen=True)
-class _Archive:
-    """Content of a model file."""
-
-    name: str
-    config: dict
-    card: dict
-    weights: bytes
-    sections: dict
-
-
-def _read_archive(path, only_texts=False):
-    """Read a model file, with all checks that do not need Keras."""
-    path = Path(path)
-    check_readable(path)
-    foreign = (
-        f"Cannot read {path}: it is a Keras archive, but not a model of "
-        "dipy_tractoencoder. Train one with dipy_train_vae."
-    )
-    try:
-        with zipfile.ZipFile(path) as archive:
-            _check_members(archive)
-            config = json.loads(archive.read(CONFIG))
-            has_card = CARD in archive.namelist()
-            card = json.loads(archive.read(CARD)) if has_card else None
-            found = [m for m in map(SECTION.fullmatch, archive.namelist()) if m]
-            sections = {match[1]: archive.read(match[0]) for match in found}
-            others = {*archive.namelist()} - NAMES - {match[0] for match in found}
-            weights = b""
-            if not only_texts:
-                weights = archive.read(WEIGHTS)
-            elif archive.testzip() is not None:
-                raise zipfile.BadZipFile("a part of it is damaged")
-    except KeyError:
-        raise InputFileError(foreign.replace("a Keras archive", "an archive")) from None
-    # Errors that the zip module raises for damaged archives.
-    except (
-        zipfile.BadZipFile,
-        OSError,
-        EOFError,
-        ValueError,
-        RecursionError,
-        NotImplementedError,
-        RuntimeError,
-        zipfile.zlib.error,
-        MemoryError,
-    ) as err:
-        raise InputFileError(
-            f"Cannot read {path}: {_first_line(err)} It is not a model, or is "
-            "incomplete; copy it again, or train the model again."
-        ) from err
-    name = config.get("class_name") if isinstance(config, dict) else None
-    known = isinstance(name, str) and name in CLASSES
-    if not known or not isinstance(card, dict):
-        raise InputFileError(foreign)
-    version = card.get("format_version")
-    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
-        raise InputFileError(
-            f"Cannot read {path}: its format has version {version}, but only versions "
-            f"up to {FORMAT_VERSION} are known. Update dipy_tractoencoder."
-        )
-    if others:
-        raise InputFileError(
-            f"Cannot read {path}: it contains {min(others)!r}, which is not part of a "
-            f"model. {DAMAGED}"
-        )
-    settings = config.get("config")
-    _check_texts(path, settings, card)
-    digests = {key: hashlib.sha256(sections[key]).hexdigest() for key in sections}
-    if card.get("sections", {}) != digests:
-        raise FingerprintError(
-            f"Cannot use {path}: its sections are not those it was written with. "
-            f"{DAMAGED}"
-        )
-    return _Archive(name, settings, card, weights, sections)
-
-
-def _check_texts(path, settings, card):
-    """Raise an error unless the texts of a model file fit together."""
-    mark = card.get("fingerprint")
-    if not isinstance(mark, str) or not re.fullmatch("[0-9a-f]{64}", mark):
-        raise InputFileError(f"Cannot read {path}: it has no fingerprint. {DAMAGED}")
-    if not isinstance(settings, dict) or not {"preprocessing", "record"} <= {*settings}:
-        raise InputFileError(f"Cannot read {path}: it has no settings. {DAMAGED}")
-    record = settings.get("record")
-    try:
-        check_record(record)
-    except ValueError as err:
-        raise InputFileError(f"Cannot read {path}: {err}. {DAMAGED}") from err
-    # Models of older versions have no digest of their record.
-    if "record" in card and card["record"] != record_digest(record):
-        raise FingerprintError(
-            f"Cannot use {path}: the record of its training is not the one it was "
-            f"written with. {DAMAGED}"
-        )
-
-
-def _check_members(archive):
-    """Raise an error unless the parts of an archive have valid sizes."""
-    seen = set()
-    for info in archive.infolist():
-        name = info.filename
-        if name in seen:
-            raise zipfile.BadZipFile(f"it contains {name!r} twice")
-        seen.add(name)
-        largest, ratio = LARGEST_TEXT, TEXT_RATIO
-        if name == WEIGHTS:
-            largest, ratio = LARGEST_WEIGHTS, LARGEST_RATIO
-        elif SECTION.fullmatch(name):
-            largest, ratio = LARGEST_SECTION, LARGEST_RATIO
-        packed = info.file_size > max(TEXT_ALWAYS_FINE, ratio * info.compress_size)
-        if info.file_size > largest or packed:
-            raise zipfile.BadZipFile(
-                f"{name!r} would unpack to {info.file_size} bytes, too much to be "
-                "part of a model"
-            )
-    if sum(map(bool, map(SECTION.fullmatch, seen))) > MOST_SECTIONS:
-        raise zipfile.BadZipFile(f"it has more than {MOST_SECTIONS} sections")
-
-
-def _first_line(err):
-    """Return the first line of an error message, with a full stop."""
-    lines = str(err).strip().splitlines() or [type(err).__name__]
-    return lines[0].rstrip(".") + "."
+    return read_archive(path, only_texts=True).sections

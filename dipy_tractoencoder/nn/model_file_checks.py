@@ -18,6 +18,13 @@ from typing import Any
 from dipy_tractoencoder.io.hdf5 import open_hdf5
 from dipy_tractoencoder.io.hdf5_attributes import text_attribute
 from dipy_tractoencoder.io.names import short
+from dipy_tractoencoder.nn import architecture
+from dipy_tractoencoder.nn.architecture import (
+    FILTERS,
+    KERNEL,
+    LAST_FILTERS,
+    check_points,
+)
 from dipy_tractoencoder.streamlines.pca import N_COMPONENTS
 from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
 
@@ -60,8 +67,6 @@ def weight_shapes(
     InvalidArgumentError, KeyError, TypeError
         If an argument is missing or out of range.
     """
-    from dipy_tractoencoder.nn.backbones import check_points
-
     if others := config.keys() - ARGUMENTS - (VARIATIONAL if variational else set()):
         raise TypeError(f"it has the unknown setting {short(min(others))}")
     if not isinstance(config["preprocessing"], dict):
@@ -176,8 +181,6 @@ def _layers(sizes: list[int]) -> Iterator[tuple[int, ...]]:
 
 def _convolutions(channels, batch_norm=False):
     """Shapes of the weights of convolutions, and of batch normalisation after each."""
-    from dipy_tractoencoder.nn.backbones import KERNEL
-
     for size, next_size in pairwise(channels):
         yield (KERNEL, size, next_size)
         yield (next_size,)
@@ -187,19 +190,15 @@ def _convolutions(channels, batch_norm=False):
 
 def _dense_bodies(backbone, n_points, n_components, latent_dim, variational):
     """Return the number of features, and the shapes of encoder and decoder body."""
-    from dipy_tractoencoder.nn.backbones import DENSE_UNITS
-
     shapes = [
-        *_layers([n_components, *DENSE_UNITS]),
-        *_layers([latent_dim, *DENSE_UNITS, n_components]),
+        *_layers([n_components, *architecture.DENSE_UNITS]),
+        *_layers([latent_dim, *architecture.DENSE_UNITS, n_components]),
     ]
-    return DENSE_UNITS[-1], shapes
+    return architecture.DENSE_UNITS[-1], shapes
 
 
 def _convolutional_bodies(backbone, n_points, n_components, latent_dim, variational):
     """Return the same for convolutional backbones."""
-    from dipy_tractoencoder.nn.backbones import FILTERS, LAST_FILTERS
-
     last = (LAST_FILTERS,) if backbone == "finta" else ()
     channels = (*FILTERS, *last)
     n_features = n_points // 2 ** len(FILTERS) * channels[-1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 import hashlib
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,18 +84,20 @@ def software_versions() -> dict[str, str]:
     Returns
     -------
     versions : dict of str
-        Version by package, and "backend", the name of the backend in use.
+        Version by package, and "backend", the name of the backend in use; "numpy", if
+        Keras has not been imported.
     """
     from importlib.metadata import version
 
-    import keras
-
     from dipy_tractoencoder import __version__
 
-    backend = keras.backend.backend()
+    packages, backend = ["dipy", "numpy"], "numpy"
+    if "keras" in sys.modules:
+        backend = sys.modules["keras"].backend.backend()
+        packages = ["dipy", "keras", "numpy", backend]
     return {
         "dipy_tractoencoder": __version__,
-        **{name: version(name) for name in ("dipy", "keras", "numpy", backend)},
+        **{name: version(name) for name in packages},
         "backend": backend,
     }
 
@@ -128,14 +131,17 @@ def fingerprint(model: Any) -> str:
     >>> latents.fingerprint == dte.fingerprint(model)
     True
     """
-    from dipy_tractoencoder.nn.keras_settings import check_not_forked
+    class_name = getattr(model, "class_name", None)
+    if class_name is None:  # A Keras model, not one that is applied without.
+        from dipy_tractoencoder.nn.keras_settings import check_not_forked
 
-    check_not_forked()  # Reading weights may wait for ever, too.
-    config = {**model.architecture(), "class": type(model).__name__}
+        check_not_forked()  # Reading weights may wait for ever, too.
+        class_name = type(model).__name__
+    config = {**model.architecture(), "class": class_name}
     if model.sections:  # Models without keep the fingerprint they have always had.
         config["sections"] = model.sections.digests
     text = json.dumps(config, sort_keys=True)
-    arrays = [_numbers(w) for w in model.weights if "seed_generator" not in w.path]
+    arrays = [weight_array(w) for w in model.weights if "seed_generator" not in w.path]
     # Not through Keras' attribute tracking, which would save it with the model.
     known = model.__dict__.get("_fingerprinted")
     if known is None or not known.matches(text, arrays):
@@ -166,16 +172,27 @@ class _Fingerprinted:
         )
 
 
-def _numbers(weight):
-    """Return the values of a weight, without a copy if the backend allows it."""
-    from keras import ops
+def weight_array(weight: Any) -> np.ndarray:
+    """Return the numbers of a weight, without a copy if the backend allows it.
 
+    Parameters
+    ----------
+    weight : keras.Variable or StoredWeight
+        Weight of a model.
+
+    Returns
+    -------
+    values : ndarray
+        Its numbers, not to be changed.
+    """
     value = weight.value
     if hasattr(value, "read_value"):  # A TensorFlow variable.
         value = value.value()
     try:
         return np.ascontiguousarray(value)
     except (TypeError, RuntimeError):  # PyTorch, with a gradient or on a device.
+        from keras import ops
+
         return np.ascontiguousarray(ops.convert_to_numpy(weight))
 
 
@@ -205,8 +222,9 @@ def describe_model(model: keras.Model) -> str:
     streamlines; held-out error ... mm, PCA ... mm; stores 39 of the streamlines>
     """
     skip = "with" if model.linear_skip else "without"
+    name = getattr(model, "class_name", type(model).__name__)
     text = (
-        f"{type(model).__name__}: {model.latent_dim} latent dimensions, "
+        f"{name}: {model.latent_dim} latent dimensions, "
         f"{model.backbone} backbone {skip} linear skip"
     )
     data = getattr(model.record, "data", None)

@@ -8,11 +8,10 @@ import keras
 from keras import ops
 import numpy as np
 
-from dipy_tractoencoder.errors import check_choice, check_number
-from dipy_tractoencoder.nn.annealing import KL_ANNEALINGS, anneal
+from dipy_tractoencoder.nn.annealing import anneal
+from dipy_tractoencoder.nn.architecture import check_kl
 from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
 from dipy_tractoencoder.nn.layers import Sampling, bounded_log_var, register
-from dipy_tractoencoder.nn.likelihood import kl_divergence
 
 if TYPE_CHECKING:
     from dipy_tractoencoder.streamlines.pca import PrincipalDirections
@@ -64,9 +63,7 @@ class StreamlineVAE(StreamlineAutoencoder):
         epsilon_std: float = 1.0,
         **kwargs: Any,
     ) -> None:
-        check_number("kl_weight", kl_weight, low=0)
-        check_choice("kl_annealing", kl_annealing, KL_ANNEALINGS)
-        check_number("epsilon_std", epsilon_std, low=0)
+        check_kl(kl_weight, kl_annealing, epsilon_std)
         super().__init__(preprocessing, **kwargs)
         self.kl_weight = float(kl_weight)
         self.kl_annealing = kl_annealing
@@ -158,3 +155,23 @@ class StreamlineVAE(StreamlineAutoencoder):
             "epsilon_std": self.epsilon_std,
         }
         return {**super().architecture(), **config}
+
+
+def kl_divergence(mean: Any, log_var: Any) -> Any:
+    """Compute the Kullback-Leibler divergence of the posterior from the prior N(0, 1).
+
+    It is the sum over latent dimensions of (exp(log_var) + mean^2 - 1 - log_var) / 2
+    :footcite:p:`Kingma2014`, appendix B.
+
+    Parameters
+    ----------
+    mean, log_var : tensor, shape (n_streamlines, latent_dim)
+        Means and log-variances of the Gaussian posterior, in the network's units.
+
+    Returns
+    -------
+    kl : tensor, shape (n_streamlines,)
+        Nats per streamline.
+    """
+    mean, log_var = ops.cast(mean, "float32"), ops.cast(log_var, "float32")
+    return 0.5 * ops.sum(ops.exp(log_var) + ops.square(mean) - 1.0 - log_var, axis=-1)

@@ -16,7 +16,11 @@ from dipy_tractoencoder.errors import (
 )
 from dipy_tractoencoder.io.formats import file_format
 from dipy_tractoencoder.workflows.alignment_log import listed
-from dipy_tractoencoder.workflows.base import as_list, check_figure_extension
+from dipy_tractoencoder.workflows.base import (
+    as_list,
+    check_figure_extension,
+    load_applied_model,
+)
 
 if TYPE_CHECKING:
     from dipy_tractoencoder.align.alignment import Alignment
@@ -257,9 +261,8 @@ def reference_of(
 
     if not align_to:
         return alignment_reference(model)
-    from dipy_tractoencoder.nn.model_file import load_model
 
-    found = alignment_reference(load_model(align_to[0]))
+    found = alignment_reference(load_applied_model(align_to[0]))
     if found is None:
         raise InputFileError(
             f"Cannot align to {align_to[0]}: the model file holds no reference for "

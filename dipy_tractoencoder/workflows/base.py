@@ -340,7 +340,7 @@ def check_figure_extension(path: str | Path) -> None:
 
 
 def load_applied_model(path: str | Path) -> Any:
-    """Read a model for encoding and decoding, with the backend that it needs.
+    """Read a model for encoding and decoding, with a backend only if it needs one.
 
     Parameters
     ----------
@@ -349,7 +349,7 @@ def load_applied_model(path: str | Path) -> Any:
 
     Returns
     -------
-    model : StreamlineAutoencoder or StreamlineVAE
+    model : DenseModel, StreamlineAutoencoder or StreamlineVAE
         Model to apply, not to train.
 
     Raises
@@ -357,10 +357,13 @@ def load_applied_model(path: str | Path) -> Any:
     InputFileError, FingerprintError
         If the file is no model, or damaged.
     """
-    load_backend()
-    from dipy_tractoencoder.nn.model_file import load_model
+    from dipy_tractoencoder.nn import applied_file, model_file
 
-    return load_model(path)
+    model = applied_file.load_dense_model(path)
+    if model is not None:
+        return model
+    load_backend()
+    return model_file.load_model(path)
 
 
 def load_backend() -> None:

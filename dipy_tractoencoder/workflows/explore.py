@@ -13,7 +13,6 @@ from dipy_tractoencoder.workflows.base import (
     TractoWorkflow,
     as_list,
     load_applied_model,
-    load_backend,
 )
 from dipy_tractoencoder.workflows.inputs import as_reference
 from dipy_tractoencoder.workflows.pooled import Pool
@@ -148,7 +147,6 @@ class ExploreVAEFlow(TractoWorkflow):
             needed = "The explorer needs streamlines: give tractograms."
             held_bundles(model_file, needed, groups)
         bundle_names(inputs, groups)  # Raises for a wrong group before the work.
-        load_backend()
 
         from dipy_tractoencoder.explorer.page import (
             check_max_streamlines,

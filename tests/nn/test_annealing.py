@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from dipy_tractoencoder.errors import InvalidArgumentError
-from dipy_tractoencoder.nn.annealing import KL_ANNEALINGS, anneal
+from dipy_tractoencoder.nn.annealing import anneal
+from dipy_tractoencoder.nn.architecture import KL_ANNEALINGS
 
 # Schedule, options, and the share at each point of the training, by hand.
 TABLES = [

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from dipy_tractoencoder.errors import InvalidArgumentError
+from dipy_tractoencoder.nn.architecture import COEFFICIENT_BOUND, check_points
 from dipy_tractoencoder.nn.backbones import (
-    COEFFICIENT_BOUND,
     ChannelsFirstFlatten,
-    check_points,
     decoder_body,
     encoder_body,
 )

@@ -6,12 +6,12 @@ import pytest
 from random_models import CENTRE, LATENT_DIM, N_POINTS, SCALE, random_model
 
 from dipy_tractoencoder.latent.codec import decode, encode
+from dipy_tractoencoder.nn.architecture import LOG_VAR_MAX, LOG_VAR_MIN
 from dipy_tractoencoder.nn.inference import (
     UpConvolution1D,
     folded_decoder,
     folded_encoder,
 )
-from dipy_tractoencoder.nn.layers import LOG_VAR_MAX, LOG_VAR_MIN
 from dipy_tractoencoder.streamlines.array import StreamlineArray
 
 

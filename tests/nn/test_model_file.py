@@ -25,7 +25,7 @@ from dipy_tractoencoder.errors import (
     TractoencoderError,
 )
 from dipy_tractoencoder.latent.codec import decode, encode
-from dipy_tractoencoder.nn import model_file
+from dipy_tractoencoder.nn import model_archive
 from dipy_tractoencoder.nn.model_file import (
     CARD,
     FORMAT_VERSION,
@@ -432,7 +432,7 @@ def test_more_and_larger_sections_than_allowed(path, monkeypatch):
     assert "sections" in refused(path)
     rewrite(path, **{f"section_{letter}.bin": None for letter in "abcdefgh"})
     load_model(path)
-    monkeypatch.setattr(model_file, "LARGEST_SECTION", 10)
+    monkeypatch.setattr(model_archive, "LARGEST_SECTION", 10)
     assert "too much" in refused(path)
 
 

@@ -12,11 +12,10 @@ from slow import slow_but
 from dipy_tractoencoder.errors import InvalidArgumentError
 from dipy_tractoencoder.latent.codec import encode
 from dipy_tractoencoder.nn.annealing import anneal
+from dipy_tractoencoder.nn.architecture import LOG_VAR_MAX
 from dipy_tractoencoder.nn.autoencoder import SMALLEST_NOISE, StreamlineAutoencoder
-from dipy_tractoencoder.nn.layers import LOG_VAR_MAX
-from dipy_tractoencoder.nn.likelihood import kl_divergence
 from dipy_tractoencoder.nn.provenance import fingerprint
-from dipy_tractoencoder.nn.vae import StreamlineVAE
+from dipy_tractoencoder.nn.vae import StreamlineVAE, kl_divergence
 from dipy_tractoencoder.streamlines.array import StreamlineArray
 from dipy_tractoencoder.streamlines.pca import fit_principal
 from dipy_tractoencoder.streamlines.preprocessing import Preprocessing

@@ -9,7 +9,7 @@ from slow import slow, slow_but
 
 from dipy_tractoencoder import decode, encode
 from dipy_tractoencoder.errors import TrainingDivergedError
-from dipy_tractoencoder.nn.annealing import KL_ANNEALINGS
+from dipy_tractoencoder.nn.architecture import KL_ANNEALINGS
 from dipy_tractoencoder.training.train import run_training
 
 TINY = {"n_points": 32, "latent_dim": 3, "epochs": 2, "batch_size": 8}

@@ -30,6 +30,7 @@ from dipy_tractoencoder import (
     train,
 )
 
+LOADER = "dipy_tractoencoder.nn.applied_file.load_dense_model"
 TRAINING = ("--n_points", 32, "--latent_dim", 5, "--epochs", 2, "--batch_size", 16)
 # Without validation the weights of the last epoch are kept, not the untrained ones.
 TRAINING += ("--validation_fraction", 0, "--seed", 3)
@@ -642,7 +643,7 @@ def test_a_bug_is_reported_as_one(home, here, call, monkeypatch):
     def fail(path):
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("dipy_tractoencoder.nn.model_file.load_model", fail)
+    monkeypatch.setattr(LOADER, fail)
     result = call("dipy_encode_vae", home / "m" / "vae.keras", home / "good.trk")
     assert_refused(result, "ZeroDivisionError", "--log_level DEBUG", code=1)
 
@@ -651,7 +652,9 @@ def test_an_interruption_leaves_no_files(home, here, call, monkeypatch):
     def interrupt(path):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dipy_tractoencoder.nn.model_file.load_model", interrupt)
+    monkeypatch.setattr(
+        "dipy_tractoencoder.nn.applied_file.load_dense_model", interrupt
+    )
     result = call("dipy_encode_vae", home / "m" / "vae.keras", home / "good.trk")
     assert_refused(result, "Interrupted", code=130)
     assert not files_below(here)
