@@ -120,8 +120,11 @@ def dense_weights(model: StreamlineAutoencoder) -> DenseWeights:
     heads = [model.mean_head]
     if model.variational:
         heads.append(model.log_var_head)
+    mean, directions, spread = (_value(weight) for weight in model.principal.weights)
     return DenseWeights(
-        *map(_value, model.principal.weights),
+        mean,
+        directions,
+        spread,
         _layers(model.encoder_body),
         _layers(model.decoder_body),
         tuple(_layers(head)[0] for head in heads),

@@ -16,6 +16,7 @@ from pathlib import Path
 import re
 import tempfile
 import zipfile
+import zlib
 
 from dipy_tractoencoder.errors import (
     FingerprintError,
@@ -120,7 +121,7 @@ def read_archive(path: str | Path, *, only_texts: bool = False) -> Archive:
         RecursionError,
         NotImplementedError,
         RuntimeError,
-        zipfile.zlib.error,
+        zlib.error,
         MemoryError,
     ) as err:
         raise InputFileError(
@@ -128,8 +129,7 @@ def read_archive(path: str | Path, *, only_texts: bool = False) -> Archive:
             "incomplete; copy it again, or train the model again."
         ) from err
     name = config.get("class_name") if isinstance(config, dict) else None
-    known = isinstance(name, str) and name in CLASSES
-    if not known or not isinstance(card, dict):
+    if not isinstance(name, str) or name not in CLASSES or not isinstance(card, dict):
         raise InputFileError(foreign)
     version = card.get("format_version")
     if type(version) is not int or not 1 <= version <= FORMAT_VERSION:

@@ -7,11 +7,12 @@ does something else, too, reading files for example, that takes many times as lo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 import threading
 from typing import Any, TypeVar
+
+from dipy_tractoencoder.utils.cores import in_threads
 
 MOST_THREADS = 16  # More have to wait for memory.
 
@@ -77,12 +78,5 @@ def run_in_threads(function: Callable[[Task], object], tasks: Iterable[Task]) ->
     tasks : iterable
         Arguments of the calls.
     """
-    tasks = list(tasks)
     with single_threaded_blas() as n_threads:
-        if min(len(tasks), n_threads) < 2:
-            for task in tasks:
-                function(task)
-            return
-        with ThreadPoolExecutor(min(len(tasks), n_threads)) as pool:
-            for _ in pool.map(function, tasks):
-                pass  # Raises what a call raised.
+        in_threads(function, tasks, n_threads)
