@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dipy.segment.bundles import bundle_adjacency, bundle_shape_similarity
 from dipy.tracking.streamline import Streamlines, set_number_of_points
 import numpy as np
 
@@ -177,6 +176,8 @@ def bundle_metrics(
     >>> round(metrics["bundle_adjacency"], 2)
     1.0
     """
+    from dipy.segment.bundles import bundle_adjacency, bundle_shape_similarity
+
     rng = np.random.default_rng(seed)
     rows = np.arange(len(first))
     if len(rows) > LARGEST_BUNDLE:
