@@ -6,12 +6,9 @@ import pytest
 from random_models import CENTRE, LATENT_DIM, N_POINTS, SCALE, random_model
 
 from dipy_tractoencoder.latent.codec import decode, encode
+from dipy_tractoencoder.nn.applied import applied_network
 from dipy_tractoencoder.nn.architecture import LOG_VAR_MAX, LOG_VAR_MIN
-from dipy_tractoencoder.nn.inference import (
-    UpConvolution1D,
-    folded_decoder,
-    folded_encoder,
-)
+from dipy_tractoencoder.nn.inference import UpConvolution1D
 from dipy_tractoencoder.streamlines.array import StreamlineArray
 
 
@@ -45,8 +42,8 @@ def test_random_weights(model, linear_skip, backbone, upsampling):
     points, unit = random_points(5), model.latent_unit
     normalised = ops.convert_to_tensor(model.preprocessing.normalise(points))
     heads = model.encode_tensors(normalised)
-    encoder = folded_encoder(model)
-    found = ops.convert_to_numpy(encoder(points))
+    network = applied_network(model)
+    found = network.encode(points)
     mean = ops.convert_to_numpy(heads["mean"]) * unit
     assert_agree(found[:, :LATENT_DIM], mean)
     if model.variational:
@@ -57,8 +54,7 @@ def test_random_weights(model, linear_skip, backbone, upsampling):
     latent = np.asarray(mean, dtype=np.float32)
     decoded = model.decode_tensors(ops.convert_to_tensor(latent / unit))
     decoded = model.preprocessing.denormalise(ops.convert_to_numpy(decoded))
-    decoder = folded_decoder(model)
-    assert_agree(ops.convert_to_numpy(decoder(latent)), decoded)
+    assert_agree(network.decode(latent), decoded)
 
 
 @pytest.mark.parametrize("name", ["trained_vae", "trained_ae"])
