@@ -45,13 +45,11 @@ def row(way, path, reference, epochs):
     import numpy as np
 
     from dipy_tractoencoder.io.chunks import TractogramChunks
+    from dipy_tractoencoder.training.coefficient_trainer import coefficient_distances
     from dipy_tractoencoder.training.fit import fit, train_with_settings
     from dipy_tractoencoder.training.settings import TrainingSettings
-    from dipy_tractoencoder.training.train import train
 
     settings = TrainingSettings(epochs=epochs)
-    warm = np.random.default_rng(0).normal(size=(300, 20, 3)).cumsum(axis=1)
-    train(list(warm.astype("f4")), epochs=1)
     before, start, watch = resident("VmRSS"), time.perf_counter(), clock()
     with_points = way == "points in memory"
     source = [TractogramChunks(path, reference)]
@@ -62,8 +60,11 @@ def row(way, path, reference, epochs):
         data = gather(source, Preprocessing())
         held_out = split(data.source, settings.validation_fraction)
         sides = (data.points[~held_out], data.points[held_out])
-        _, history, best = fit(*sides, data.preprocessing, settings, callbacks=[watch])
-        error = history["val_error_mm"][best - 1] if best else float("nan")
+        model, _, _ = fit(*sides, data.preprocessing, settings, callbacks=[watch])
+        distance, _ = coefficient_distances(
+            model, model.principal_directions().whitened(sides[1])
+        )
+        error = float(np.sqrt(np.square(distance).mean()))
     else:
         run = train_with_settings(source, settings, callbacks=[watch])
         error = run.errors()["error_mm"]

@@ -108,7 +108,8 @@ class CoefficientData(ReadCounts):
         """
         self._kept_rows = np.unique(keep)
         self._kept = np.empty((len(self._kept_rows), *self._kept.shape[1:]), "f4")
-        training, validation = Moments(), Moments()
+        size = ROWS_AT_A_TIME
+        training, validation = Moments(chunk_size=size), Moments(chunk_size=size)
         for start, points in self._oriented():
             here = held_out[start : start + len(points)]
             training.add(points[~here])

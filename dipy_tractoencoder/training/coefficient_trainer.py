@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dipy_tractoencoder.streamlines.pca import PrincipalDirections
     from dipy_tractoencoder.training.settings import TrainingSettings
 
-ROWS_AT_A_TIME = 8192
+ROWS_AT_A_TIME = 4096
 
 
 def trainer_of(model: StreamlineAutoencoder) -> keras.Model:

@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dipy_tractoencoder.errors import InputFileError, check_number
-from dipy_tractoencoder.io.chunks import TractogramChunks
 from dipy_tractoencoder.latent.alignment import aligned
 from dipy_tractoencoder.streamlines.array import (
-    CHUNK_SIZE,
     StreamlineArray,
     as_sequence,
     count_rejects,
     reject_codes,
 )
 from dipy_tractoencoder.streamlines.orientation import flat_points
-from dipy_tractoencoder.training.dataset import count_chunk
+from dipy_tractoencoder.training.dataset import chunks_of, count_chunk
 from dipy_tractoencoder.utils.reservoir import UniformSample
 
 if TYPE_CHECKING:
@@ -30,7 +28,9 @@ if TYPE_CHECKING:
     from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
 
 # Resampled points that are kept in memory (bytes) instead of being read again.
-MOST_KEPT = 2**27
+MOST_KEPT = 2**26
+# Resampled at a time. The arrays made of more take more memory than what is kept.
+ROWS_AT_A_TIME = 4096
 
 
 class RepeatedReader:
@@ -139,8 +139,8 @@ class RepeatedReader:
             If a tractogram is no longer what it was at the first reading.
         """
         if self._points is not None:
-            for start in range(0, len(self), CHUNK_SIZE):
-                yield self._points[start : start + CHUNK_SIZE]
+            for start in range(0, len(self), ROWS_AT_A_TIME):
+                yield self._points[start : start + ROWS_AT_A_TIME]
             return
         done = count = 0
         for count, tractogram in enumerate(self._tractograms, start=1):
@@ -194,13 +194,10 @@ class RepeatedReader:
         found = None
         if self.alignments is not None and number < len(self.alignments):
             found = self.alignments[number]
-        if isinstance(tractogram, TractogramChunks):
-            for chunk in tractogram:
-                yield as_sequence(aligned(chunk, found))
-            return
-        lines = as_sequence(aligned(tractogram, found))
-        for start in range(0, len(lines), CHUNK_SIZE):
-            yield lines[start : start + CHUNK_SIZE]
+        for chunk in chunks_of(tractogram):
+            lines = as_sequence(aligned(chunk, found))
+            for start in range(0, len(lines), ROWS_AT_A_TIME):
+                yield lines[start : start + ROWS_AT_A_TIME]
 
     def _ends(self, lines):
         """Do the same as ``preprocessing.array``, for first and last points only."""
