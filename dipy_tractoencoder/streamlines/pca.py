@@ -6,7 +6,6 @@ smooth, few principal components describe them well :footcite:p:`Corouge2006`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +14,7 @@ from dipy_tractoencoder.streamlines.preprocessing import Preprocessing
 from dipy_tractoencoder.utils.blocks import FixedBlocks
 
 N_COMPONENTS = 64
+ROWS_AT_A_TIME = 4096  # streamlines whose products are added up
 
 # Lower bound of standard deviations, as a fraction of the largest: division by smaller
 # ones would amplify rounding errors to the size of the coordinates.
@@ -233,7 +233,7 @@ class Moments:
     """
 
     def __init__(
-        self, *, both_directions: bool = False, chunk_size: int = 10_000
+        self, *, both_directions: bool = False, chunk_size: int = ROWS_AT_A_TIME
     ) -> None:
         self.both_directions = both_directions
         self.count = 0
@@ -279,56 +279,24 @@ class Moments:
         both._moment += other.count * np.outer(step, step)
         return both
 
-    def _mean(self):
-        """Return the mean streamline, flat."""
-        self._blocks.finish()
-        return self._shift + self._total / self.count
-
-    def normalisation(self) -> tuple[tuple, float]:
-        """Compute centre and scale as `preprocessing.fit_normalisation` does.
-
-        Returns
-        -------
-        centre : tuple of float, length 3
-            Mean of all points, RASMM, mm.
-        scale : float
-            Root mean square of the centred coordinates, mm; 1 if all points coincide.
-        """
-        mean = self._mean().reshape(-1, 3)
-        centre = mean.mean(axis=0)
-        variances = self._moment.diagonal() / self.count
-        variances = variances - np.square(self._total / self.count)
-        squared = np.maximum(variances, 0).mean() + np.square(mean - centre).mean()
-        scale = float(np.sqrt(squared))
-        return tuple(float(value) for value in centre), scale if scale > 0 else 1.0
-
-    def principal(
-        self,
-        n_components: int = N_COMPONENTS,
-        *,
-        centre: Sequence[float] = (0.0, 0.0, 0.0),
-        scale: float = 1.0,
-    ) -> PrincipalDirections:
+    def principal(self, n_components: int = N_COMPONENTS) -> PrincipalDirections:
         """Compute mean and principal directions.
 
         Parameters
         ----------
         n_components : int, optional
             Number of directions, limited to 3 * n_points.
-        centre : sequence of float, length 3, optional
-            Point that is subtracted from each point.
-        scale : float, optional
-            Divisor of the coordinates after that.
 
         Returns
         -------
         principal : PrincipalDirections
-            Mean and directions in the coordinates after centring and scaling.
+            Mean and directions in the coordinates of the streamlines.
         """
-        mean = (self._mean().reshape(-1, 3) - np.asarray(centre)).ravel() / scale
+        self._blocks.finish()
+        mean = self._shift + self._total / self.count
         covariance = self._moment / self.count
         covariance -= np.outer(self._total, self._total) / self.count**2
-        variances, directions = np.linalg.eigh(covariance / scale**2)
+        variances, directions = np.linalg.eigh(covariance)
         variances = np.maximum(variances[::-1], 0.0)
         directions = directions[:, ::-1][:, :n_components]
         # The sign of eigenvectors is arbitrary; fixing it makes fits reproducible.
@@ -349,7 +317,7 @@ def fit_principal(
     n_components: int = N_COMPONENTS,
     *,
     both_directions: bool = False,
-    chunk_size: int = 10_000,
+    chunk_size: int = ROWS_AT_A_TIME,
 ) -> PrincipalDirections:
     """Fit principal directions; the covariance is computed chunk by chunk.
 

@@ -16,7 +16,6 @@ from dipy_tractoencoder.errors import (
     format_received,
 )
 from dipy_tractoencoder.streamlines.array import (
-    CHUNK_SIZE,
     ORIENTATIONS,
     Rows,
     StreamlineArray,
@@ -27,6 +26,9 @@ from dipy_tractoencoder.streamlines.resampling import Rules
 
 if TYPE_CHECKING:
     from dipy.io.stateful_tractogram import StatefulTractogram
+
+# Streamlines compared with all candidates for the axis at a time.
+AXIS_ROWS = 2048
 
 
 @dataclass(frozen=True)
@@ -233,8 +235,8 @@ def fit_axis(streamlines: np.ndarray, *, n_candidates: int = 512) -> tuple:
     if len(ends) == 0:
         return (0.0, 0.0, 1.0)
     clearance = np.zeros(n_candidates)
-    for start in range(0, len(ends), CHUNK_SIZE):
-        some = ends[start : start + CHUNK_SIZE]
+    for start in range(0, len(ends), AXIS_ROWS):
+        some = ends[start : start + AXIS_ROWS]
         # The constant limits the influence of single perpendicular streamlines.
         clearance += np.log(np.abs(some @ axes.T) + 0.05).sum(axis=0)
     return tuple(float(value) for value in axes[clearance.argmax()])

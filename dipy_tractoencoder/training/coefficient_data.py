@@ -1,8 +1,9 @@
 """Streamlines to train on as principal coefficients, in 260 bytes each.
 
 What the dense networks need of a streamline are 64 coefficients and the squared norm of
-the rest. Its points are read again instead of kept: to orient it, a first reading finds
-the axis; a second one adds up mean and covariance; a third one projects.
+the rest. Its points are read again instead of kept. A first reading finds the axis, to
+orient it, and centre and scale; a second one adds up mean and covariance; a third one
+projects.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import numpy as np
 from dipy_tractoencoder.errors import EmptyDataError
 from dipy_tractoencoder.streamlines.orientation import from_flat, runs_backwards
 from dipy_tractoencoder.streamlines.pca import Moments
-from dipy_tractoencoder.streamlines.preprocessing import fit_axis
 from dipy_tractoencoder.training.coefficient_trainer import (
     ROWS_AT_A_TIME,
     Coefficients,
@@ -50,7 +50,7 @@ class CoefficientData(ReadCounts):
     source : ndarray, shape (n_streamlines,), int32
         Index of the tractogram that each streamline comes from.
     preprocessing : Preprocessing
-        Preprocessing with the axis, and after `survey` centre and scale.
+        Preprocessing with axis, centre and scale.
     reads : tuple of dict
         As in `TrainingData`.
 
@@ -73,13 +73,11 @@ class CoefficientData(ReadCounts):
         if validation is not None and len(validation) == 0:
             raise EmptyDataError("No streamline is left to validate on.")
         self.readers = [training] if validation is None else [training, validation]
-        self.normalise = normalise
         if preprocessing.orientation == "canonical":
-            steps = training.steps
-            ends = np.stack([np.zeros_like(steps), steps], axis=1)
-            preprocessing = replace(preprocessing, axis=fit_axis(ends))
-        for reader in self.readers:
-            del reader.steps
+            preprocessing = replace(preprocessing, axis=training.axis())
+        if normalise:
+            centre, scale = training.normalisation()
+            preprocessing = replace(preprocessing, centre=centre, scale=scale)
         self.preprocessing = preprocessing
         self.source = np.concatenate([reader.source for reader in self.readers])
         self.reads = tuple(read for reader in self.readers for read in reader.reads)
@@ -97,7 +95,7 @@ class CoefficientData(ReadCounts):
         return np.frombuffer(hashlib.sha256(marks).digest(), dtype=np.uint8)
 
     def survey(self, held_out: np.ndarray, keep: np.ndarray) -> None:
-        """Read the streamlines once: fit centre and scale, add up the covariance.
+        """Read the streamlines once more, and add up mean and covariance.
 
         Parameters
         ----------
@@ -108,18 +106,14 @@ class CoefficientData(ReadCounts):
         """
         self._kept_rows = np.unique(keep)
         self._kept = np.empty((len(self._kept_rows), *self._kept.shape[1:]), "f4")
-        size = ROWS_AT_A_TIME
-        training, validation = Moments(chunk_size=size), Moments(chunk_size=size)
+        training, validation = Moments(), Moments()
         for start, points in self._oriented():
             here = held_out[start : start + len(points)]
-            training.add(points[~here])
-            validation.add(points[here])
+            normalised = self.preprocessing.normalise(points)
+            training.add(normalised[~here])
+            validation.add(normalised[here])
             first, last = np.searchsorted(self._kept_rows, [start, start + len(points)])
             self._kept[first:last] = points[self._kept_rows[first:last] - start]
-        if self.normalise:
-            fitted = training if len(self.readers) > 1 else training + validation
-            centre, scale = fitted.normalisation()
-            self.preprocessing = replace(self.preprocessing, centre=centre, scale=scale)
         self._moments = (training, validation)
 
     def some(self, rows: np.ndarray) -> np.ndarray:
@@ -174,12 +168,8 @@ class CoefficientData(ReadCounts):
     def _principal(self, of_all: bool, n_components: int) -> PrincipalDirections:
         """Compute principal directions in normalised coordinates."""
         training, validation = self._moments
-        # As `Preprocessing.normalise` rounds them.
-        return (training + validation if of_all else training).principal(
-            n_components,
-            centre=np.asarray(self.preprocessing.centre, dtype=np.float32),
-            scale=1 / float(np.float32(1 / self.preprocessing.scale)),
-        )
+        moments = training + validation if of_all else training
+        return moments.principal(n_components)
 
     def _oriented(self) -> Iterator[tuple[int, np.ndarray]]:
         """Iterate over first row and points (mm) of chunks of streamlines."""

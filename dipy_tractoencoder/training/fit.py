@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+import gc
 from importlib.util import find_spec
 import logging
 import math
@@ -193,6 +194,7 @@ def train_with_settings(
             inputs = training.inputs
         run = measured_run(model, data, held_out, inputs, settings.seed)
         del sides, training, inputs  # Before others of the same size are made.
+        gc.collect()  # Trainer and callbacks, which hold them, refer to each other.
         if settings.refit and held_out.any():
             model = refit(data, settings, best_epoch, n_components, keeper)
             run = replace(run, model=model)

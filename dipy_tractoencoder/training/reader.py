@@ -11,13 +11,9 @@ import numpy as np
 
 from dipy_tractoencoder.errors import InputFileError, check_number
 from dipy_tractoencoder.latent.alignment import aligned
-from dipy_tractoencoder.streamlines.array import (
-    StreamlineArray,
-    as_sequence,
-    count_rejects,
-    reject_codes,
-)
+from dipy_tractoencoder.streamlines.array import as_sequence
 from dipy_tractoencoder.streamlines.orientation import flat_points
+from dipy_tractoencoder.streamlines.preprocessing import fit_axis
 from dipy_tractoencoder.training.dataset import chunks_of, count_chunk
 from dipy_tractoencoder.utils.reservoir import UniformSample
 
@@ -58,8 +54,6 @@ class RepeatedReader:
     ----------
     source : ndarray, shape (n_streamlines,), int32
         Index of the tractogram that each streamline comes from.
-    steps : ndarray, shape (n_streamlines, 3), float32
-        Step from first to last point of each streamline, mm; may be deleted.
     reads : list of dict
         Per tractogram "n_read", "rejects" and "digest"; see `TrainingData`.
     marks : list of bytes
@@ -83,6 +77,7 @@ class RepeatedReader:
         self.first = first
         self.reads: list[dict] = []
         self.marks: list[bytes] = []
+        self._origin = np.zeros(3)
         self._tractograms = tractograms
         self._scan(max_streamlines, seed)
 
@@ -100,14 +95,17 @@ class RepeatedReader:
             read: dict = {"n_read": 0, "rejects": {}}
             mark = _Mark()
             for lines in self._chunks(tractogram, number):
-                # Resampling does not change the first and the last points.
-                resample = kept is not None
-                array = (self.preprocessing.array if resample else self._ends)(lines)
                 mark.add(lines)
+                array = self.preprocessing.array(lines)
                 count_chunk(read, array)
-                steps = array.points[:, -1] - array.points[:, 0]
-                rows = np.arange(n_kept, n_kept + len(array))
-                used.add(steps, np.full(len(array), number, dtype=np.int32), rows)
+                if n_kept == 0 and len(array):
+                    self._origin = array.points[0, 0].astype(np.float64)
+                used.add(
+                    np.full(len(array), number, dtype=np.int32),
+                    np.arange(n_kept, n_kept + len(array)),
+                    array.points[:, -1] - array.points[:, 0],
+                    *_sums(array.points, self._origin),
+                )
                 n_kept += len(array)
                 if kept is None:
                     continue
@@ -116,13 +114,46 @@ class RepeatedReader:
                     kept = None
             self.reads.append(read)
             self.marks.append(mark.digest())
-        nothing = (np.empty((0, 3), "f4"), np.empty(0, np.int32), np.empty(0, int))
-        self.steps, self.source, rows = used.columns() or nothing
-        # None: all that are not rejected.
-        self._rows = rows if len(rows) < n_kept else None
-        self._points = None
-        if kept is not None and len(self):
+        self.source, self._rows, self._points = np.empty(0, np.int32), None, None
+        if n_kept == 0:
+            return
+        self.source, rows, self._steps, totals, squares = used.columns()
+        self._totals = (totals.sum(axis=0), squares.sum())
+        if len(rows) < n_kept:
+            self._rows = rows  # Otherwise all that are not rejected.
+        if kept is not None:
             (self._points,) = kept.columns()
+
+    def axis(self) -> tuple:
+        """Find the axis of the canonical orientation, once.
+
+        Returns
+        -------
+        axis : tuple of float, length 3
+            See `preprocessing.fit_axis`.
+        """
+        ends = np.zeros((len(self), 2, 3), dtype=np.float32)
+        ends[:, 1] = self._steps
+        del self._steps
+        return fit_axis(ends)
+
+    def normalisation(self) -> tuple[tuple, float]:
+        """Compute centre and scale as `preprocessing.fit_normalisation` does.
+
+        Returns
+        -------
+        centre : tuple of float, length 3
+            Mean of all points, RASMM, mm.
+        scale : float
+            Root mean square of the centred coordinates, mm; 1 if all points coincide.
+        """
+        n_all = len(self) * self.preprocessing.n_points
+        total, squares = self._totals
+        mean = total / n_all
+        squared = max(squares / n_all - np.square(mean).sum(), 0.0) / 3
+        scale = float(np.sqrt(squared))
+        centre = tuple(float(value) for value in self._origin + mean)
+        return centre, scale if scale > 0 else 1.0
 
     def points(self) -> Iterator[np.ndarray]:
         """Iterate over the streamlines that are used, in their order.
@@ -199,17 +230,11 @@ class RepeatedReader:
             for start in range(0, len(lines), ROWS_AT_A_TIME):
                 yield lines[start : start + ROWS_AT_A_TIME]
 
-    def _ends(self, lines):
-        """Do the same as ``preprocessing.array``, for first and last points only."""
-        low, high = self.preprocessing.min_length, self.preprocessing.max_length
-        codes = reject_codes(lines, min_length=low, max_length=high)
-        index = np.flatnonzero(codes == 0)
-        points, counts = flat_points(lines)
-        last = np.cumsum(counts)[index] - 1
-        first = last - counts[index] + 1
-        ends = np.stack([points[first], points[last]], axis=1).astype(np.float32)
-        as_read = np.zeros(len(index), dtype=bool)
-        return StreamlineArray(ends, index, as_read, len(lines), count_rejects(codes))
+
+def _sums(points, origin):
+    """Sum coordinates and squares of the points of each streamline, from an origin."""
+    off = points - origin
+    return off.sum(axis=1), np.einsum("ijk,ijk->i", off, off)
 
 
 class _Mark:

@@ -27,7 +27,7 @@ from dipy_tractoencoder.training.dataset import add_held_out, gather, split
 from dipy_tractoencoder.training.fit import build_model, fit, train_with_settings
 from dipy_tractoencoder.training.reader import RepeatedReader
 from dipy_tractoencoder.training.settings import TrainingSettings
-from dipy_tractoencoder.training.train import run_training, train
+from dipy_tractoencoder.training.train import run_training
 from dipy_tractoencoder.utils.again import Again
 
 NAN = np.full((4, 3), np.nan, dtype=np.float32)
@@ -132,6 +132,8 @@ def test_coefficients_are_those_of_points_in_memory(wiggly, read_again, options)
         assert training.inputs.dtype == np.float32 and wanted[:, -1].mean() > 1e-3
         assert relative(training.inputs[:, :-1], wanted[:, :-1]) < 1e-5
         assert relative(training.inputs[:, -1], wanted[:, -1]) < 1e-5
+        if not of_all:  # The same sums in the same order.
+            np.testing.assert_array_equal(training.inputs, wanted)
         if not of_all:
             wanted = inputs_of(trainer_of(model), whole.points[held_out])
             assert relative(validation, wanted) < 1e-5
@@ -329,19 +331,22 @@ def test_fewer_or_more_tractograms_are_an_error(files, read_again, change):
 # Memory
 
 
-@pytest.mark.slow
-def test_memory_of_a_training(tmp_path, monkeypatch):
-    """Points in memory would take 3 kB a streamline, three times that today."""
-    rng = np.random.default_rng(0)
-    lines = [line for _ in range(10) for line in make_bundle(rng, 100)]
-    path = tmp_path / "many.trk"
-    save_tractogram(make_tractogram(lines * 30), path)
-    monkeypatch.setattr(reader, "MOST_KEPT", 2**22)
-    options = {"epochs": 1, "batch_size": 2000}
-    train([TractogramChunks(path, chunk_size=100)], **{**options, "epochs": 0})
-    tracemalloc.start()
-    run_training([TractogramChunks(path, chunk_size=2000)], **options)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    # The inputs take 8 MB, blocks of double precision 60 MB; all points 92 MB.
-    assert peak < 30_000 * 260 + 170e6
+def test_what_memory_grows_by_with_each_streamline(rng, tmp_path, monkeypatch):
+    """Points would take 3,072 bytes each, and as much again to train on them."""
+    monkeypatch.setattr(reader, "MOST_KEPT", 2**20)
+    lines = make_bundle(rng, 500)
+    peaks = []
+    for n_copies in (20, 40):
+        path = tmp_path / f"{n_copies}.trk"
+        save_tractogram(make_tractogram(lines * n_copies), path)
+        tracemalloc.start()
+        preprocessing = Preprocessing()
+        source = [TractogramChunks(path, chunk_size=2000)]
+        data = CoefficientData(RepeatedReader(source, preprocessing), preprocessing)
+        held_out = split(data.source, 0.1)
+        data.survey(held_out, measure.shown_rows(held_out))
+        training, _ = data.coefficients(held_out, N_COMPONENTS)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert len(training) == 450 * n_copies
+    assert (peaks[1] - peaks[0]) / 10_000 < 1000
