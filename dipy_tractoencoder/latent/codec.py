@@ -15,7 +15,11 @@ from dipy_tractoencoder.errors import (
 )
 from dipy_tractoencoder.io.space import tractogram_like, tractogram_space
 from dipy_tractoencoder.latent.alignment import aligned, to_subject
-from dipy_tractoencoder.nn.applied import applied_network, encode_points
+from dipy_tractoencoder.nn.applied import (
+    applied_network,
+    encode_points,
+    encode_streamlines,
+)
 from dipy_tractoencoder.nn.provenance import fingerprint
 from dipy_tractoencoder.streamlines.array import StreamlineArray
 from dipy_tractoencoder.utils.short_repr import short_repr
@@ -171,28 +175,29 @@ def encode(
     (43, 2)
     """
     check_model(model)
-    array = streamlines
-    if not isinstance(array, StreamlineArray):
-        array = model.preprocessing.array(aligned(streamlines, alignment))
+    made_by = fingerprint(model)
+    how: dict[str, Any] = {"made_by": made_by, "batch_size": batch_size}
+    rows: Any = streamlines
+    if not isinstance(rows, StreamlineArray):
+        moved = aligned(streamlines, alignment)
+        rows, mean, log_var = encode_streamlines(model, moved, **how)
     elif alignment is not None:
         raise InvalidArgumentError(
             "Invalid value received for `alignment`. Expected None for a "
             "StreamlineArray, which is oriented in its space already. Align the "
             "streamlines that it was made from."
         )
-    made_by = fingerprint(model)
-    mean, log_var = encode_points(
-        model, array.points, made_by=made_by, batch_size=batch_size
-    )
+    else:
+        mean, log_var = encode_points(model, rows.points, **how)
     if log_var is not None:
         log_var += 2 * np.log(model.latent_unit)
     return Latents(
         mean=mean,
         log_var=log_var,
-        index=array.index,
-        is_reversed=array.is_reversed,
-        n_streamlines=array.n_streamlines,
-        rejects=array.rejects,
+        index=rows.index,
+        is_reversed=rows.is_reversed,
+        n_streamlines=rows.n_streamlines,
+        rejects=rows.rejects,
         fingerprint=made_by,
         tractogram=str(tractogram),
         space=tractogram_space(streamlines),

@@ -90,8 +90,8 @@ def encode_file(
 ) -> dict[str, Any]:
     """Encode a tractogram file to a latents file.
 
-    The file is processed in chunks; reading and resampling run ahead of the network
-    and writing. Memory depends on ``chunk_size``, not on the size of the file.
+    The file is processed in chunks; reading runs ahead of the network and writing.
+    Memory depends on ``chunk_size``, not on the size of the file.
 
     Parameters
     ----------
@@ -138,19 +138,18 @@ def encode_file(
     n_streamlines, counts = 0, []
     try:
         with latents_writer(out_latents) as writer:
-            for array in prepared_chunks(model, reader, alignment):
-                latents = encode(model, array, tractogram=Path(path).name)
+            for latents in _encoded_chunks(model, reader, alignment):
                 if len(bad := np.flatnonzero(~np.isfinite(latents.mean).all(axis=1))):
                     raise InputFileError(
                         f"Cannot encode {path}: the latents of streamline "
-                        f"{array.index[bad[0]]} are not finite. Its coordinates are "
+                        f"{latents.index[bad[0]]} are not finite. Its coordinates are "
                         "too large for the model; remove it."
                     )
-                writer.append(replace(latents, space=reader.space, alignment=alignment))
-                n_streamlines += array.n_streamlines
-                counts.append(array.rejects)
+                writer.append(latents)
+                n_streamlines += latents.n_streamlines
+                counts.append(latents.rejects)
                 if progress is not None:
-                    progress(array.n_streamlines)
+                    progress(latents.n_streamlines)
             rejects = merge_rejects(counts)
             if writer.n_rows == 0:
                 raise EmptyDataError(nothing_left(path, n_streamlines, rejects))
@@ -162,6 +161,20 @@ def encode_file(
         "n_streamlines": n_streamlines,
         "rejects": rejects,
     }
+
+
+def _encoded_chunks(model, reader, alignment):
+    """Encode the chunks of a file; ``index`` refers to the whole file."""
+    about = {"tractogram": reader.path.name, "space": reader.space}
+    if model.backbone == "dense":  # It encodes each block right after resampling.
+        start = 0
+        for chunk in prefetch(reader):
+            latents = encode(model, chunk, alignment=alignment)
+            yield replace(latents, index=latents.index + start, **about)
+            start += latents.n_streamlines
+        return
+    for array in prepared_chunks(model, reader, alignment):
+        yield replace(encode(model, array), alignment=alignment, **about)
 
 
 def copy_with_latents(

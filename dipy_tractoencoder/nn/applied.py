@@ -10,6 +10,8 @@ from dipy_tractoencoder.nn.architecture import LOG_VAR_MAX, LOG_VAR_MIN
 from dipy_tractoencoder.nn.dense_model import DenseModel
 from dipy_tractoencoder.nn.dense_network import DenseNetwork
 from dipy_tractoencoder.nn.provenance import fingerprint
+from dipy_tractoencoder.streamlines.array import Rows, StreamlineArray
+from dipy_tractoencoder.utils.blas import single_threaded_blas
 
 
 class AppliedNetwork(Protocol):
@@ -77,8 +79,53 @@ def encode_points(
     log_var : ndarray, shape (n_streamlines, latent_dim), float32, or None
         Logarithms of the posterior variances, without unit; None for an autoencoder.
     """
+    return _posterior(model, applied_network(model, made_by).encode(points, batch_size))
+
+
+def encode_streamlines(
+    model: Any,
+    streamlines: Any,
+    *,
+    made_by: str | None = None,
+    batch_size: int | None = None,
+) -> tuple[StreamlineArray | Rows, np.ndarray, np.ndarray | None]:
+    """Reject, orient and resample streamlines, and compute their posterior.
+
+    With a dense model, points go through the network while they are in the cache of a
+    core, and are not kept.
+
+    Parameters
+    ----------
+    model : DenseModel, StreamlineAutoencoder or StreamlineVAE
+        Trained model.
+    streamlines : StatefulTractogram, ArraySequence, or sequence of ndarray
+        Streamlines in the space of the model, RASMM, mm.
+    made_by : str, optional
+        Fingerprint of the model, if it is known already.
+    batch_size : int, optional
+        Streamlines per batch, if the model is not dense.
+
+    Returns
+    -------
+    rows : Rows or StreamlineArray
+        Which streamlines were encoded.
+    mean, log_var : ndarray, shape (n_kept, latent_dim), float32
+        As of `encode_points`.
+    """
+    network = applied_network(model, made_by)
+    if not isinstance(network, DenseNetwork):
+        array = model.preprocessing.array(streamlines)
+        return array, *_posterior(model, network.encode(array.points, batch_size))
+    with single_threaded_blas():
+        rows, found = model.preprocessing.map_array(streamlines, network.encode_block)
+    n_heads = model.latent_dim * (2 if model.variational else 1)
+    nothing = np.empty((0, n_heads), dtype=np.float32)
+    return rows, *_posterior(model, np.concatenate([nothing, *found]))
+
+
+def _posterior(model, heads):
+    """Split the outputs of the heads."""
     d = model.latent_dim
-    heads = applied_network(model, made_by).encode(points, batch_size)
     mean, log_var = np.ascontiguousarray(heads[:, :d]), None
     if model.variational:
         log_var = np.clip(heads[:, d:], LOG_VAR_MIN, LOG_VAR_MAX)

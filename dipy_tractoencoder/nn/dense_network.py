@@ -199,6 +199,23 @@ class DenseNetwork:
         run_in_threads(encode_batch, _batches(len(points), batch_size or BATCH_SIZE))
         return heads
 
+    def encode_block(self, points: np.ndarray) -> np.ndarray:
+        """Encode points in the thread that calls it.
+
+        Parameters
+        ----------
+        points : ndarray, shape (n_streamlines, n_points, 3), float32
+            Points, RASMM, mm, in C order; they are overwritten.
+
+        Returns
+        -------
+        heads : ndarray, shape (n_streamlines, k * latent_dim), float32
+            As of `encode_coefficients`.
+        """
+        flat = points.reshape(len(points), -1)
+        flat -= self.mean
+        return self.encode_coefficients(flat @ self.projection)
+
     def decode(self, latents: np.ndarray, batch_size: int | None = None) -> np.ndarray:
         """Decode latents.
 
