@@ -212,7 +212,7 @@ class DenseNetwork:
         heads : ndarray, shape (n_streamlines, k * latent_dim), float32
             As of `encode_coefficients`.
         """
-        flat = points.reshape(len(points), -1)
+        flat = points.reshape(len(points), len(self.mean))  # Perhaps of no rows.
         flat -= self.mean
         return self.encode_coefficients(flat @ self.projection)
 

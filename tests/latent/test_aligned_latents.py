@@ -139,9 +139,13 @@ def test_files_bring_streamlines_home(trained_vae, native, alignment, tmp_path):
 def test_latents_that_are_not_finite_are_not_written(
     trained_vae, native, tmp_path, monkeypatch
 ):
-    def overflowing(model, array, **options):
-        latents = encode(model, array, **options)
-        latents.mean[array.index == 42] = np.inf
+    start = 0
+
+    def overflowing(model, chunk, **options):
+        nonlocal start
+        latents = encode(model, chunk, **options)
+        latents.mean[latents.index + start == 42] = np.inf
+        start += latents.n_streamlines
         return latents
 
     monkeypatch.setattr("dipy_tractoencoder.latent.file_codec.encode", overflowing)

@@ -91,6 +91,22 @@ def test_batch_size_does_not_matter(model, lines):
     )
 
 
+@pytest.mark.parametrize("n_rejected", [0, 1, 600])
+def test_streamlines_and_their_array_have_the_same_latents(model, lines, n_rejected):
+    """A dense model encodes streamlines in blocks, some of which may be empty."""
+    lines = [*lines, *([NAN] * n_rejected), *(line[::-1] for line in lines), POINT]
+    blocks, whole = (
+        encode(model, some) for some in (lines, model.preprocessing.array(lines))
+    )
+    np.testing.assert_allclose(blocks.mean, whole.mean, rtol=0, atol=1e-4)
+    if whole.log_var is not None:
+        np.testing.assert_allclose(blocks.log_var, whole.log_var, rtol=0, atol=1e-4)
+    np.testing.assert_array_equal(blocks.index, whole.index)
+    np.testing.assert_array_equal(blocks.is_reversed, whole.is_reversed)
+    assert blocks.n_streamlines == whole.n_streamlines == len(lines)
+    assert blocks.rejects == whole.rejects
+
+
 def test_encoding_leaves_no_trace(model, lines):
     before = fingerprint(model)
     first = encode(model, lines)
