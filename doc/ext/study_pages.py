@@ -5,6 +5,7 @@ TITLES = {
     "results/comparison": "Comparison with a reference group",
     "results/comparison_rough": "Comparison with a reference group, rougher variation",
     "results/fibercup_study": "Study of the models",
+    "results/files": "Files to latents",
     "results/speed": "Speed and memory",
     "results/training_time": "Training times",
 }
