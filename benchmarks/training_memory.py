@@ -45,6 +45,7 @@ def row(way, path, reference, epochs):
     import numpy as np
 
     from dipy_tractoencoder.io.chunks import TractogramChunks
+    from dipy_tractoencoder.nn.provenance import software_versions
     from dipy_tractoencoder.training.coefficient_trainer import coefficient_distances
     from dipy_tractoencoder.training.fit import fit, train_with_settings
     from dipy_tractoencoder.training.settings import TrainingSettings
@@ -76,6 +77,7 @@ def row(way, path, reference, epochs):
         "peak (GB)": resident("VmHWM"),
         "backend (GB)": before,
         "held-out error (mm)": error,
+        "versions": ", ".join(f"{k} {v}" for k, v in software_versions().items()),
     }
 
 
@@ -83,10 +85,9 @@ def run(options):
     if options.row:
         print(json.dumps(row(*json.loads(options.row))))
         return
-    from dipy_tractoencoder.nn.provenance import software_versions
     from dipy_tractoencoder.utils.tables import save_table
 
-    rows = []
+    rows, versions = [], ""
     with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
         reference, path = f"{folder}/image.nii.gz", f"{folder}/lines.trx"
         for n in options.n:
@@ -102,12 +103,12 @@ def run(options):
                     text=True,
                 ).stdout
                 figures = json.loads(output.splitlines()[-1])
+                versions = figures.pop("versions")
                 rows.append({"streamlines": n, "way": way, **figures})
                 print(rows[-1], flush=True)
             os.remove(path)
     options.out_dir.mkdir(parents=True, exist_ok=True)
     save_table(rows, options.out_dir / "training_memory.csv")
-    versions = ", ".join(f"{k} {v}" for k, v in software_versions().items())
     lines = [
         f"Training of the default model, {platform.machine()}, {os.cpu_count()} cores, "
         f"{versions}.",

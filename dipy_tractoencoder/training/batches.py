@@ -37,7 +37,7 @@ class ShuffledRows(keras.utils.PyDataset):
         self.inputs = inputs
         self.batch_size = batch_size
         self.seed = seed
-        self.order = np.arange(len(inputs))
+        self.order = np.arange(len(inputs), dtype=np.int32)
 
     def shuffle(self, epoch: int) -> None:
         """Set the order of an epoch.
@@ -47,8 +47,8 @@ class ShuffledRows(keras.utils.PyDataset):
         epoch : int
             Index of the epoch, from 0.
         """
-        rng = np.random.default_rng([self.seed, epoch])
-        self.order = rng.permutation(len(self.inputs))
+        self.order = np.arange(len(self.inputs), dtype=np.int32)
+        np.random.default_rng([self.seed, epoch]).shuffle(self.order)
 
     def callback(self) -> keras.callbacks.Callback:
         """Return a callback that shuffles at the beginning of each epoch.

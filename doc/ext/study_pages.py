@@ -8,6 +8,7 @@ TITLES = {
     "results/files": "Files to latents",
     "results/speed": "Speed and memory",
     "results/training_time": "Training times",
+    "results/training_memory": "Memory of a training",
 }
 
 
