@@ -28,6 +28,7 @@ _HOME = {
     "DecodeVAEFlow": "workflows.decode",
     "DenseModel": "nn.dense_model",
     "Density": "generation.density",
+    "DoubtfulResultError": "errors",
     "EmptyDataError": "errors",
     "EncodeVAEFlow": "workflows.encode",
     "EvaluateVAEFlow": "workflows.evaluate",

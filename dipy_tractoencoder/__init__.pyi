@@ -8,6 +8,7 @@ from dipy_tractoencoder.align.reference import AlignmentReference
 from dipy_tractoencoder.align.summary import fit_alignment_reference
 from dipy_tractoencoder.errors import (
     AlignmentError,
+    DoubtfulResultError,
     EmptyDataError,
     FingerprintError,
     ForkedProcessError,
@@ -162,6 +163,7 @@ __all__ = [
     "DecodeVAEFlow",
     "DenseModel",
     "Density",
+    "DoubtfulResultError",
     "EmptyDataError",
     "EncodeVAEFlow",
     "EvaluateVAEFlow",

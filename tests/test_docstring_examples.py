@@ -79,6 +79,7 @@ def prepared(models, monkeypatch):
         key = digest([streamlines, arguments, sorted(settings.items())])
         if key not in models:
             models[key] = real(streamlines, *arguments, **settings)
+        models[key].sections = {}  # Of examples that keep something in the model.
         return models[key]
 
     monkeypatch.setattr(dte, "train", train)

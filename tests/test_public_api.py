@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import re
+import textwrap
 
 from flow_data import COMMANDS, PACKAGE, ROOT
 import pytest
@@ -99,11 +100,7 @@ def python_of(path):
         return [text, *parts]
     pattern = RST_BLOCK if path.suffix == ".rst" else MD_BLOCK
     found = re.findall(pattern, text, flags=re.M | re.S * (path.suffix == ".md"))
-    return [
-        re.sub("^   ", "", block, flags=re.M)
-        for kind, block in found
-        if kind == "python"
-    ]
+    return [textwrap.dedent(block) for kind, block in found if kind == "python"]
 
 
 def private_imports(source):

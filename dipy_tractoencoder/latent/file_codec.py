@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,7 @@ from dipy_tractoencoder.streamlines.array import (
     merge_rejects,
 )
 from dipy_tractoencoder.utils.prefetch import prefetch
-from dipy_tractoencoder.utils.tables import rejects_text
+from dipy_tractoencoder.utils.tables import nothing_encoded
 
 if TYPE_CHECKING:
     from dipy_tractoencoder.align.alignment import Alignment
@@ -152,7 +152,7 @@ def encode_file(
                     progress(latents.n_streamlines)
             rejects = merge_rejects(counts)
             if writer.n_rows == 0:
-                raise EmptyDataError(nothing_left(path, n_streamlines, rejects))
+                raise EmptyDataError(nothing_encoded(path, n_streamlines, rejects))
             writer.finish(n_streamlines, rejects)
     finally:
         reader.close()
@@ -385,7 +385,7 @@ def reconstruct_file(
                 progress(array.n_streamlines)
         if not len(totals.sample):
             reasons = merge_rejects(rejects)
-            raise EmptyDataError(nothing_left(path, n_streamlines, reasons))
+            raise EmptyDataError(nothing_encoded(path, n_streamlines, reasons))
 
     try:
         write_chunks(
@@ -401,28 +401,3 @@ def reconstruct_file(
     for reason, count in merge_rejects(rejects).items():
         errors[f"rejected_{reason}"] = count
     return errors, totals.sample.columns()
-
-
-def nothing_left(
-    path: str | Path, n_streamlines: int, rejects: Mapping[str, int]
-) -> str:
-    """Describe why no streamline of a file could be encoded.
-
-    Parameters
-    ----------
-    path : str or Path
-        File that was read.
-    n_streamlines : int
-        Number of streamlines in the file.
-    rejects : dict of str to int
-        Number of rejected streamlines by reason.
-
-    Returns
-    -------
-    message : str
-        Message for `EmptyDataError`.
-    """
-    return (
-        f"{path}: none of its {n_streamlines} streamlines can be "
-        f"encoded{rejects_text(rejects)}."
-    )

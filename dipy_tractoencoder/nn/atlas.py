@@ -101,7 +101,7 @@ class Atlas:
     ...     dte.save_tractogram(made[made.bundle == code].tractogram(), f"{name}.trk")
     >>> atlas = dte.keep_bundles(model, ["U.trk", "B.trk"])
     >>> atlas.names, atlas.mean.shape
-    (('B', 'U'), (42, 2))
+    (('B', 'U'), (43, 2))
     """
 
     names: tuple

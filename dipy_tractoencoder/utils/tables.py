@@ -132,3 +132,28 @@ def rejects_text(rejects: Mapping[str, int]) -> str:
         return ""
     counts = ", ".join(f"{count} {reason}" for reason, count in rejects.items())
     return f" (rejected: {counts})"
+
+
+def nothing_encoded(
+    path: str | Path, n_streamlines: int, rejects: Mapping[str, int]
+) -> str:
+    """Describe why no streamline of a file could be encoded.
+
+    Parameters
+    ----------
+    path : str or Path
+        File that was read.
+    n_streamlines : int
+        Number of streamlines in the file.
+    rejects : dict of str to int
+        Number of rejected streamlines by reason.
+
+    Returns
+    -------
+    message : str
+        Message for `EmptyDataError`.
+    """
+    return (
+        f"{path}: none of its {n_streamlines} streamlines can be "
+        f"encoded{rejects_text(rejects)}."
+    )

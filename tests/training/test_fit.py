@@ -108,6 +108,8 @@ def test_record_of_a_training(bundles):
     data = dict(record.data)
     first, second = data.pop("tractograms")
     errors = data.pop("errors")
+    shortest, median, longest = data.pop("length_mm")
+    assert 0 < shortest < median < longest
     assert errors["held_out"] and errors["n_streamlines"] == 10
     # Epoch 0, the model's best error of all epochs at most, is PCA.
     assert 0 < errors["error_mm"] <= errors["pca_error_mm"] + 1e-4

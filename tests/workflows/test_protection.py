@@ -103,7 +103,7 @@ def test_validation_files_are_held_out(here, capsys):
 
 def test_unknown_backend_is_named(here):
     result = run_command(
-        "dipy_encode_vae", "vae.keras", "a.trk", cwd=here, KERAS_BACKEND="theano"
+        "dipy_train_vae", "a.trk", "--out_dir", "m", cwd=here, KERAS_BACKEND="theano"
     )
     assert result.code == 2
     assert "theano" in result.err.splitlines()[-1]
