@@ -8,11 +8,19 @@ from dipy_tractoencoder.errors import EmptyDataError
 from dipy_tractoencoder.segment import search
 from dipy_tractoencoder.segment.search import NeighborSearch
 
+WAYS = {"all pairs": (10**9, 0), "tree": (0, 10**9), "scikit-learn": (0, 0)}
 
-@pytest.mark.parametrize("few", [0, 10**9])
+
+@pytest.fixture(params=WAYS)
+def way(request, monkeypatch):
+    """Search in one way, whatever the latents."""
+    pairs, dimensions = WAYS[request.param]
+    monkeypatch.setattr(search, "FEW_PAIRS", pairs)
+    monkeypatch.setattr(search, "FEW_DIMENSIONS", dimensions)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_neighbours_are_the_nearest_of_all_pairs(few, dtype, rng, monkeypatch):
-    monkeypatch.setattr(search, "FEW_PAIRS", few)
+def test_neighbours_are_the_nearest_of_all_pairs(way, dtype, rng):
     reference, new = (rng.normal(5, 3, (n, 8)).astype(dtype) for n in (200, 70))
     distances, rows = NeighborSearch(reference).kneighbors(new, n_neighbors=5)
     every = cdist(new, reference)
@@ -21,16 +29,27 @@ def test_neighbours_are_the_nearest_of_all_pairs(few, dtype, rng, monkeypatch):
     assert distances.dtype == np.float64
 
 
-@pytest.mark.parametrize("few", [0, 10**9])
-def test_a_row_is_not_its_own_neighbour_but_its_double_is(few, rng, monkeypatch):
-    monkeypatch.setattr(search, "FEW_PAIRS", few)
+def test_a_row_is_not_its_own_neighbour_but_its_double_is(way, rng):
     reference = np.repeat(rng.normal(size=(30, 4)), 2, axis=0)
     distances, rows = NeighborSearch(reference).kneighbors(n_neighbors=3)
     np.testing.assert_allclose(distances[:, 0], 0, atol=1e-6)
     np.testing.assert_array_equal(rows[:, 0], np.arange(60) ^ 1)
 
 
-def test_all_of_few_are_found(rng):
+def test_of_many_doubles_each_has_others(way):
+    distances, rows = NeighborSearch(np.zeros((50, 2))).kneighbors(n_neighbors=4)
+    np.testing.assert_array_equal(distances, 0)
+    assert not (rows == np.arange(50)[:, None]).any()
+    assert all(len(set(found)) == 4 for found in rows)
+
+
+def test_dimensions_count_by_their_variance(rng):
+    latents = rng.normal(size=(3000, 5)) * [9, 9, 0.1, 0.1, 0]
+    assert NeighborSearch(latents).effective_dimensions == pytest.approx(2, abs=0.05)
+    assert NeighborSearch(np.ones((3, 2))).effective_dimensions == 1
+
+
+def test_all_of_few_are_found(way, rng):
     reference = rng.normal(size=(4, 3))
     distances, rows = NeighborSearch(reference).kneighbors(reference, n_neighbors=4)
     np.testing.assert_array_equal(np.sort(rows, axis=1), np.tile(np.arange(4), (4, 1)))
