@@ -48,6 +48,7 @@ _HOME = {
     "LabelledStreamlines": "sims.labels",
     "Labels": "segment.labels",
     "Latents": "latent.codec",
+    "LocalDensity": "generation.local_density",
     "OutputFileError": "errors",
     "PlausibilityScorer": "segment.plausibility_scores",
     "Preprocessing": "streamlines.preprocessing",

@@ -29,6 +29,7 @@ from dipy_tractoencoder.generation.bundle_density import (
 )
 from dipy_tractoencoder.generation.density import Density, fit_density
 from dipy_tractoencoder.generation.density_file import load_densities, save_densities
+from dipy_tractoencoder.generation.local_density import LocalDensity
 from dipy_tractoencoder.generation.sampling import (
     Samples,
     fit_bundle_density,
@@ -183,6 +184,7 @@ __all__ = [
     "LabelledStreamlines",
     "Labels",
     "Latents",
+    "LocalDensity",
     "OutputFileError",
     "PlausibilityScorer",
     "Preprocessing",

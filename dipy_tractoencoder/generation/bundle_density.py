@@ -21,6 +21,7 @@ from dipy_tractoencoder.generation.density import (
     Density,
     fit_with_held_out,
 )
+from dipy_tractoencoder.generation.local_density import RANGE, LocalDensity
 from dipy_tractoencoder.streamlines.metrics import curve_length
 from dipy_tractoencoder.utils.atomic_files import check_readable
 from dipy_tractoencoder.utils.short_repr import short_repr
@@ -35,7 +36,14 @@ CURVATURE_POINTS = 32
 MIN_INSIDE = 0.95
 
 # In the order of the tests; a streamline is counted for the first test that it fails.
-REASONS = ("unlikely", "too_short", "too_long", "too_curved", "outside_mask")
+REASONS = (
+    "unlikely",
+    "too_near",
+    "too_short",
+    "too_long",
+    "too_curved",
+    "outside_mask",
+)
 PLAUSIBLE = len(REASONS)
 
 
@@ -47,7 +55,7 @@ class BundleDensity:
     ----------
     name : str
         Name of the bundle.
-    density : Density
+    density : Density or LocalDensity
         Density of its latents.
     min_log_density : float
         Smallest log density of a plausible streamline, nats.
@@ -62,6 +70,9 @@ class BundleDensity:
     alignment : Alignment or None
         Transform from the space of the subject, to which new streamlines are moved
         back, to that of the model; None if they stay in the model's.
+    max_log_density : float
+        Largest log density of a plausible streamline, nats: with a local density, what
+        is nearer to a known streamline than those are to each other is a copy.
 
     Examples
     --------
@@ -74,7 +85,7 @@ class BundleDensity:
     """
 
     name: str
-    density: Density
+    density: Density | LocalDensity
     min_log_density: float
     min_length: float
     max_length: float
@@ -82,6 +93,7 @@ class BundleDensity:
     n_streamlines: int
     space: dict = field(default_factory=dict)
     alignment: Alignment | None = None
+    max_log_density: float = float("inf")
 
     __repr__ = short_repr
 
@@ -118,6 +130,7 @@ class BundleDensity:
             ("too_short", length < self.min_length),
         ]
         if log_density is not None:
+            tests.append(("too_near", log_density > self.max_log_density))
             tests.append(("unlikely", log_density < self.min_log_density))
         code = np.full(len(points), PLAUSIBLE)
         for reason, failed in tests:
@@ -145,7 +158,8 @@ def describe_bundle(
     Plausible lengths are those of the central 98 % of the bundle's streamlines,
     extended by 5 % on either side; plausible curvatures go up to 110 % of the 99th
     percentile; plausible log densities start at the first percentile of the held-out
-    log densities of the streamlines.
+    log densities of the streamlines. With a local density they end at the 95th, so that
+    copies are left out.
 
     Parameters
     ----------
@@ -153,7 +167,7 @@ def describe_bundle(
         Latents of the bundle.
     points : ndarray, shape (n_streamlines, n_points, 3)
         Streamlines of the latents in the model's space, mm.
-    density : {"mixture", "kernel", "prior"}, optional
+    density : {"local", "mixture", "kernel", "prior"}, optional
         Kind of density; see `fit_density`.
     unit : ndarray, shape (latent_dim,), optional
         As for `fit_density`.
@@ -178,13 +192,17 @@ def describe_bundle(
     InvalidArgumentError
         If an argument is out of range.
     """
+    length = curve_length(points)
     try:
         fitted, own = fit_with_held_out(
-            latents, density, unit=unit, max_parts=max_parts
+            latents, density, unit=unit, max_parts=max_parts, length=length
         )
     except EmptyDataError as err:
         raise EmptyDataError(f"Bundle {name}: {err}") from err
-    shortest, longest = np.quantile(curve_length(points), [TAIL, 1 - TAIL])
+    shortest, longest = np.quantile(length, [TAIL, 1 - TAIL])
+    most = np.inf
+    if isinstance(fitted, LocalDensity):
+        most = float(np.quantile(own, 1 - RANGE[0]))
     return BundleDensity(
         name=name,
         density=fitted,
@@ -197,6 +215,7 @@ def describe_bundle(
         n_streamlines=len(points),
         space=space or {},
         alignment=alignment if alignment is not None and alignment.moves else None,
+        max_log_density=most,
     )
 
 

@@ -1,8 +1,7 @@
 """Probability densities over the latents of a bundle, to sample new latents from.
 
-All of them are Gaussian mixtures: one with few components, one with a component per
-streamline (a kernel density), or the prior alone. So one class samples, evaluates and
-is saved.
+All but the local density are Gaussian mixtures: one with few components, one with a
+component per streamline (a kernel density), or the prior alone.
 """
 
 from __future__ import annotations
@@ -20,13 +19,14 @@ from dipy_tractoencoder.errors import (
     check_choice,
     check_number,
 )
+from dipy_tractoencoder.generation.local_density import KIND, LocalDensity, fit_local
 from dipy_tractoencoder.utils.short_repr import short_repr
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
-DENSITIES = ("mixture", "kernel", "prior")
-DEFAULT_DENSITY = "mixture"
+DENSITIES = ("local", "mixture", "kernel", "prior")
+DEFAULT_DENSITY = "local"
 MOST_PARTS = 12
 FEWEST_PER_PART = 8  # Streamlines per mixture component.
 MOST_FITTED = 3000  # Streamlines; more cost time without changing the density.
@@ -145,12 +145,17 @@ def fit_density(
     *,
     unit: np.ndarray | None = None,
     max_parts: int = MOST_PARTS,
-) -> Density:
+    length: np.ndarray | None = None,
+) -> Density | LocalDensity:
     """Fit a probability density to latents.
 
-    The latents are first whitened along their principal axes, so that components and
-    bandwidths suit narrow and wide directions alike.
+    For "mixture" and "kernel", the latents are first whitened along their principal
+    axes, so that components and bandwidths suit narrow and wide directions alike.
 
+    - "local": draws around known streamlines, with the local covariance of their
+      nearest neighbours and a bandwidth with which draws are as far from known
+      streamlines as those are from each other. It holds the latents of all
+      streamlines, which can be decoded.
     - "mixture": Gaussian mixture; the number of components, and full or diagonal
       covariances, are chosen by the smallest Bayesian information criterion
       :footcite:p:`Schwarz1978`. Each component has at least eight streamlines on
@@ -163,18 +168,22 @@ def fit_density(
     Parameters
     ----------
     latents : ndarray, shape (n_streamlines, latent_dim)
-        Latents from `encode`; of more than 3000, evenly spaced ones are used.
-    kind : {"mixture", "kernel", "prior"}, optional
+        Latents from `encode`; of more than 3000 (50,000 for "local"), evenly spaced
+        ones are used.
+    kind : {"local", "mixture", "kernel", "prior"}, optional
         Kind of density.
     unit : ndarray, shape (latent_dim,), optional
         The model's ``latent_unit``, the standard deviations of the prior; needed for
         "prior".
     max_parts : int, optional
         Largest number of mixture components.
+    length : ndarray, shape (n_streamlines,), optional
+        Lengths of the streamlines, mm, for "local"; needed to draw streamlines of a
+        wished length.
 
     Returns
     -------
-    density : Density
+    density : Density or LocalDensity
         The fitted density; fitting is deterministic.
 
     Raises
@@ -189,13 +198,15 @@ def fit_density(
     >>> import numpy as np
     >>> import dipy_tractoencoder as dte
     >>> rng = np.random.default_rng(0)
-    >>> density = dte.fit_density(rng.normal(size=(40, 2)), max_parts=2)
+    >>> density = dte.fit_density(rng.normal(size=(40, 2)), "mixture", max_parts=2)
     >>> density.sample(3, rng).shape
     (3, 2)
     >>> density.log_density([[0, 0]]) > density.log_density([[9, 9]])
     array([ True])
     """
     latents = _checked(latents, kind, unit, max_parts)
+    if kind == KIND:
+        return fit_local(latents, length)
     if kind == "prior":
         return _prior(unit)
     return _build(latents, kind, _choose(latents, kind, max_parts))
@@ -256,27 +267,31 @@ def fit_with_held_out(
     *,
     unit: np.ndarray | None = None,
     max_parts: int = MOST_PARTS,
-) -> tuple[Density, np.ndarray]:
+    length: np.ndarray | None = None,
+) -> tuple[Density | LocalDensity, np.ndarray]:
     """Fit a density, and compute the held-out log density of its latents.
 
     Parameters
     ----------
-    latents, kind, unit, max_parts
+    latents, kind, unit, max_parts, length
         As for `fit_density`.
 
     Returns
     -------
-    density : Density
+    density : Density or LocalDensity
         Density fitted to all latents, as from `fit_density`.
     log_density : ndarray, shape (n_fitted,), float64
         Log density of each latent, nats, in five-fold cross-validation: under a density
         with the same number of components or bandwidth, fitted to the other folds.
         Under the density fitted to all latents they would be higher than those of new
-        streamlines.
+        streamlines. For "local", each latent is compared with all others.
     """
     from sklearn.model_selection import KFold
 
     latents = _checked(latents, kind, unit, max_parts)
+    if kind == KIND:
+        local = fit_local(latents, length)
+        return local, local.log_density()
     if kind == "prior":
         density = _prior(unit)
         return density, density.log_density(latents)
@@ -308,6 +323,8 @@ def _checked(latents, kind, unit, max_parts):
             "Invalid value received for `unit`. Expected the model's latent_unit, "
             f"{latents.shape[1]} numbers. Received: {unit!r}."
         )
+    if kind == KIND:
+        return latents
     step = -(-len(latents) // MOST_FITTED)
     return latents[::step]
 

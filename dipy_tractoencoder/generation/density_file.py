@@ -12,6 +12,12 @@ import numpy as np
 from dipy_tractoencoder.errors import FingerprintError, InputFileError
 from dipy_tractoencoder.generation.bundle_density import BundleDensity
 from dipy_tractoencoder.generation.density import DENSITIES, Density
+from dipy_tractoencoder.generation.local_density import (
+    KIND as LOCAL,
+    LARGEST_BANDWIDTH,
+    N_NEIGHBORS,
+    LocalDensity,
+)
 from dipy_tractoencoder.io.hdf5 import clear_errors, open_hdf5, stored_dataset
 from dipy_tractoencoder.io.hdf5_attributes import (
     count_attribute,
@@ -30,9 +36,11 @@ if TYPE_CHECKING:
     from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder
 
 FORMAT_NAME = "dipy_tractoencoder densities"
-FORMAT_VERSION = 2  # 1 without alignments
+FORMAT_VERSION = 3  # 1 without alignments, 2 without local densities
 KIND = "file of densities of dipy_sample_vae"
 ARRAYS = ("weights", "means", "factors")
+LOCAL_ARRAYS = ("means", "length")
+LOCAL_NUMBERS = ("bandwidth", "n_neighbors", "length_scale")
 LIMITS = ("min_log_density", "min_length", "max_length", "max_curvature")
 
 
@@ -46,8 +54,10 @@ def save_densities(
     """Save densities of bundles to an HDF5 file.
 
     A numbered group per bundle holds ``weights``, ``means`` and ``factors`` of its
-    `Density`, and everything else of `BundleDensity` as attributes. The file is written
-    completely or not at all.
+    `Density`, or ``means`` and ``length`` of its `LocalDensity`, and everything else of
+    `BundleDensity` as attributes. A local density holds the latents of the bundle's
+    streamlines, from which they can be decoded, and so does a kernel density; the
+    others do not. The file is written completely or not at all.
 
     Parameters
     ----------
@@ -82,8 +92,14 @@ def save_densities(
     with whole_file(path) as partial, h5py.File(partial, "w") as file:
         for number, bundle in enumerate(bundles):
             group = file.create_group(f"bundles/{number:05}")
-            for name in ARRAYS:
-                group[name] = getattr(bundle.density, name)
+            density, local = bundle.density, isinstance(bundle.density, LocalDensity)
+            for name in LOCAL_ARRAYS if local else ARRAYS:
+                group[name] = getattr(density, name)
+            if local:
+                for name in LOCAL_NUMBERS:
+                    group.attrs[name] = getattr(density, name)
+                group.attrs["max_log_density"] = bundle.max_log_density
+                version = FORMAT_VERSION
             group.attrs["kind"] = bundle.density.kind
             group.attrs["name"] = stored_text(bundle.name)
             for name in ("n_streamlines", *LIMITS):
@@ -93,7 +109,7 @@ def save_densities(
             if bundle.alignment is not None:
                 group.attrs["alignment"] = alignment_text(bundle.alignment)
                 # Earlier releases would write new streamlines to the wrong place.
-                version = FORMAT_VERSION
+                version = max(version, 2)
         file.attrs["fingerprint"] = fingerprint
         file.attrs["format_version"] = version
         file.attrs["format"] = FORMAT_NAME
@@ -190,27 +206,72 @@ def _check_format(file, path):
 def _read(group, path):
     """Read one bundle; raise ValueError if its numbers are inconsistent."""
     name, kind = (text_attribute(group, about) for about in ("name", "kind"))
+    limits = {limit: float(number_attribute(group, limit)) for limit in LIMITS}
+    density: Density | LocalDensity
+    if kind == LOCAL:
+        density = _read_local(group, name)
+        limits["max_log_density"] = float(number_attribute(group, "max_log_density"))
+    else:
+        density = _read_mixture(group, name, kind)
+    if (
+        not 0 <= limits["min_length"] <= limits["max_length"]
+        or limits["max_curvature"] < 0
+    ):
+        raise ValueError(f"The numbers of the bundle {short(name)} are invalid.")
+    return BundleDensity(
+        name=name,
+        density=density,
+        n_streamlines=count_attribute(group, "n_streamlines"),
+        space=space_attributes(group, path),
+        alignment=alignment_attribute(group),
+        **limits,
+    )
+
+
+def _read_mixture(group, name, kind):
+    """Read a Gaussian mixture; raise ValueError if its numbers are inconsistent."""
     arrays = [stored_dataset(group, array, "f") for array in ARRAYS]
     _check_shapes(name, *(array.shape for array in arrays))
     weights, means, factors = (np.array(array, np.float64) for array in arrays)
-    limits = {limit: float(number_attribute(group, limit)) for limit in LIMITS}
     fits = (
-        0 <= limits["min_length"] <= limits["max_length"]
-        and limits["max_curvature"] >= 0
+        kind in DENSITIES
         and all(np.isfinite(array).all() for array in (weights, means, factors))
         and (weights > 0).all()
         and np.isclose(weights.sum(), 1)
         and np.all(np.linalg.slogdet(factors)[1] > -np.inf)
     )
-    if not fits or kind not in DENSITIES:
+    if not fits:
         raise ValueError(f"The numbers of the bundle {short(name)} are invalid.")
-    return BundleDensity(
-        name=name,
-        density=Density(kind, weights, means, factors),
-        n_streamlines=count_attribute(group, "n_streamlines"),
-        space=space_attributes(group, path),
-        alignment=alignment_attribute(group),
-        **limits,
+    return Density(kind, weights, means, factors)
+
+
+def _read_local(group, name):
+    """Read a local density; raise ValueError if its numbers are inconsistent."""
+    arrays = [stored_dataset(group, array, "f") for array in LOCAL_ARRAYS]
+    sizes, lengths = (array.shape for array in arrays)
+    if len(sizes) != 2 or 0 in sizes or lengths != sizes[:1]:
+        raise ValueError(
+            f"The arrays of the bundle {short(name)} do not belong together: means "
+            f"{sizes}, length {lengths}."
+        )
+    means, length = np.array(arrays[0], np.float32), np.array(arrays[1], np.float64)
+    bandwidth, n_neighbors, length_scale = (
+        number_attribute(group, about) for about in LOCAL_NUMBERS
+    )
+    fits = (
+        np.isfinite(means).all()
+        and np.isfinite(length).all()
+        and (length > 0).all()
+        and 0 <= bandwidth <= LARGEST_BANDWIDTH[True]
+        and n_neighbors == int(n_neighbors)
+        and 1 <= n_neighbors < len(means)
+        and n_neighbors <= N_NEIGHBORS
+        and length_scale >= 0
+    )
+    if not fits:
+        raise ValueError(f"The numbers of the bundle {short(name)} are invalid.")
+    return LocalDensity(
+        means, length, float(bandwidth), int(n_neighbors), float(length_scale)
     )
 
 

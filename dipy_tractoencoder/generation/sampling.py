@@ -20,6 +20,7 @@ from dipy_tractoencoder.generation.bundle_density import (
     describe_bundle,
 )
 from dipy_tractoencoder.generation.density import DEFAULT_DENSITY, MOST_PARTS
+from dipy_tractoencoder.generation.local_density import LocalDensity
 from dipy_tractoencoder.io.mapped import MappedTractogram
 from dipy_tractoencoder.io.writers import save_selection
 from dipy_tractoencoder.latent.alignment import aligned, to_subject
@@ -110,7 +111,7 @@ def fit_bundle_density(
         Streamlines of the bundle, RASMM, mm. An array with the model's own ``n_points``
         is taken to be preprocessed, as from ``model.preprocessing.array``; anything
         else is aligned, oriented and resampled first.
-    density : {"mixture", "kernel", "prior"}, optional
+    density : {"local", "mixture", "kernel", "prior"}, optional
         Kind of density; see `fit_density`.
     max_parts : int, optional
         Largest number of components of the mixture; see `fit_density`.
@@ -142,7 +143,7 @@ def fit_bundle_density(
     >>> model = dte.train(made.streamlines, n_points=32, latent_dim=2, epochs=0)
     >>> bundle = dte.fit_bundle_density(model, made.streamlines, name="all")
     >>> bundle.density.kind, bundle.n_streamlines
-    ('mixture', 43)
+    ('local', 43)
     """
     points = _prepared(model, points, alignment)
     latents = encode(model, StreamlineArray.from_points(points)).mean
@@ -283,10 +284,14 @@ def draw_plausible(
     rng = np.random.default_rng([seed, *bundle.name.encode("utf-8", "surrogatepass")])
     kept, n_kept, n_tried = [], 0, 0
     rejects = dict.fromkeys(REASONS, 0)
+    # A local density has one child of each parent before any has two.
+    batch = min(max(bundle.density.n_parts, BATCH), max(2 * n_streamlines, BATCH))
+    if not isinstance(bundle.density, LocalDensity):
+        batch = BATCH
     if mask is not None and bundle.alignment is not None:
         mask = (mask[0], bundle.alignment.matrix @ mask[1])
     while n_kept < n_streamlines and n_tried < max_tries:
-        latents = bundle.density.sample(BATCH, rng)[: max_tries - n_tried]
+        latents = bundle.density.sample(batch, rng)[: max_tries - n_tried]
         log_density = bundle.density.log_density(latents)
         points = decoder(latents)
         code = bundle.judge(points, log_density, mask, min_inside)
@@ -365,7 +370,11 @@ def save_samples(samples: dict, spaces: dict, outputs: dict) -> None:
 
     def save(points, log_density, space, path, groups=None):
         source = MappedTractogram(as_sequence(points), space)
-        data = {"vae_log_density": log_density.astype(np.float32)}
+        data = {
+            "vae_log_density": log_density.astype(np.float32),
+            # Nobody should take them for tracked ones.
+            "vae_sampled": np.ones(len(points), dtype=np.float32),
+        }
         rows = np.arange(len(points))
         save_selection(source, rows, path, data=data, groups=groups)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dipy_tractoencoder.errors import check_number
+from dipy_tractoencoder.latent.search import NeighborSearch
 from dipy_tractoencoder.nn.atlas import Atlas, store_atlas
 from dipy_tractoencoder.segment.bundle_checks import length_quantiles
 from dipy_tractoencoder.segment.bundle_classifier import (
@@ -27,7 +28,6 @@ from dipy_tractoencoder.segment.reference_density import (
     clustered_strangers,
     local_remoteness,
 )
-from dipy_tractoencoder.segment.search import NeighborSearch
 from dipy_tractoencoder.segment.thinning import thin_bundles
 from dipy_tractoencoder.streamlines.array import CHUNK_SIZE
 from dipy_tractoencoder.utils.colours import distinct_colours

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from dipy_tractoencoder.errors import EmptyDataError, check_number
+from dipy_tractoencoder.latent.search import NeighborSearch
 from dipy_tractoencoder.segment.bundle_checks import length_quantiles, warn_of_bundles
 from dipy_tractoencoder.segment.decisions import (
     ALPHA,
@@ -20,7 +21,6 @@ from dipy_tractoencoder.segment.neighbors import (
     SMALLEST_DISTANCE,
     mean_distances,
 )
-from dipy_tractoencoder.segment.search import NeighborSearch
 from dipy_tractoencoder.segment.thinning import ThinnedBundles, thin_bundles
 from dipy_tractoencoder.segment.votes import UNASSIGNED, Judgement, vote
 from dipy_tractoencoder.utils.short_repr import short_repr

@@ -9,6 +9,7 @@ import numpy as np
 
 from dipy_tractoencoder.errors import InvalidArgumentError, check_number
 from dipy_tractoencoder.latent.codec import decode
+from dipy_tractoencoder.latent.search import NeighborSearch
 from dipy_tractoencoder.nn.atlas import Atlas, model_atlas
 from dipy_tractoencoder.segment.bundle_checks import warn_of_bundles
 from dipy_tractoencoder.segment.bundle_classifier import (
@@ -22,7 +23,6 @@ from dipy_tractoencoder.segment.reference_density import (
     ReferenceDensity,
     fit_reference_density,
 )
-from dipy_tractoencoder.segment.search import NeighborSearch
 
 if TYPE_CHECKING:
     from dipy_tractoencoder.nn.autoencoder import StreamlineAutoencoder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dipy_tractoencoder.errors import EmptyDataError
-from dipy_tractoencoder.segment.search import NeighborSearch
+from dipy_tractoencoder.latent.search import NeighborSearch
 
 SMALLEST_DISTANCE = 1e-6  # mm; keeps logarithms of distances finite
 # Of the latents' root mean square distance from their mean: closer ones are the same

@@ -8,13 +8,13 @@ from functools import cached_property
 import numpy as np
 
 from dipy_tractoencoder.errors import EmptyDataError
+from dipy_tractoencoder.latent.search import NeighborSearch
 from dipy_tractoencoder.segment.decisions import Decisions
 from dipy_tractoencoder.segment.neighbors import (
     SMALLEST_DISTANCE,
     different_rows,
     same_distance,
 )
-from dipy_tractoencoder.segment.search import NeighborSearch
 from dipy_tractoencoder.utils.short_repr import short_repr
 
 N_NEAR = 5  # nearest reference streamlines that a distance is measured to

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dipy_tractoencoder.latent.search import NeighborSearch
 from dipy_tractoencoder.segment.neighbors import (
     different_rows,
     own_mean_distances,
     same_distance,
 )
-from dipy_tractoencoder.segment.search import NeighborSearch
 from dipy_tractoencoder.utils.short_repr import short_repr
 
 MOST_CANDIDATES = 20_000  # streamlines of a bundle that latents are chosen from

@@ -68,7 +68,7 @@ class SampleVAEFlow(TractoWorkflow):
         density_file=None,
         groups=None,
         n_streamlines=500,
-        density="mixture",
+        density="local",
         max_parts=12,
         mask=None,
         min_inside=0.95,
@@ -102,12 +102,17 @@ class SampleVAEFlow(TractoWorkflow):
         (extended by 5 percent), curvature below their 99th percentile (extended by 10
         percent) and, with --mask, inside the mask. New streamlines are in the space of
         the tractogram of their bundle; trx and trk files store the log density as data
-        per streamline, vae_log_density. The table shows the distance (MDF) of new
-        streamlines to the nearest real one next to that of real streamlines to the
-        nearest other one: new streamlines with a much smaller distance are copies,
-        those with a much larger distance are unrealistic. With --align or --transform,
-        the bundles of a subject are moved to the space of the model, and its new
-        streamlines are moved back; those of bundles of several subjects stay there.
+        per streamline, vae_log_density (for local, an estimate from the distance to the
+        nearest known latents), and vae_sampled, 1, so that nobody takes them for
+        tracked ones. A file without groups is one bundle, so a whole brain can be
+        given, too. With the density local, draws that are nearer to a known streamline
+        than 95 percent of those are to each other are left out, too. The table shows
+        the distance (MDF) of new streamlines to the nearest real one next to that of
+        real streamlines to the nearest other one: new streamlines with a much smaller
+        distance are copies, those with a much larger one are unrealistic. With
+        --align or --transform, the bundles of a subject are moved to the space of the
+        model, and its new streamlines are moved back; those of bundles of several
+        subjects stay there.
 
         Parameters
         ----------
@@ -126,9 +131,12 @@ class SampleVAEFlow(TractoWorkflow):
         n_streamlines : int, optional
             Number of new streamlines per bundle.
         density : string, optional
+            local (around each streamline, as its nearest neighbours are spread),
             mixture (of Gaussians, their number by the Bayesian information criterion),
             kernel (a Gaussian around each streamline, its width by cross-validation)
-            or prior (the prior of the model, the same for all bundles).
+            or prior (the prior of the model, the same for all bundles). The file of
+            local and kernel densities holds the latents of the streamlines, from which
+            they can be decoded; that of a mixture holds none.
         max_parts : int, optional
             Largest number of Gaussians in a mixture; there is at most one for eight
             streamlines of a bundle.
@@ -372,6 +380,11 @@ class SampleVAEFlow(TractoWorkflow):
                 overwrite=True,
             )
             logger.info("Densities: %s", outputs["out_densities"])
+            if any(bundle.density.kind in ("local", "kernel") for bundle in bundles):
+                logger.info(
+                    "The densities hold the latents of the streamlines, from which "
+                    "they can be decoded; with --density mixture they hold none."
+                )
         logger.info(
             "New streamlines: %s",
             outputs["out_tractogram"] if one_file else Path(out_dir or "."),

@@ -41,7 +41,7 @@ def fit(latents, kind):
 def test_mixture_finds_the_parts(latents):
     assert fit(latents, "mixture").n_parts == 2
     assert fit(latents[:150], "mixture").n_parts == 1
-    assert fit_density(latents, max_parts=1).n_parts == 1
+    assert fit_density(latents, "mixture", max_parts=1).n_parts == 1
     # Eight streamlines for each part.
     assert fit(latents[140:155], "mixture").n_parts == 1
 

@@ -136,7 +136,7 @@ def test_mask_is_obeyed(trained_vae, bundle, points):
 
 
 def test_nothing_accepted_says_why(trained_vae, bundle):
-    short = replace(bundle, max_length=1.0, min_length=0.5)
+    short = replace(bundle, max_length=1.0, min_length=0.5, max_log_density=np.inf)
     with pytest.raises(EmptyDataError, match=r"None of 30 .* AF .*30 too_long"):
         sample_streamlines(trained_vae, short, 5, max_tries=30)
 

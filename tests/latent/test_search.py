@@ -5,8 +5,8 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from dipy_tractoencoder.errors import EmptyDataError
-from dipy_tractoencoder.segment import search
-from dipy_tractoencoder.segment.search import NeighborSearch
+from dipy_tractoencoder.latent import search
+from dipy_tractoencoder.latent.search import NeighborSearch
 
 WAYS = {"all pairs": (10**9, 0), "tree": (0, 10**9), "scikit-learn": (0, 0)}
 

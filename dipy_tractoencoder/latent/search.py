@@ -37,7 +37,7 @@ class NeighborSearch:
     Examples
     --------
     >>> import numpy as np
-    >>> from dipy_tractoencoder.segment.search import NeighborSearch
+    >>> from dipy_tractoencoder.latent.search import NeighborSearch
     >>> search = NeighborSearch(np.array([[0.0], [1.0], [5.0]]))
     >>> distances, rows = search.kneighbors(np.array([[4.0]]), n_neighbors=2)
     >>> distances.tolist(), rows.tolist()
