@@ -148,9 +148,10 @@ class LocalDensity:
         if self.wanted is None:
             return latents
         low, high = np.log(self.wanted)
-        quarter = (high - low) / 4
-        outside = (length < low + quarter) | (length > high - quarter)
-        aim = rng.uniform(low + quarter, high - quarter, len(length))
+        # Lengths near the ends of the range would often end up outside.
+        edge = min((high - low) / 2, LENGTH_TOLERANCE)
+        outside = (length < low + edge) | (length > high - edge)
+        aim = rng.uniform(low + edge, high - edge, len(length))
         shift = np.where(outside, aim - length, 0.0)
         covariance = np.mean(around[:, :, :-1] * around[:, :, -1:], axis=1)
         variance = np.mean(around[:, :, -1] ** 2, axis=1) + LENGTH_NOISE**2
@@ -198,8 +199,9 @@ class LocalDensity:
     def of_length(self, low: float, high: float) -> LocalDensity:
         """Return a density of streamlines whose length is in a range.
 
-        Draws are made around parents of about that length, and moved along the
-        direction in which the length of their neighbours changes.
+        Draws are made around parents of that length, or within 10 % of it if those are
+        few, and moved along the direction in which the length of their neighbours
+        changes.
 
         Parameters
         ----------
@@ -227,10 +229,12 @@ class LocalDensity:
             )
         rows = np.arange(self.n_parts) if self.parents is None else self.parents
         length = self.length[rows]
-        near = length >= low * (1 - LENGTH_TOLERANCE)
-        near &= length <= high * (1 + LENGTH_TOLERANCE)
+        near = (length >= low) & (length <= high)
         share = int(SHARE_OF_LENGTH * self.n_parts)
         needed = min(FEWEST_OF_LENGTH, max(FEWEST, share))
+        if near.sum() < needed:
+            near = length >= low * (1 - LENGTH_TOLERANCE)
+            near &= length <= high * (1 + LENGTH_TOLERANCE)
         if near.sum() < needed:
             raise EmptyDataError(
                 f"{near.sum()} streamlines have a length within 10 % of {low:g} to "

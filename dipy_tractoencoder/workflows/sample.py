@@ -32,10 +32,12 @@ from dipy_tractoencoder.workflows.progress import streamlines_bar
 from dipy_tractoencoder.workflows.reference_bundles import held_bundles
 from dipy_tractoencoder.workflows.sample_checks import (
     check_bundle_in_mask,
+    check_length,
     empty_row,
     leave_out_small,
     no_samples,
     refuse_latents,
+    restricted,
     transform_of_densities,
 )
 
@@ -70,6 +72,8 @@ class SampleVAEFlow(TractoWorkflow):
         n_streamlines=500,
         density="local",
         max_parts=12,
+        length=None,
+        like=None,
         mask=None,
         min_inside=0.95,
         max_tries=None,
@@ -140,6 +144,12 @@ class SampleVAEFlow(TractoWorkflow):
         max_parts : int, optional
             Largest number of Gaussians in a mixture; there is at most one for eight
             streamlines of a bundle.
+        length : variable string, optional
+            Shortest and longest new streamlines, mm in the space of the model; needs a
+            local density, and known streamlines of about that length.
+        like : string or Path, optional
+            Tractogram: draw only around the known streamlines that are nearest to its
+            streamlines, in the space of the model; needs a local density.
         mask : string or Path, optional
             Mask image: new streamlines have to lie in its voxels above 0. Its own
             affine is used, so its grid may differ from that of the tractograms. It is
@@ -211,6 +221,7 @@ class SampleVAEFlow(TractoWorkflow):
         check_number("seed", seed, low=0, high=2**31 - 1, integer=True)
         if max_tries is not None:
             check_number("max_tries", max_tries, low=1, integer=True)
+        length = check_length(as_list(length))
         needed = (
             "Give either bundles, with --bundle_files (tractograms, folders of them, a "
             "trx with groups), or the densities of an earlier run, with "
@@ -259,7 +270,7 @@ class SampleVAEFlow(TractoWorkflow):
             io_it,
             inputs=0,
             unused=unused,
-            read=(reference, mask, density_file, *files, *planned.read),
+            read=(reference, mask, like, density_file, *files, *planned.read),
             parts={**({} if one_file else {"out_tractogram": names}), **planned.parts},
         )
         check_output_extension(out_tractogram)
@@ -325,6 +336,8 @@ class SampleVAEFlow(TractoWorkflow):
                 )
                 for name, points in real.items()
             ]
+        fitted = bundles
+        bundles = restricted(model, bundles, length, like, reference)
         options = {"mask": inside, "min_inside": min_inside}
         samples = {}
         with streamlines_bar(
@@ -374,7 +387,7 @@ class SampleVAEFlow(TractoWorkflow):
                 )
         if not density_file:
             save_densities(
-                bundles,
+                fitted,
                 outputs["out_densities"],
                 fingerprint(model),
                 overwrite=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,6 +51,78 @@ def transform_of_densities(
             "transform of the subject that new streamlines are for with --transform."
         )
     return known_transforms(transform, [""]).get("")
+
+
+def check_length(length: Sequence[str] | None) -> tuple[float, float] | None:
+    """Return a wished range of lengths as numbers.
+
+    Parameters
+    ----------
+    length : sequence of str, or None
+        Shortest and longest streamlines, mm.
+
+    Returns
+    -------
+    length : tuple of float, or None
+        The numbers; None for any length.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If there are not two numbers, the smaller first.
+    """
+    if not length:
+        return None
+    try:
+        low, high = (float(word) for word in length)
+    except ValueError:
+        low = high = 0.0
+    if not 0 < low < high < float("inf"):
+        raise InvalidArgumentError(
+            "Invalid value received for `length`. Expected two numbers of mm, the "
+            f"smaller first. Received: {' '.join(str(word) for word in length)}."
+        )
+    return low, high
+
+
+def restricted(
+    model: StreamlineAutoencoder,
+    bundles: list[BundleDensity],
+    length: tuple[float, float] | None,
+    like: str | Path | None,
+    reference: Any = None,
+) -> list[BundleDensity]:
+    """Restrict densities to a wished length, and to the neighbourhood of streamlines.
+
+    Parameters
+    ----------
+    model : StreamlineAutoencoder or StreamlineVAE
+        Model.
+    bundles : list of BundleDensity
+        Densities.
+    length : tuple of float, or None
+        Shortest and longest streamlines, mm.
+    like : str, Path or None
+        Tractogram, in the space of the model.
+    reference : optional
+        Reference of tractograms without a header.
+
+    Returns
+    -------
+    bundles : list of BundleDensity
+        Densities to draw from.
+    """
+    from dipy_tractoencoder.generation.restricted import like_latents, of_length
+
+    if like is not None:
+        from dipy_tractoencoder.io.tractogram import load_tractogram
+        from dipy_tractoencoder.latent.codec import encode
+
+        latents = encode(model, load_tractogram(like, reference)).mean
+        bundles = [like_latents(bundle, latents) for bundle in bundles]
+    if length is not None:
+        bundles = [of_length(bundle, *length) for bundle in bundles]
+    return bundles
 
 
 def refuse_latents(paths: Sequence[Path]) -> None:

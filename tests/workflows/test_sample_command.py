@@ -204,3 +204,43 @@ def test_densities_of_another_model_are_refused(call, tmp_path):
     before = files_below(tmp_path)
     assert_refused(call(*ATLAS), "exists", "--force")
     assert files_below(tmp_path) == before
+
+
+def test_a_wished_length(call, tmp_path, home):
+    lengths = [
+        np.linalg.norm(np.diff(line, axis=0), axis=1).sum()
+        for line in read(home / "atlas" / "AF.trk").streamlines
+    ]
+    low, high = np.quantile(lengths, [0.2, 0.8]).round(1)
+    wanted = ("--bundle_files", "atlas/AF.trk", "--length", low, high)
+    result = call(*wanted, "--n_streamlines", 20)
+    assert result.code == 0, result.err
+    new = read(tmp_path / "out" / "AF_new.trx")
+    steps = [np.diff(line, axis=0) for line in new.streamlines]
+    made = np.array([np.linalg.norm(step, axis=1).sum() for step in steps])
+    assert ((made > low - 0.1) & (made < high + 0.1)).all()
+    np.testing.assert_array_equal(new.data_per_streamline["vae_sampled"], 1)
+
+
+def test_streamlines_like_given_ones(call, tmp_path, home):
+    result = call("--bundle_files", "atlas/AF.trk", "--like", "few.trk")
+    assert result.code == 0, result.err
+    assert (tmp_path / "out" / "AF_new.trx").exists()
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (("--length", 900, 950), "0 streamlines have a length within 10 %"),
+        (("--length", 50), "two numbers of mm"),
+        (("--length", 50, "x"), "two numbers of mm"),
+        (("--length", 50, 60, "--density", "mixture"), "needs a local density"),
+        (("--like", "few.trk", "--density", "prior"), "needs a local density"),
+        (("--like", "missing.trk"), "missing.trk"),
+    ],
+)
+def test_wishes_that_cannot_be_met(call, tmp_path, options, message):
+    result = call(*ATLAS, *options)
+    assert result.code != 0
+    assert message in " ".join((result.err + result.out).split())
+    assert files_below(tmp_path / "out") == files_below(tmp_path / "nowhere")
