@@ -78,9 +78,11 @@ def prepared(models, monkeypatch):
     def train(streamlines, *arguments, **settings):
         key = digest([streamlines, arguments, sorted(settings.items())])
         if key not in models:
-            models[key] = real(streamlines, *arguments, **settings)
-        models[key].sections = {}  # Of examples that keep something in the model.
-        return models[key]
+            model = real(streamlines, *arguments, **settings)
+            models[key] = model, dict(model.sections)
+        model, sections = models[key]
+        model.sections = sections  # Without what an example kept in it.
+        return model
 
     monkeypatch.setattr(dte, "train", train)
     with np.printoptions(precision=4, suppress=True):

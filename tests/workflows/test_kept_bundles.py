@@ -58,9 +58,9 @@ def read_table(path):
 
 def test_receivers_are_told_what_the_model_holds(home):
     says = "The model holds 60 latents of 3 bundles. Whoever has the file can decode"
-    assert says in (home / "log.txt").read_text()
-    assert says in (home / "kept.html").read_text()
-    assert says not in (home / "report.html").read_text()
+    assert says in (home / "log.txt").read_text(encoding="utf-8")
+    assert says in (home / "kept.html").read_text(encoding="utf-8")
+    assert says not in (home / "report.html").read_text(encoding="utf-8")
     model = load_model(home / "atlas.keras")
     assert "holds 60 latents of 3 bundles" in repr(model)
     assert model_atlas(model).names == NAMES
