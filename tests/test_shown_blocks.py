@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from slow import slow_but
 from tiny_track_data import matrix
+from trx.trx_file_memmap import TrxFile, save as save_trx
 
 import dipy_tractoencoder as dte
 
@@ -110,7 +111,15 @@ def study(bundles, trained_vae, tmp_path_factory):
     for row in np.flatnonzero(plausible == 0):
         labelled.streamlines[row] += np.float32(25)
     labelled.data_per_streamline["plausible"] = plausible[:, None]
-    dte.save_tractogram(labelled, folder / "labelled.trx")
+    for name in ("labelled.trx", "checked.trk"):
+        dte.save_tractogram(labelled, folder / name)
+    ends = np.cumsum([len(bundle) for bundle in bundles])
+    for number in range(1, 4):
+        known = TrxFile.from_sft(make_tractogram(shifted(everything)))
+        for name, end, bundle in zip(("AF_L", "CST_R", "U"), ends, bundles):
+            members = np.arange(end - len(bundle), end, dtype=np.uint32)
+            known.groups[name] = members
+        save_trx(known, str(folder / f"sub-{number:02}.trx"))
     inside = nib.Nifti1Image(np.ones(DIMENSIONS, dtype=np.uint8), AFFINE)
     nib.save(inside, folder / "wm.nii.gz")
     nib.save(inside, folder / "t1.nii.gz")
