@@ -26,7 +26,9 @@ from dipy_tractoencoder.nn import model_file
 
 DATA = Path(__file__).parent / "data"
 VERSIONS = (1,)
-NEWEST = 2  # With sections, or of an aligned subject; others still have version 1.
+# With sections, or of an aligned subject; others still have version 1.
+NEWEST = 2
+NEWEST_DENSITIES = 3  # With a local density.
 SPACE = {
     "affine": np.diag([-2.0, 2, 2, 1]),
     "dimensions": np.array([90, 100, 80]),
@@ -81,16 +83,19 @@ def make_model_with_reference():
     save_model(model, DATA / "vae_v2.keras")
 
 
-def make_densities(version):
-    """Write densities of a format version; run once, by its release."""
+def make_densities(version, kinds=("mixture", "kernel")):
+    """Write densities of a format version; run once, by its release.
+
+    Those of version 3 are local: ``make_densities(3, ["local"])``.
+    """
     from dipy_tractoencoder.generation.sampling import fit_bundle_density
 
-    model = load_model(DATA / f"vae_v{version}.keras")
-    latents = load_latents(DATA / f"vae_v{version}.h5")
-    points = np.load(DATA / f"vae_v{version}_decoded.npy")
+    model = load_model(DATA / "vae_v1.keras")
+    latents = load_latents(DATA / "vae_v1.h5")
+    points = np.load(DATA / "vae_v1_decoded.npy")
     bundles = [
         fit_bundle_density(model, points, kind, name=kind, space=SPACE)
-        for kind in ("mixture", "kernel")
+        for kind in kinds
     ]
     path = DATA / f"densities_v{version}.h5"
     save_densities(bundles, path, latents.fingerprint)
@@ -141,6 +146,20 @@ def test_old_densities_load_and_give_their_numbers(version):
         np.testing.assert_array_equal(bundle.space["dimensions"], SPACE["dimensions"])
 
 
+def test_local_densities_load_and_give_their_numbers():
+    model = load_model(DATA / "vae_v1.keras")
+    (bundle,) = load_densities(DATA / "densities_v3.h5", model)
+    assert (bundle.name, bundle.density.kind) == ("local", "local")
+    mean = load_latents(DATA / "vae_v1.h5").mean
+    found = bundle.density.log_density(mean)
+    (stored,) = np.load(DATA / "densities_v3_log.npy")
+    np.testing.assert_allclose(found, stored, rtol=1e-5)
+    assert bundle.density.sample(7, np.random.default_rng(0)).shape == (
+        7,
+        mean.shape[1],
+    )
+
+
 def test_newer_densities_are_refused(tmp_path):
     path = tmp_path / "newer.h5"
     path.write_bytes((DATA / "densities_v1.h5").read_bytes())
@@ -152,5 +171,6 @@ def test_newer_densities_are_refused(tmp_path):
 
 
 def test_the_current_formats_are_kept():
-    for module in (density_file, model_file, latents_file):
+    for module in (model_file, latents_file):
         assert module.FORMAT_VERSION == NEWEST
+    assert density_file.FORMAT_VERSION == NEWEST_DENSITIES
