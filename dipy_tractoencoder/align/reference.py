@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 import hashlib
-import json
 from typing import Any
 
 import numpy as np
 
 from dipy_tractoencoder.errors import InvalidArgumentError
+from dipy_tractoencoder.utils.packed_arrays import (
+    pack_arrays,
+    unpack_arrays,
+    unpack_header,
+)
 from dipy_tractoencoder.utils.short_repr import short_repr
 
 N_POINTS = 20  # of centroids and sampled streamlines
@@ -21,6 +25,13 @@ NO_BUNDLE = -1
 MAGIC = b"DTEALIGN"
 VERSION = 1
 LARGEST_HEADER = 2**20  # bytes
+# Types of the packed arrays, in their order.
+KINDS = {
+    "centroids": "<f4",
+    "sample": "<f4",
+    "centroid_bundle": "<i2",
+    "sample_bundle": "<i2",
+}
 LARGEST_NAMES, LARGEST_NAME = 10_000, 500
 
 
@@ -136,15 +147,8 @@ class AlignmentReference:
             "n_streamlines": int(self.n_streamlines),
             "names": list(self.names),
         }
-        text = json.dumps(header).encode()
-        arrays = (
-            self.centroids.astype("<f4"),
-            self.sample.astype("<f4"),
-            self.centroid_bundle.astype("<i2"),
-            self.sample_bundle.astype("<i2"),
-        )
-        parts = [MAGIC, len(text).to_bytes(4, "little"), text]
-        return b"".join([*parts, *(array.tobytes() for array in arrays)])
+        arrays = (getattr(self, name).astype(kind) for name, kind in KINDS.items())
+        return pack_arrays(MAGIC, header, arrays)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> AlignmentReference:
@@ -165,29 +169,18 @@ class AlignmentReference:
         ValueError
             If the content is damaged, or of a newer format.
         """
-        start = len(MAGIC) + 4
-        if content[: len(MAGIC)] != MAGIC or len(content) < start:
-            raise ValueError("its alignment reference is damaged")
-        size = int.from_bytes(content[len(MAGIC) : start], "little")
-        if size > min(LARGEST_HEADER, len(content) - start):
-            raise ValueError("its alignment reference is damaged")
-        header = _checked_header(json.loads(content[start : start + size].decode()))
-        n_centroids, n_sample = header.pop("n_centroids"), header.pop("n_sample")
-        counts = (n_centroids, n_sample, n_centroids, n_sample)
-        kinds = ("<f4", "<f4", "<i2", "<i2")
-        width = 3 * N_POINTS
-        sizes = [4 * width * n_centroids, 4 * width * n_sample]
-        sizes += [2 * n_centroids, 2 * n_sample]
-        if len(content) != start + size + sum(sizes):
-            raise ValueError("its alignment reference is incomplete")
-        arrays: list[Any] = []
-        at = start + size
-        for count, kind, length in zip(counts, kinds, sizes):
-            values = np.frombuffer(content[at : at + length], dtype=kind)
-            arrays.append(values.reshape(count, N_POINTS, 3) if "f" in kind else values)
-            at += length
-        names = ("centroids", "sample", "centroid_bundle", "sample_bundle")
-        return cls(**dict(zip(names, arrays)), **header)
+        what = "alignment reference"
+        found, body = unpack_header(content, MAGIC, largest=LARGEST_HEADER, what=what)
+        header = _checked_header(found)
+        n_rows = (header.pop("n_centroids"), header.pop("n_sample"))
+        layout = [
+            (kind, (n, N_POINTS, 3) if "f" in kind else (n,))
+            for kind, n in zip(KINDS.values(), 2 * n_rows)
+        ]
+        arrays: dict[str, Any] = dict(
+            zip(KINDS, unpack_arrays(body, layout, what=what))
+        )
+        return cls(**arrays, **header)
 
 
 def _checked_header(header: Any) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
-import json
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,11 @@ from dipy_tractoencoder.errors import (
     format_received,
 )
 from dipy_tractoencoder.nn.sections import LARGEST_SECTION
+from dipy_tractoencoder.utils.packed_arrays import (
+    pack_arrays,
+    unpack_arrays,
+    unpack_header,
+)
 from dipy_tractoencoder.utils.short_repr import short_repr
 
 SECTION = "atlas"
@@ -217,9 +221,7 @@ class Atlas:
             "latent_dim": self.mean.shape[1],
             **{f"n_{counted}": sizes[counted] for counted in COUNTED},
         }
-        text = json.dumps(header).encode()
-        arrays = (getattr(self, name).tobytes() for name in LAYOUT)
-        return b"".join([MAGIC, len(text).to_bytes(4, "little"), text, *arrays])
+        return pack_arrays(MAGIC, header, (getattr(self, name) for name in LAYOUT))
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Atlas:
@@ -240,25 +242,15 @@ class Atlas:
         ValueError
             If the content is damaged, or of a newer format.
         """
-        start = len(MAGIC) + 4
-        if content[: len(MAGIC)] != MAGIC or len(content) < start:
-            raise ValueError("its atlas is damaged")
-        size = int.from_bytes(content[len(MAGIC) : start], "little")
-        if size > min(LARGEST_HEADER, len(content) - start):
-            raise ValueError("its atlas is damaged")
-        header = _checked_header(json.loads(content[start : start + size].decode()))
-        at, arrays = start + size, {}
-        for name, (counted, kind, columns, _) in LAYOUT.items():
+        found, body = unpack_header(
+            content, MAGIC, largest=LARGEST_HEADER, what="atlas"
+        )
+        header, layout = _checked_header(found), []
+        for counted, kind, columns, _ in LAYOUT.values():
             columns = header["latent_dim"] if columns == "dim" else columns
             n_rows = header[f"n_{counted}"]
-            end = at + n_rows * columns * np.dtype(kind).itemsize
-            if end > len(content):
-                raise ValueError("its atlas is incomplete")
-            values = np.frombuffer(content[at:end], dtype=kind)
-            arrays[name] = values if columns == 1 else values.reshape(n_rows, columns)
-            at = end
-        if at != len(content):
-            raise ValueError("its atlas is damaged")
+            layout.append((kind, (n_rows,) if columns == 1 else (n_rows, columns)))
+        arrays = dict(zip(LAYOUT, unpack_arrays(body, layout, what="atlas")))
         return cls(
             names=tuple(header["names"]), n_neighbors=header["n_neighbors"], **arrays
         )
